@@ -1,0 +1,47 @@
+"""The verbs of `midway`. Each module of this package registers its verbs; a verb parses, calls one thing, prints.
+
+Promises: importing this package and answering `--help` import no torch; every error a user can mend ends with exit code 2
+and one message that says what, where and what to type next.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from midway import __version__
+from midway.cli import verify
+
+app = typer.Typer(
+    name="midway",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Mid-train on self-generated, heuristic-guided solutions before RL, and find out whether it helped.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"midway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+for module in (verify,):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point of the `midway` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
