@@ -1,0 +1,418 @@
+"""What a recipe may say: pydantic models, each field documented by the text below it. Imports no torch.
+
+Promises: unknown fields are errors, also inside `midtrain` and `rl`, whose fields are those of TRL's SFTConfig and GRPOConfig; a recipe
+dumps to JSON and back unchanged; references between sections (arms to pools, treatment to arms) are checked here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from midway.records import Sampling, content_id
+
+
+class RecipeError(ValueError):
+    """The recipe cannot be used; the message says where and what to write instead."""
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """Return `; did you mean a, b?`, or the known names when none is near."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; known: {', '.join(sorted(known))}" if len(known) <= 40 else ""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+
+
+class ModelConfig(Section):
+    path: str = "lab"
+    """A Hub id, a local directory, or `lab` for the small base model that is shipped with midway."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format for loading; `auto` takes the checkpoint's own."""
+    chat: bool | Literal["auto"] = "auto"
+    """Use the tokenizer's chat template; `auto`: if it has one."""
+    trust_remote_code: bool = False
+
+
+class SamplingConfig(Section):
+    temperature: float = Field(1.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    """0 is off."""
+    min_p: float = Field(0.0, ge=0, lt=1)
+    max_tokens: int = Field(512, ge=1)
+    """Tokens a completion may have; a longer one is cut and counted as truncated."""
+    stop: list[str] = []
+    """Strings at which a completion ends (left out of the text)."""
+
+    def record(self) -> Sampling:
+        return Sampling(**{**self.model_dump(), "stop": tuple(self.stop)})
+
+
+class SourceConfig(Section):
+    source: str
+    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway sources`), a Hub id (`org/name`), or a local .jsonl/.parquet/.csv file."""
+    split: str = "train"
+    subset: str | None = None
+    """Configuration of a Hub data set (`main` for openai/gsm8k)."""
+    revision: str | None = None
+    domain: Literal["math", "code", "choice"] | None = None
+    """Needed for a file or Hub set midway does not know; known sets have one."""
+    columns: dict[str, str] = {}
+    """Where things are: midway's name -> the file's column (`question: problem`)."""
+    limit: int | None = Field(None, ge=1)
+    """Take this many, drawn with `seed`; all if left out."""
+    seed: int = 0
+    options: dict[str, Any] = {}
+    """Further options of a known set (for `lab`: families, levels)."""
+
+
+class QuestionsConfig(Section):
+    train: list[SourceConfig] = [SourceConfig(source="lab", limit=200)]
+    """Questions whose solutions become mid-training data."""
+    rl: list[SourceConfig] | None = None
+    """Questions for RL; those of `train` if left out."""
+    data: str | None = None
+    """A local folder with benchmark files, looked in before the Hub."""
+
+
+class PromptConfig(Section):
+    style: Literal["boxed", "plain", "cue"] = "boxed"
+    r"""`boxed`: question plus the instruction to put the final answer in \boxed{}; `plain`: the question alone; `cue`: like plain, and a
+    guided prompt is one short sentence before the question (for small models with short contexts)."""
+    phases: bool = True
+    """Show Pólya's four phases as headings in guided prompts."""
+    exemplars: int = Field(1, ge=0, le=3)
+    """Worked examples in a guided prompt."""
+    system: str | None = None
+    """A system message for chat models."""
+    heuristics: list[str] = []
+    """Folders with heuristics of your own."""
+
+
+class TransformersEngine(Section):
+    kind: Literal["transformers"] = "transformers"
+    batch_size: int | None = Field(None, ge=1)
+    """Sequences in a batch; found by itself if left out."""
+    device: str = "auto"
+
+
+class VllmEngine(Section):
+    kind: Literal["vllm"]
+    args: dict[str, Any] = {}
+    """Passed to `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, max_model_len, ...)."""
+    lora: str | None = None
+    """Directory of a LoRA adapter."""
+
+
+class OpenAIEngine(Section):
+    kind: Literal["openai"]
+    base_urls: list[str] = ["http://127.0.0.1:8000/v1"]
+    model: str | None = None
+    """Name the server knows the model by; `model.path` if left out."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable with the key; never written anywhere. Local servers need none."""
+    chat: bool = True
+    """Use /chat/completions, else /completions with the template applied here."""
+    max_concurrency: int = Field(256, ge=1)
+    timeout: float = Field(600, gt=0)
+    """Seconds for one request."""
+    max_retries: int = Field(8, ge=0)
+    serve: list[str] | None = None
+    """Arguments for a local `vllm serve` that `midway serve` starts for the run."""
+
+
+class RecordedEngine(Section):
+    kind: Literal["recorded"]
+    path: str
+    """JSONL or Parquet with completions somebody else generated."""
+    columns: dict[str, str] = {}
+    """Where things are: question (its text) or question_name, completion, heuristic."""
+
+
+EngineConfig = Annotated[TransformersEngine | VllmEngine | OpenAIEngine | RecordedEngine, Field(discriminator="kind")]
+
+
+class PoolConfig(Section):
+    heuristics: list[str] | Literal["all"] | None = None
+    """Slugs to guide by, `all`, or nothing for an unguided pool."""
+    samples: int = Field(4, ge=1)
+    """Completions for each question and heuristic (for each question if unguided)."""
+    sampling: SamplingConfig = SamplingConfig()
+    engine: EngineConfig | None = None
+    """Another engine than the recipe's, such as `recorded`."""
+
+
+class AdherenceConfig(Section):
+    scorer: Literal["none", "likelihood", "reward-model", "judge"] = "none"
+    """How well a solution follows its heuristic; `none` takes the shortest correct one."""
+    rivals: int = Field(4, ge=1)
+    """likelihood: how many other heuristics' prompts to compare with."""
+    model: str | None = None
+    """reward-model: a sequence-classification checkpoint."""
+    engine: EngineConfig | None = None
+    """judge: who judges; the recipe's engine if left out."""
+    repeats: int = Field(2, ge=1)
+    """judge: how often each completion is judged (positions swapped)."""
+
+
+class SelectionConfig(Section):
+    per_question: int = Field(4, ge=1)
+    """n: solutions kept for each question at most."""
+    per_heuristic: int = Field(1, ge=1)
+    """Solutions kept for each question and heuristic at most."""
+    diversity: bool = True
+    """Choose the n greedily by dissimilarity; else by score."""
+    min_adherence: float | None = None
+    min_tokens: int = Field(1, ge=0)
+    max_tokens: int | None = Field(None, ge=1)
+    near_copy: float = Field(0.8, gt=0, le=1)
+    """Two solutions of a question with at least this Jaccard similarity are copies."""
+    same_computation: bool = False
+    """Two solutions with the same sequence of computations are copies (maths)."""
+    balance: float | None = Field(None, gt=0, le=1)
+    """No heuristic may have more than this share of the data."""
+    decontaminate: bool = True
+    """Drop training questions that stand in a benchmark (exact, 13-gram, number-masked)."""
+    ngram: int = Field(13, ge=5)
+    prompt_with_heuristic: bool = False
+    """Keep the heuristic's prompt in the training prompt; by default it is question -> solution."""
+
+
+class DataConfig(Section):
+    """One source of mid-training data of an arm."""
+
+    pool: str | None = None
+    """Name of a pool."""
+    strategy: Literal["best", "random", "one-heuristic", "wrong-but-diverse", "reference"] = "best"
+    """best: correct, adherent, diverse (for an unguided pool: rejection sampling); reference: the reference solutions."""
+    heuristic: str | None = None
+    """one-heuristic: which; the one with most correct completions if left out."""
+    per_question: int | None = Field(None, ge=1)
+    """n for this arm; the selection's if left out."""
+    per_heuristic: int | None = Field(None, ge=1)
+    questions: int | None = Field(None, ge=1)
+    """Use only this many questions (fixed-budget arms)."""
+    match: bool | None = None
+    """Take just as many solutions, question by question where possible, as the treatment arm; by default every arm but the treatment does
+    unless it sets `per_question` or `questions`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"pool": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> DataConfig:
+        if self.strategy == "reference" and self.pool:
+            raise ValueError("strategy `reference` takes the questions' own solutions: leave `pool` out")
+        if self.strategy != "reference" and not self.pool:
+            raise ValueError("name a pool (`pool: guided`), or set `strategy: reference`")
+        return self
+
+
+class ArmConfig(Section):
+    midtrain: list[DataConfig] = []
+    """What to fine-tune on before RL; nothing for RL only."""
+    rl: bool = True
+    """Whether RL follows."""
+    compute_matched: bool = False
+    """Give RL the seconds, as further steps, that the treatment spent on generation and mid-training."""
+    midtrain_args: dict[str, Any] = {}
+    """Fields of SFTConfig that differ for this arm."""
+    rl_args: dict[str, Any] = {}
+    """Fields of GRPOConfig that differ for this arm."""
+    title: str | None = None
+    """How the report calls it."""
+
+
+def _arm(value: Any) -> Any:
+    """An arm may be written as the bare list of its mid-training sources."""
+    return {"midtrain": value} if isinstance(value, list) else value
+
+
+class BenchmarkConfig(SourceConfig):
+    split: str = "test"
+    name: str = ""
+    """Name in tables; the source's if left out."""
+    samples: int = Field(4, ge=1)
+    """Completions for each question: pass@k is known for k up to this."""
+    sampling: SamplingConfig = SamplingConfig()
+    greedy: bool = False
+    """One greedy completion for each question besides."""
+    few_shot: int = Field(0, ge=0)
+    """Worked examples before the question."""
+    shuffle_choices: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"source": value}
+        if isinstance(value, Mapping) and not value.get("name") and isinstance(value.get("source"), str):
+            stem = Path(value["source"]).name.split(".")[0]
+            value = {**value, "name": stem}
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        return _safe_name("benchmark", value)
+
+
+class CurveConfig(Section):
+    every: int = Field(0, ge=0)
+    """Evaluate every so many RL steps on a slice of the benchmarks; 0 is never."""
+    questions: int = Field(64, ge=1)
+    """Questions of each benchmark in the slice."""
+    samples: int = Field(1, ge=1)
+
+
+class VerifyConfig(Section):
+    workers: int | None = Field(None, ge=1)
+    """Verifier processes; the number of cores if left out."""
+    seconds: float = Field(5.0, gt=0)
+    """CPU seconds for one answer."""
+    require_sandbox: bool = False
+    """Refuse to run programs without a real sandbox."""
+
+
+@cache
+def trl_fields(config: Literal["SFTConfig", "GRPOConfig"]) -> frozenset[str]:
+    """Return the names of the fields of TRL's config; read from a list that a test holds equal to the installed TRL's."""
+    names: list[str] = json.loads(Path(__file__).with_name("trl_fields.json").read_text())[config]
+    return frozenset(names)
+
+
+RESERVED = {
+    "output_dir": "the run directory decides it",
+    "seed": "it comes from `seeds`",
+    "data_seed": "it comes from `seeds`",
+}
+
+
+def _trl(config: Literal["SFTConfig", "GRPOConfig"], section: str, value: dict[str, Any]) -> dict[str, Any]:
+    known = trl_fields(config)
+    for key in value:
+        if key in RESERVED:
+            raise ValueError(f"{section}.{key} cannot be set here: {RESERVED[key]}")
+        if key not in known:
+            raise ValueError(f"{section}.{key} is no field of TRL's {config}{near(key, sorted(known))}")
+    return value
+
+
+def _safe_name(what: str, name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise ValueError(f"{what} {name!r}: use letters, digits, `.`, `_`, `+` and `-` only (it names a folder)")
+    return name
+
+
+class Recipe(Section):
+    name: str = "run"
+    """Name of the run: its directory is runs/NAME unless --out says otherwise."""
+    title: str | None = None
+    """One line about the experiment, for the report."""
+    model: ModelConfig = ModelConfig()
+    questions: QuestionsConfig = QuestionsConfig()
+    prompt: PromptConfig = PromptConfig()
+    engine: EngineConfig = TransformersEngine()
+    verify: VerifyConfig = VerifyConfig()
+    pools: dict[str, PoolConfig] = {}
+    """Named sets of completions that the base model writes for the training questions."""
+    adherence: AdherenceConfig = AdherenceConfig()
+    selection: SelectionConfig = SelectionConfig()
+    midtrain: dict[str, Any] = {}
+    """Any field of TRL's SFTConfig."""
+    rl: dict[str, Any] = {}
+    """Any field of TRL's GRPOConfig."""
+    lora: dict[str, Any] | None = None
+    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning."""
+    launch: list[str] = []
+    """Command that starts a training process on several GPUs, such as `[accelerate, launch, --num_processes, "4"]`; in-process if empty."""
+    curve: CurveConfig = CurveConfig()
+    arms: dict[str, Annotated[ArmConfig, BeforeValidator(_arm)]] = {"rl-only": ArmConfig()}
+    """Named paths from the base model to a final model."""
+    treatment: str | None = None
+    """The arm the report is about; the other arms' data are matched to it."""
+    control: str | None = None
+    """The arm it is compared with first; `rl-only` if there is one."""
+    seeds: list[int] = [0]
+    benchmarks: list[BenchmarkConfig] = []
+    report_to: list[str] = []
+    """Trackers: wandb, trackio, tensorboard, mlflow, ... as in transformers."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _safe_name("run name", value)
+
+    @field_validator("midtrain")
+    @classmethod
+    def _midtrain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _trl("SFTConfig", "midtrain", value)
+
+    @field_validator("rl")
+    @classmethod
+    def _rl(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _trl("GRPOConfig", "rl", value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        for name, arm in self.arms.items():
+            _safe_name("arm", name)
+            _trl("SFTConfig", f"arms.{name}.midtrain_args", arm.midtrain_args)
+            _trl("GRPOConfig", f"arms.{name}.rl_args", arm.rl_args)
+            for data in arm.midtrain:
+                if data.pool and data.pool not in self.pools:
+                    raise ValueError(
+                        f"arms.{name}: there is no pool {data.pool!r}{near(data.pool, sorted(self.pools))}"
+                    )
+            if arm.compute_matched and not self.treatment_arm:
+                raise ValueError(f"arms.{name}: compute_matched needs a `treatment` arm to match")
+        for name in self.pools:
+            _safe_name("pool", name)
+        for role in ("treatment", "control"):
+            arm_name = getattr(self, role)
+            if arm_name is not None and arm_name not in self.arms:
+                raise ValueError(f"{role}: there is no arm {arm_name!r}{near(arm_name, sorted(self.arms))}")
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            raise ValueError("seeds: give at least one, each once")
+        names = [b.name for b in self.benchmarks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"benchmarks: two are called {name!r}; give one another `name:`")
+        return self
+
+    @property
+    def treatment_arm(self) -> str | None:
+        """The treatment: as named, else the only arm with mid-training on a guided pool."""
+        if self.treatment:
+            return self.treatment
+        guided = [
+            name
+            for name, arm in self.arms.items()
+            if any(d.strategy == "best" and d.pool and self.pools[d.pool].heuristics for d in arm.midtrain)
+        ]
+        return guided[0] if len(guided) == 1 else None
+
+    @property
+    def control_arm(self) -> str | None:
+        return self.control or ("rl-only" if "rl-only" in self.arms else None)
+
+    def digest(self) -> str:
+        """Content hash of the resolved recipe."""
+        return content_id("recipe", self.model_dump(mode="json"))
