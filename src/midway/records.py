@@ -126,6 +126,8 @@ class Heuristic:
     fits: str = ""
     fits_not: str = ""
     exemplars: Mapping[str, tuple[Exemplar, ...]] = field(default_factory=dict)
+    short_cue: str = ""
+    """One short sentence, such as `Work backward.`, for models too small for a longer prompt."""
 
 
 @dataclass(frozen=True, slots=True)

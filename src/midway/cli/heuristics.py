@@ -1,0 +1,231 @@
+"""`midway heuristics list | show | preview`: the Pólya catalogue, and exactly what a model will see.
+
+Promises: `list` and `show` need no torch and no model; `preview --model` loads that model's tokenizer (not its weights)
+and prints the prompt as the model's chat template renders it, with its token count. An unknown slug, a malformed file, a
+model without tokenizer end with exit code 2 and what to type next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from midway.records import Prompt, Question
+
+_FOLDER = typer.Option(None, "--folder", help="A folder with heuristic files of your own; may be given again.")
+_MODEL = typer.Option(None, "--model", help="Hub id or folder of a model; only its tokenizer is loaded.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    verbs = typer.Typer(no_args_is_help=True, help="The catalogue of heuristics, and the prompts made of it.")
+    verbs.command("list")(list_)
+    verbs.command("show")(show)
+    verbs.command("preview")(preview)
+    app.add_typer(verbs, name="heuristics")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn an error that the user can mend into exit code 2 and its message."""
+    from midway.heuristics import CatalogueError, PromptError
+
+    try:
+        yield
+    except (CatalogueError, PromptError) as error:
+        typer.echo(f"midway heuristics: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def list_(
+    json_: bool = typer.Option(False, "--json", help="One JSON array, everything but the exemplars' text."),
+    markdown: bool = typer.Option(False, "--markdown", help="The page docs/heuristics.md."),
+    model: str | None = _MODEL,
+    folder: list[Path] | None = _FOLDER,
+) -> None:
+    """List the heuristics; with --model, the tokens of each one's longest prompt without the question."""
+    import json
+
+    from midway.heuristics import load_catalogue, to_markdown
+    from midway.records import DOMAINS
+
+    with _told():
+        catalogue = load_catalogue(folder or [])
+        if markdown:
+            typer.echo(to_markdown(catalogue), nl=False)
+            return
+        tokens = {h: _longest(catalogue[h], model) for h in catalogue} if model else {}
+    if json_:
+        rows = []
+        for slug, h in catalogue.items():
+            row: dict[str, Any] = {
+                "slug": slug,
+                "title": h.title,
+                "short_cue": h.short_cue,
+                "description": h.description,
+            }
+            row |= {"fits": h.fits, "fits_not": h.fits_not, "cues": dict(h.cues)}
+            row["exemplars"] = {domain: len(h.exemplars.get(domain, ())) for domain in DOMAINS}
+            if model:
+                row["tokens"] = tokens[slug]
+            rows.append(row)
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    width = max(map(len, catalogue))
+    header = f"{'slug':<{width}}  " + "".join(f"{domain:>7}" for domain in DOMAINS)
+    note = " tokens with all exemplars" if model else " exemplars"
+    typer.echo(f"{header} {note}")
+    for slug, h in catalogue.items():
+        values = (tokens[slug][d] if model else len(h.exemplars.get(d, ())) for d in DOMAINS)
+        typer.echo(f"{slug:<{width}}  " + "".join(f"{value:>7}" for value in values) + f"  {h.title}")
+
+
+def show(slug: str, folder: list[Path] | None = _FOLDER) -> None:
+    """Show one heuristic: description, cues, when it fits, and its exemplars."""
+    from midway.heuristics import get
+    from midway.records import DOMAINS, PHASE_TITLES, PHASES
+
+    with _told():
+        h = get(slug, folder or [])
+    typer.echo(f"{h.title} ({h.slug})\n\n{h.description}\n")
+    for phase in PHASES:
+        typer.echo(f"  {PHASE_TITLES[phase]}: {h.cues[phase]}")
+    for label, text in (("Fits", h.fits), ("Does not fit", h.fits_not), ("Short cue", h.short_cue)):
+        if text:
+            typer.echo(f"\n{label}: {text}")
+    for domain in DOMAINS:
+        for number, e in enumerate(h.exemplars.get(domain, ()), 1):
+            typer.echo(f"\n--- {domain} {number}, difficulty {e.difficulty}\n{e.question}\n\n{e.solution}")
+
+
+def preview(
+    slug: str = typer.Argument(help="A heuristic, or `unguided` for none."),
+    question: str = typer.Option(
+        ..., "--question", help="The question, or a file: text, or JSON (first line) with question, choices, tests ..."
+    ),
+    model: str | None = _MODEL,
+    domain: str = typer.Option("math", "--domain", help="math, code or choice; a JSON file's own `domain` goes first."),
+    exemplars: int | None = typer.Option(None, "--exemplars", help="0 to 3; default 1, for `unguided` 0."),
+    phases: bool = typer.Option(True, "--phases/--no-phases", help="Ask for the four phases as headings."),
+    style: str = typer.Option("boxed", "--style", help="boxed, plain or cue."),
+    chat: bool | None = typer.Option(None, "--chat/--base", help="Default: chat if the tokenizer has a template."),
+    folder: list[Path] | None = _FOLDER,
+) -> None:
+    """Print exactly what the model will see, then the number of tokens and the version of the prompt (on stderr)."""
+    from midway.heuristics import build_prompt, get, prompt_version
+    from midway.records import UNGUIDED
+
+    with _told():
+        asked = _question(question, domain)
+        heuristic = None if slug == UNGUIDED else get(slug, folder or [])
+        tokenizer = _tokenizer(model) if model else None
+        as_chat = chat if chat is not None else tokenizer is None or bool(tokenizer.chat_template)
+        settings: dict[str, Any] = {"chat": as_chat, "phases": phases, "exemplars": exemplars, "style": style}
+        prompt = build_prompt(asked, heuristic, **settings)
+        version = prompt_version(heuristic, asked.domain, **settings)
+        text = _rendered(prompt, tokenizer)
+    typer.echo(text)
+    if tokenizer is None:
+        size = f"{len(text)} characters; give --model for the model's own template and its tokens"
+    else:
+        # the template writes its special tokens itself; for plain text the tokenizer adds them
+        size = f"{len(tokenizer(text, add_special_tokens=not as_chat)['input_ids'])} tokens"
+    typer.echo(f"[{size}; prompt version {version}]", err=True)
+
+
+def _question(text: str, domain: str) -> Question:
+    """Make a question of the option's text, or of the file it names."""
+    import json
+
+    from midway.heuristics import PromptError
+    from midway.records import DOMAINS, CodeTests, Question
+
+    row: dict[str, Any] = {"question": text}
+    path = Path(text) if len(text) < 1024 and "\n" not in text else None
+    if path is not None and path.is_file():
+        content = path.read_text(encoding="utf-8")
+        if path.suffix in (".json", ".jsonl"):
+            try:
+                row = json.loads(content if path.suffix == ".json" else content.strip().splitlines()[0])
+            except (json.JSONDecodeError, IndexError) as error:
+                raise PromptError(
+                    f"{path}: no JSON object in it ({error}); write one object with `question`"
+                ) from error
+            if not isinstance(row, dict):
+                raise PromptError(f"{path}: holds a {type(row).__name__}; write one JSON object with `question`")
+        else:
+            row = {"question": content.strip()}
+    domain = row.get("domain", domain)
+    if domain not in DOMAINS:
+        raise PromptError(f"--domain is {domain!r}; it must be one of {', '.join(DOMAINS)}")
+    asked = row.get("text") or row.get("question") or row.get("prompt") or ""
+    if row.get("narrative"):
+        asked = f"{row['narrative']}\n\n{asked}"
+    if not asked:
+        raise PromptError(f"{text}: no question in it; write it under the key `question`")
+    tests = None
+    if domain == "code" and row.get("entry_point"):
+        tests = CodeTests(prompt=row.get("prompt", ""), entry_point=row["entry_point"], test=row.get("test", ""))
+    elif domain == "code" and row.get("test_list"):
+        tests = CodeTests(test_list=tuple(row["test_list"]))
+    return Question(domain=domain, text=asked, choices=tuple(row.get("choices", ())), tests=tests)
+
+
+def _tokenizer(model: str) -> Any:
+    from midway.heuristics import PromptError
+
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise PromptError("--model needs transformers: pip install 'midway[train]'") from error
+    try:
+        return AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise PromptError(
+            f"no tokenizer for {model!r}: {str(error).splitlines()[0]}; give a folder with tokenizer files, or "
+            f"download the model first (`hf download {model}`)"
+        ) from error
+
+
+def _rendered(prompt: Prompt, tokenizer: Any) -> str:
+    """Return the text that the model sees; without a tokenizer, the messages one after the other."""
+    if not prompt.messages:
+        return prompt.text
+    if tokenizer is None:
+        return "\n\n".join(f"[{m['role']}]\n{m['content']}" for m in prompt.messages)
+    from jinja2.exceptions import TemplateError
+
+    from midway.heuristics import PromptError, fold_system
+
+    if not tokenizer.chat_template:
+        raise PromptError("this tokenizer has no chat template; leave out --chat, or add --base")
+
+    def apply(p: Prompt) -> str:
+        messages = [dict(m) for m in p.messages]
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    try:
+        return apply(prompt)
+    except TemplateError:  # some templates refuse a system message; then it opens the first user message
+        return apply(fold_system(prompt))
+
+
+def _longest(heuristic: Any, model: str) -> dict[str, int]:
+    """Return for each domain the tokens of the prompt with all exemplars and an empty question."""
+    from midway.heuristics import build_prompt
+    from midway.records import DOMAINS, Question
+
+    tokenizer = _tokenizer(model)
+    chat = bool(tokenizer.chat_template)
+    counts: dict[str, int] = {}
+    for domain in DOMAINS:
+        question = Question(domain=domain, text="", choices=("", "") if domain == "choice" else ())
+        prompt = build_prompt(question, heuristic, chat=chat, exemplars=len(heuristic.exemplars.get(domain, ())))
+        text = _rendered(prompt, tokenizer)
+        counts[domain] = len(tokenizer(text, add_special_tokens=not chat)["input_ids"])
+    return counts

@@ -1,0 +1,264 @@
+"""The one prompt builder: what a model sees for a question, with or without a heuristic.
+
+Promises: pure text in, `Prompt` out; the same arguments give the same prompt on every machine. The order is heuristic,
+exemplars, question, so that everything up to the question is the same for all questions of a heuristic and may be
+computed once (`Prompt.shared`). What cannot be built (an exemplar that does not exist, a choice question without
+choices) raises PromptError with the numbers; nothing is silently left out.
+
+Three styles:
+
+- `boxed` (default): the question and the answer form that the verifier prefers: `\\boxed{}` for math, one fenced
+  program for code, `The answer is (B).` for choice. With a heuristic: its description, cues and exemplars come first.
+- `plain`: the question as it is, no instruction (choice: with its options). With a heuristic this is refused.
+- `cue`: for very small models: the heuristic's one-sentence `short_cue`, a space, the question as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from midway.heuristics.catalogue import unguided
+from midway.records import (
+    DOMAINS,
+    PHASE_TITLES,
+    PHASES,
+    CodeTests,
+    Domain,
+    Exemplar,
+    Heuristic,
+    Message,
+    Prompt,
+    Question,
+    content_id,
+)
+
+Style = Literal["boxed", "plain", "cue"]
+
+QUESTION_MARK = "### Question"
+SOLUTION_MARK = "### Solution"
+STOP_STRINGS: tuple[str, ...] = (f"\n{QUESTION_MARK}",)
+"""Stop strings for plain-text prompts: a base model that has finished goes on to invent the next question."""
+
+_FORMS: dict[Domain, str] = {
+    "math": "Put the final answer in \\boxed{}.",
+    "code": "End with one complete Python program in a ```python block.",
+    "choice": 'End with "The answer is (X)." where X is the letter of the best option.',
+}
+_HEADING = re.compile(rf"^(?:{'|'.join(PHASE_TITLES[p] for p in PHASES)}): *", re.MULTILINE)
+
+
+class PromptError(ValueError):
+    """The prompt that was asked for cannot be built. The message says what is missing and what to change."""
+
+
+def answer_form(domain: Domain) -> str:
+    """Return the one sentence that asks for the final answer in the form that the verifier prefers."""
+    return _FORMS[domain]
+
+
+def render_question(question: Question) -> str:
+    """Return the question as the model reads it, without any instruction on the form of the answer.
+
+    - math: the text.
+    - choice: the text, then one line for each option, `(A) ...`.
+    - code: a signature to be completed (HumanEval) in a fenced block; a text with its first test (MBPP), unless the
+      text already has it; a text with its first example (stdin/stdout); else a text with the name of the function.
+
+    Raises PromptError for a choice question without choices.
+    """
+    if question.domain == "choice":
+        if not question.choices:
+            raise PromptError(
+                f"choice question {question.name or question.id} has no choices; fill in Question.choices"
+            )
+        options = "\n".join(f"({chr(65 + i)}) {choice}" for i, choice in enumerate(question.choices))
+        return f"{question.text.rstrip()}\n{options}"
+    if question.domain == "code" and question.tests is not None:
+        return _render_code(question.text.strip(), question.tests)
+    return question.text.strip()
+
+
+def _render_code(text: str, tests: CodeTests) -> str:
+    if tests.prompt and (text in tests.prompt or tests.prompt.strip() in text):
+        return f"Complete this program; repeat what is given.\n```python\n{tests.prompt.strip()}\n```"
+    if tests.prompt:
+        return f"{text}\n```python\n{tests.prompt.strip()}\n```"
+    if tests.test_list:
+        first = tests.test_list[0].strip()
+        return text if first in text else f"{text}\nIt must pass this test:\n{first}"
+    if tests.io:
+        given, expected = (part.strip() for part in tests.io[0])
+        read = "It reads standard input and writes standard output."
+        if given in text and expected in text:
+            return f"{text}\n{read}"
+        return f"{text}\n{read}\nFor the input\n{given}\nit writes\n{expected}"
+    if tests.entry_point and tests.entry_point not in text:
+        return f"{text}\nName the function `{tests.entry_point}`."
+    return text
+
+
+def _guidance(heuristic: Heuristic, domain: Domain, phases: bool) -> str:
+    parts = [f"Solve the question with this approach: {heuristic.title}.\n{heuristic.description}"]
+    if phases:
+        steps = "\n".join(f"{PHASE_TITLES[phase]}: {heuristic.cues[phase]}" for phase in PHASES)
+        parts.append(f"Write four short parts, each beginning with its heading:\n{steps}")
+    else:
+        parts.append("\n".join(f"- {heuristic.cues[phase]}" for phase in PHASES))
+    parts.append(
+        "Keep to this approach even where another would do. The solution must stand on its own: do not speak of these "
+        f"instructions. {answer_form(domain)}"
+    )
+    return "\n\n".join(parts)
+
+
+def _exemplar_turn(exemplar: Exemplar, domain: Domain, phases: bool) -> tuple[str, str]:
+    question = exemplar.question
+    if domain == "code":
+        question = f"{question}\nIt must pass this test:\n{exemplar.answer.splitlines()[0]}"
+    solution = exemplar.solution if phases else _HEADING.sub("", exemplar.solution)
+    return question, solution
+
+
+def build_prompt(
+    question: Question,
+    heuristic: Heuristic | None,
+    *,
+    chat: bool,
+    phases: bool = True,
+    exemplars: int | None = None,
+    system: str | None = None,
+    style: Style = "boxed",
+) -> Prompt:
+    """Return what the model sees.
+
+    Args:
+        question: the question; exemplars of its domain are shown.
+        heuristic: the approach to ask for; None asks for none (unguided pools, fine-tuning, RL, evaluation).
+        chat: messages for a model with a chat template (guidance in the system message, exemplars as turns), else
+            plain text that ends where the solution begins; give the engine STOP_STRINGS then.
+        phases: ask for the four phases as headings, and show them in the exemplars; never without a heuristic.
+        exemplars: how many worked exemplars, easiest first; None is 1 with a heuristic and 0 without. Without a
+            heuristic the exemplars are plain solutions that name no approach (a few-shot control).
+        system: text of your own in front of everything else.
+        style: see the module.
+
+    Raises PromptError: more exemplars than there are, a style that does not go with the other arguments.
+    """
+    if style not in get_args(Style):
+        raise PromptError(f"style is {style!r}; it must be one of {', '.join(get_args(Style))}")
+    if style != "boxed":
+        return _short_prompt(question, heuristic, chat=chat, exemplars=exemplars, system=system, style=style)
+    domain = question.domain
+    turns = [_exemplar_turn(e, domain, phases and heuristic is not None) for e in _choose(heuristic, domain, exemplars)]
+    head = [system.strip()] if system and system.strip() else []
+    asked = render_question(question)
+    if heuristic is not None:
+        head.append(_guidance(heuristic, domain, phases))
+    elif turns:
+        head.append(answer_form(domain))
+    else:
+        asked = f"{asked}\n{answer_form(domain)}"
+    if chat:
+        messages: list[Message] = [{"role": "system", "content": "\n\n".join(head)}] if head else []
+        for given, solution in turns:
+            messages += [{"role": "user", "content": given}, {"role": "assistant", "content": solution}]
+        return Prompt(messages=(*messages, {"role": "user", "content": asked}), shared=len(messages))
+    blocks = [*head, *(f"{QUESTION_MARK}\n{given}\n\n{SOLUTION_MARK}\n{solution}" for given, solution in turns)]
+    prefix = "\n\n".join([*blocks, f"{QUESTION_MARK}\n"])
+    return Prompt(text=f"{prefix}{asked}\n\n{SOLUTION_MARK}\n", shared=len(prefix))
+
+
+def _short_prompt(
+    question: Question,
+    heuristic: Heuristic | None,
+    *,
+    chat: bool,
+    exemplars: int | None,
+    system: str | None,
+    style: Style,
+) -> Prompt:
+    if exemplars:
+        raise PromptError(f"style {style!r} shows no exemplars; set exemplars to 0 or use style 'boxed'")
+    cue = ""
+    if heuristic is not None:
+        if style == "plain":
+            raise PromptError(f"style 'plain' leaves no room for heuristic {heuristic.slug!r}; use 'boxed' or 'cue'")
+        if not heuristic.short_cue:
+            raise PromptError(
+                f"heuristic {heuristic.slug!r} has no short_cue; add one to its file or use style 'boxed'"
+            )
+        cue = f"{heuristic.short_cue} "
+    text = render_question(question) if question.domain == "choice" else question.text
+    if chat:
+        messages: tuple[Message, ...] = ({"role": "system", "content": system.strip()},) if system else ()
+        return Prompt(messages=(*messages, {"role": "user", "content": cue + text}), shared=len(messages))
+    prefix = (f"{system.strip()}\n\n" if system else "") + cue
+    return Prompt(text=prefix + text, shared=len(prefix))
+
+
+def _choose(heuristic: Heuristic | None, domain: Domain, exemplars: int | None) -> tuple[Exemplar, ...]:
+    wanted = exemplars if exemplars is not None else int(heuristic is not None)
+    if wanted == 0:
+        return ()
+    source = heuristic if heuristic is not None else unguided()
+    there = source.exemplars.get(domain, ())
+    if not 0 <= wanted <= len(there):
+        raise PromptError(
+            f"{wanted} exemplars of domain {domain!r} asked for, heuristic {source.slug!r} has {len(there)}; "
+            f"set exemplars to 0..{len(there)} or add to its file"
+        )
+    return tuple(sorted(there, key=lambda e: e.difficulty)[:wanted])
+
+
+def fold_system(prompt: Prompt) -> Prompt:
+    """Return the prompt with its system message moved to the front of the first user message.
+
+    For chat templates that refuse a system message. With exemplars the shared part stays shared; without, it becomes
+    the question's own message and `shared` is 0.
+    """
+    if not prompt.messages or prompt.messages[0]["role"] != "system":
+        return prompt
+    first, second, *rest = prompt.messages
+    merged: Message = {"role": "user", "content": f"{first['content']}\n\n{second['content']}"}
+    return Prompt(messages=(merged, *rest), shared=max(0, prompt.shared - 1))
+
+
+_PROBES: dict[Domain, tuple[Question, ...]] = {
+    "math": (Question(domain="math", text="?", answer="0"),),
+    "choice": (Question(domain="choice", text="?", choices=("a", "b"), answer_index=0),),
+    "code": tuple(
+        Question(domain="code", text="?", tests=tests)
+        for tests in (
+            CodeTests(prompt="?", entry_point="f", test="t"),
+            CodeTests(prompt="def f():", entry_point="f", test="t"),
+            CodeTests(test_list=("assert f()",)),
+            CodeTests(io=(("i", "o"),)),
+            CodeTests(entry_point="f", inputs=((),), reference="r"),
+        )
+    ),
+}
+
+
+def prompt_version(
+    heuristic: Heuristic | None,
+    domain: Domain,
+    *,
+    chat: bool,
+    phases: bool = True,
+    exemplars: int | None = None,
+    system: str | None = None,
+    style: Style = "boxed",
+) -> str:
+    """Return a content hash of everything in the prompts of these settings but the question; part of a completion's id.
+
+    It is the hash of the prompts of fixed probe questions, so it changes with any wording that a question of `domain`
+    could see (description, cues, exemplars shown, separators, answer form) and with nothing else.
+    """
+    if domain not in DOMAINS:
+        raise PromptError(f"domain is {domain!r}; it must be one of {', '.join(DOMAINS)}")
+    keys = [
+        build_prompt(probe, heuristic, chat=chat, phases=phases, exemplars=exemplars, system=system, style=style).key()
+        for probe in _PROBES[domain]
+    ]
+    return content_id("prompt", *keys)
