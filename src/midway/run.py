@@ -357,23 +357,25 @@ class Run:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the directory while the block runs. Raises RunError naming the owner when another process does."""
+        """Own the directory while the block runs. Raises RunError naming the owner when another process does.
+
+        The lock is on log.jsonl, whose last `own` line names the owner; the kernel gives it back when the process ends.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+        with open(self.path / "log.jsonl", "a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
                 file.seek(0)
+                owners = [line for line in file if '"event": "own"' in line]
+                who = json.loads(owners[-1]) if owners else {}
                 raise RunError(
-                    f"{self.path} is in use by {file.read().strip() or 'another process'}\n"
+                    f"{self.path} is in use by process {who.get('pid', '?')} on {who.get('host', '?')} since {who.get('time', '?')}\n"
                     "  wait for it, stop it (Ctrl-C there), or choose another directory with --out"
                 ) from None
-            os.set_inheritable(file.fileno(), False)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}")
-            file.flush()
+            self.log("own", pid=os.getpid(), host=socket.gethostname())
             yield
 
     def stage(self, rel: str, kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Stage:

@@ -1,0 +1,190 @@
+"""`midway run`, `midway demo`, the single stages, `midway status`: running a recipe and looking at a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from midway.experiment import Experiment, Step
+
+STAGE_VERBS = {
+    "generate": "Generate the completions of every pool.",
+    "score": "Score how well correct completions follow their heuristic.",
+    "select": "Select the solutions to mid-train on.",
+    "midtrain": "Mid-train every arm.",
+    "rl": "Run RL for every arm.",
+    "evaluate": "Evaluate the base model and every arm.",
+}
+
+Overrides = typer.Argument(None, metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe, such as pools.guided.samples=8.")
+Out = typer.Option(None, "--out", help="The run directory; runs/NAME if left out.", metavar="DIR")
+Data = typer.Option(None, "--data", help="A folder with benchmark files, looked in before the Hub.", metavar="DIR")
+Clean = typer.Option([], "--clean", help="Do a stage again, and all that build on it: a path as `midway status` shows, or a kind.")
+Executor = typer.Option("local", "--executor", help="Where generation runs: local, or ray (a Ray cluster).")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the app."""
+
+    @app.command()
+    def run(
+        recipe: str = typer.Argument(..., help="A recipe file, or the name of a shipped one (`midway recipes`)."),
+        overrides: list[str] = Overrides,
+        out: Path = Out,
+        data: str = Data,
+        clean: list[str] = Clean,
+        executor: str = Executor,
+    ) -> None:
+        """Run a recipe from questions to report; what is complete is skipped, what was interrupted goes on."""
+        execute(recipe, overrides or [], out=out, data=data, clean=clean, executor=executor)
+
+    @app.command()
+    def demo(overrides: list[str] = Overrides, out: Path = Out, clean: list[str] = Clean) -> None:
+        """Run the shipped demo: a small world, a small base model, the whole story in minutes on a CPU."""
+        execute("demo", overrides or [], out=out, clean=clean)
+
+    for kind, text in STAGE_VERBS.items():
+        _stage_verb(app, kind, text)
+
+    @app.command()
+    def status(run: str = typer.Argument(..., help="A run directory, or a name under runs/.")) -> None:
+        """Show the stages of a run: state, what they made, what they cost."""
+        show_status(run)
+
+    @app.command()
+    def recipes() -> None:
+        """List the shipped recipes."""
+        from midway.recipe import load_recipe, shipped_recipes
+
+        for name in shipped_recipes():
+            typer.echo(f"{name:<32}{load_recipe(name).title or ''}")
+
+
+def _stage_verb(app: typer.Typer, kind: str, text: str) -> None:
+    def verb(run: str = typer.Argument(..., help="A run directory, or a name under runs/.")) -> None:
+        run_stage(run, kind)
+
+    app.command(kind, help=f"{text} Works on a run directory; what it needs is done first.")(verb)
+
+
+def run_stage(run: str, kind: str) -> None:
+    """Do the pending stages of one kind in a stored run, and what they need."""
+    from midway.experiment import run_path
+    from midway.recipe import loads_recipe
+    from midway.run import read_json
+
+    path = run_path(run)
+    stored = read_json(path / "resolved.json")["recipe"]
+    _execute(lambda: loads_recipe(stored, str(path / "resolved.json")), None, path, None, [], "local", f"midway {kind} {run}", kind)
+
+
+def execute(
+    recipe: str,
+    overrides: list[str],
+    *,
+    out: Path | None = None,
+    data: str | None = None,
+    clean: list[str] | None = None,
+    executor: str = "local",
+) -> None:
+    """Load a recipe and run it; ends the process with exit code 1 when an arm failed, 130 when stopped."""
+    from midway.recipe import find_recipe, load_recipe
+
+    again = " ".join(["midway run", recipe, *overrides, *(["--out", str(out)] if out else []), *(["--data", data] if data else [])])
+    source = find_recipe(recipe).read_text(encoding="utf-8")
+    _execute(lambda: load_recipe(recipe, overrides), source, out, data, clean or [], executor, again, None)
+
+
+def _execute(
+    load: Callable[[], object],
+    source: str | None,
+    out: Path | None,
+    data: str | None,
+    clean: list[str],
+    executor: str,
+    again: str,
+    only: str | None,
+) -> None:
+    import time
+
+    from midway.cli.console import Console, duration
+    from midway.experiment import build_run_report, opened
+    from midway.recipe import Recipe
+    from midway.stages.common import Stopped
+
+    recipe = load()
+    assert isinstance(recipe, Recipe)
+    start = time.monotonic()
+    with Console() as console, opened(recipe, out, data, executor=executor) as experiment:
+        for target in clean:
+            for rel in experiment.clean(target):
+                console.line(f"taken back: {rel}")
+        experiment.refuse_changes()
+        pending = experiment.pending(only)
+        where = experiment.run.path
+        if pending:
+            console.line(f"{where}: {len(pending)} of {len(experiment.steps)} stages to do")
+            experiment.store_recipe(source)
+            experiment.share_base()
+        try:
+            failures = experiment.execute(
+                lambda step, n, count: console.control(_title(experiment, step), n, count), console.stop, only
+            )
+        except Stopped:
+            console.finish()
+            console.line(f"stopped; everything so far is stored. Go on with: {again}")
+            raise typer.Exit(130) from None
+        console.finish()
+        if only:
+            typer.echo(f"{where}: {only}: complete" if not failures else f"{where}: {only}: {len(failures)} failed")
+        else:
+            fresh = build_run_report(experiment.run)
+            if pending:
+                typer.echo(summary(where))
+            else:
+                typer.echo(f"{where}: everything is complete" + ("" if not fresh else "; the report was made anew"))
+            typer.echo(f"report: {where / 'report' / 'report.html'}   ({duration(time.monotonic() - start)})")
+        for failure in failures:
+            typer.echo(f"failed: {failure.rel}: {failure.error}", err=True)
+        if failures:
+            typer.echo(f"the rest is complete; mend the cause and go on with: {again}", err=True)
+            raise typer.Exit(1)
+
+
+def _title(experiment: Experiment, step: Step) -> str:
+    return f"{step.stage.kind} {step.rel}"
+
+
+def summary(run: Path) -> str:
+    """Return the verdict and the comparison table of a finished run, from its report."""
+    from midway.report import terminal_summary
+
+    return terminal_summary(run)
+
+
+def show_status(run: str) -> None:
+    """Print one line for each stage of a run."""
+    from midway.cli.console import duration
+    from midway.experiment import run_path
+    from midway.run import Run
+
+    path = run_path(run)
+    for rel, manifest in Run(path).stages().items():
+        cost, result = manifest.get("cost", {}), manifest.get("result", {})
+        parts = [duration(cost["seconds"])] if "seconds" in cost else []
+        tokens = int(cost.get("completion_tokens", 0))
+        if tokens:
+            parts.append(f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached")
+            parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
+        for key in ("completions", "failures", "truncated", "solutions", "steps", "samples", "accuracy", "unjudged"):
+            if key in result:
+                parts.append(f"{key} {result[key]}")
+        typer.echo(f"{manifest.get('state', '?'):<12}{rel:<64}{', '.join(parts)}")
+        if manifest.get("error"):
+            typer.echo(f"            {manifest['error']}")
+    sys.stdout.flush()

@@ -1,0 +1,366 @@
+"""What the stages of one run work with: questions, prompts, models, engines, the verifier; each made once and only when needed.
+
+Promises: making the materials loads questions and hashes the base model, nothing more; torch is imported by the first stage that needs it.
+One engine is open at a time. `close` frees everything and may be called twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from midway.engines import open_engine
+from midway.engines.base import Engine
+from midway.engines.model_key import model_key
+from midway.heuristics import build_prompt, load_catalogue
+from midway.questions import from_frame, load, shuffled, to_frame
+from midway.recipe import ArmConfig, BenchmarkConfig, Recipe, RecipeError, SourceConfig, merge, near
+from midway.records import Heuristic, Prompt, Question, content_id
+from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
+from midway.stages.common import Control, Outcome
+from midway.verify import Verifier
+
+Work = Callable[[Stage, Control, Outcome], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model: a path or Hub id and what tells its exact weights (a hash, or the digest of the stage that trains it)."""
+
+    path: str
+    key: str
+    revision: str | None = None
+
+    def config(self) -> dict[str, Any]:
+        return {"key": self.key}
+
+
+def resolve_model(path: str) -> str:
+    """Return where a model is: `lab` is the small base model shipped with midway, `lab:...` one made by the lab."""
+    if path == "lab" or path.startswith("lab:"):
+        return str(importlib.import_module("midway.lab").checkpoint(path.partition(":")[2]))
+    return path
+
+
+class Materials:
+    """Questions, prompts, engines and the verifier of a run."""
+
+    def __init__(self, recipe: Recipe, run: Run, data: str | None = None, executor: str = "local") -> None:
+        self.recipe, self.run, self.executor = recipe, run, executor
+        self.data = data or recipe.questions.data
+        self._questions: dict[str, list[Question]] = {}
+        self._engine: Engine | None = None
+        self._verifier: Verifier | None = None
+        self.open_model: str | None = None
+        self.note: Callable[[str], None] = lambda text: None
+
+    # Questions ------------------------------------------------------------------------------------------------------
+
+    def questions(self, name: str) -> list[Question]:
+        """Return a set of questions: `train`, `rl` or `benchmark-NAME`. Raises RunError for an empty or doubled set."""
+        if name not in self._questions:
+            sources = self._sources(name)
+            found = [q for source in sources for q in load(source, data=self.data)]
+            unique = list({q.id: q for q in found}.values())
+            if not unique:
+                raise RunError(f"questions.{name}: there are none in {', '.join(s.source for s in sources)}")
+            benchmark = sources[0]
+            if isinstance(benchmark, BenchmarkConfig) and benchmark.shuffle_choices:
+                unique = [shuffled(q, benchmark.seed) if q.domain == "choice" else q for q in unique]
+            self._questions[name] = unique
+        return self._questions[name]
+
+    def _sources(self, name: str) -> Sequence[SourceConfig]:
+        if name == "train":
+            return self.recipe.questions.train
+        if name == "rl":
+            return self.recipe.questions.rl or self.recipe.questions.train
+        return [b for b in self.recipe.benchmarks if f"benchmark-{b.name}" == name]
+
+    def digest(self, name: str) -> str:
+        """Return a content hash of a set of questions; order counts."""
+        return content_id([q.id for q in self.questions(name)])
+
+    def store_questions(self) -> None:
+        """Keep a copy of every set in the run directory (questions/NAME.parquet)."""
+        for name in ["train", "rl", *(f"benchmark-{b.name}" for b in self.recipe.benchmarks)]:
+            path = self.run.path / "questions" / f"{name}.parquet"
+            if path.exists() and pl.read_parquet(path, columns=["id"])["id"].to_list() == [q.id for q in self.questions(name)]:
+                continue
+            write_table(path, to_frame(self.questions(name)))
+
+    # Prompts --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def catalogue(self) -> dict[str, Heuristic]:
+        return load_catalogue([Path(p) for p in self.recipe.prompt.heuristics])
+
+    def heuristics_of(self, pool: str) -> list[Heuristic | None]:
+        """Return the heuristics of a pool, [None] for an unguided one. Raises RecipeError for an unknown slug."""
+        slugs = self.recipe.pools[pool].heuristics
+        if slugs is None:
+            return [None]
+        if slugs == "all":
+            return list(self.catalogue.values())
+        for slug in slugs:
+            if slug not in self.catalogue:
+                raise RecipeError(f"pools.{pool}.heuristics: there is no heuristic {slug!r}{near(slug, list(self.catalogue))}")
+        return [self.catalogue[slug] for slug in slugs]
+
+    @cached_property
+    def chat(self) -> bool:
+        """Whether the model is talked to through a chat template."""
+        if self.recipe.model.chat != "auto":
+            return self.recipe.model.chat
+        from midway.training.common import load_tokenizer
+
+        model = self.recipe.model
+        return bool(load_tokenizer(self.base.path, model.revision, model.trust_remote_code).chat_template)
+
+    def prompt(self, question: Question, heuristic: Heuristic | None) -> Prompt:
+        """Return the prompt for generation: guided by a heuristic, or plain."""
+        config = self.recipe.prompt
+        return build_prompt(
+            question,
+            heuristic,
+            chat=self.chat,
+            style=config.style if heuristic or config.style != "cue" else "plain",
+            phases=config.phases,
+            exemplars=config.exemplars if heuristic and config.style == "boxed" else None,
+            system=config.system,
+        )
+
+    # Models, engines, verifier --------------------------------------------------------------------------------------
+
+    @cached_property
+    def base(self) -> Target:
+        model = self.recipe.model
+        path = resolve_model(model.path)
+        return Target(path, model_key(path, model.revision), model.revision)
+
+    def engine(self, model: Target) -> Engine:
+        """Return the engine that serves `model`, closing another one first."""
+        if self._engine is None or self.open_model != model.path:
+            self.close_engine()
+            self._engine = open_engine(self.recipe.engine, self.recipe.model, model_path=model.path, log=self.note)
+            self.open_model = model.path
+        return self._engine
+
+    def close_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._engine, self.open_model = None, None
+
+    @property
+    def verifier(self) -> Verifier:
+        if self._verifier is None:
+            config = self.recipe.verify
+            self._verifier = Verifier(workers=config.workers, seconds=config.seconds, require_sandbox=config.require_sandbox)
+        return self._verifier
+
+    def close(self) -> None:
+        self.close_engine()
+        if self._verifier is not None:
+            self._verifier.close()
+            self._verifier = None
+
+    # The work of each stage -----------------------------------------------------------------------------------------
+
+    def work_generate(self, pool: str) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.generate import generate, pool_requests
+
+            config = self.recipe.pools[pool]
+            questions, heuristics = self.questions("train"), self.heuristics_of(pool)
+            if config.engine is not None:
+                engine, owned = open_engine(config.engine, self.recipe.model, model_path=self.base.path, log=control.note), True
+            else:
+                engine, owned = self.engine(self.base), False
+            requests = pool_requests(
+                questions, heuristics, config.samples, config.sampling.record(), self.prompt, engine.model_key
+            )
+            try:
+                generate(stage, control, outcome, requests, len(questions) * len(heuristics) * config.samples, engine)
+            finally:
+                if owned:
+                    engine.close()
+
+        return work
+
+    def work_verify(self, pool: str) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.verify import verify_completions
+
+            questions = {q.id: q for q in self.questions("train")}
+            completions = self.run.path / f"pools/{pool}/completions"
+            verify_completions(stage, control, outcome, completions, questions, self.verifier)
+
+        return work
+
+    def work_score(self, pool: str) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.adherence import open_scorer
+            from midway.stages.score import score
+
+            questions = {q.id: q for q in self.questions("train")}
+            folder = self.run.path / f"pools/{pool}"
+            heuristics = {h.slug: h for h in self.heuristics_of(pool) if h}
+            scorer = open_scorer(self.recipe.adherence, self.engine(self.base), self.prompt, heuristics)
+            score(stage, control, outcome, folder / "completions", folder / "verdicts", questions, scorer)
+
+        return work
+
+    def work_evaluate(self, index: int, model: Target) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.evaluate import benchmark_requests, evaluate
+
+            benchmark = self.recipe.benchmarks[index]
+            questions = self.questions(f"benchmark-{benchmark.name}")
+            engine = self.engine(model)
+            requests = list(
+                benchmark_requests(
+                    questions,
+                    lambda q: self.prompt(q, None),
+                    benchmark.samples,
+                    benchmark.sampling.record(),
+                    benchmark.greedy,
+                    engine.model_key,
+                )
+            )
+            evaluate(stage, control, outcome, questions, requests, engine, self.verifier, labeller(benchmark.source))
+
+        return work
+
+    def work_select(self, name: str, arm: ArmConfig, seed: int, reference: Stage | None) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.select import select_solutions
+
+            recipe = self.recipe
+            leaks = {b.name: self.questions(f"benchmark-{b.name}") for b in recipe.benchmarks} if recipe.selection.decontaminate else {}
+            select_solutions(
+                stage,
+                outcome,
+                name,
+                arm,
+                recipe.selection,
+                self.pool_tables,
+                self.questions("train"),
+                leaks,
+                reference.path if reference else None,
+                seed,
+            )
+
+        return work
+
+    def pool_tables(self, pool: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
+        """Return completions, verdicts and (where scored) adherence of a pool, of requests that its recipe asks for."""
+        folder = self.run.path / f"pools/{pool}"
+        completions = read_table(folder / "completions", COMPLETIONS)
+        verdicts = read_table(folder / "verdicts", VERDICTS)
+        scored = folder / "adherence"
+        asked = self.recipe.pools[pool]
+        completions = completions.filter(
+            pl.col("index") < asked.samples, pl.col("question_id").is_in([q.id for q in self.questions("train")])
+        )
+        return completions, verdicts, read_table(scored, ADHERENCE) if scored.exists() else None
+
+    def work_midtrain(self, name: str, arm: ArmConfig, seed: int, reference: Stage | None) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.midtrain import train_stage
+            from midway.training.common import Job
+            from midway.training.dataset import training_rows
+            from midway.training.sft import optimizer_steps
+
+            solutions = pl.read_parquet(stage.path.parent / "selection" / "solutions.parquet")
+            rows = training_rows(solutions, self.questions("train"), self._training_prompt, chat=self.chat)
+            args = merge(self.recipe.midtrain, arm.midtrain_args)
+            examples = len(rows)
+            if reference is not None:
+                examples = pl.scan_parquet(reference.path / "solutions.parquet").select(pl.len()).collect().item()
+            args["max_steps"] = optimizer_steps(examples, args)
+            job = self._job("sft", stage, self.base, seed, args, f"{self.recipe.name}-{name}-{seed}-midtrain")
+            train_stage(stage, control, outcome, rows, job, self.recipe.launch)
+
+        return work
+
+    def _training_prompt(self, question: Question, heuristic: str | None) -> Prompt:
+        keep = self.recipe.selection.prompt_with_heuristic
+        return self.prompt(question, self.catalogue.get(heuristic or "") if keep else None)
+
+    def work_rl(self, name: str, arm: ArmConfig, seed: int, model: Target) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.midtrain import train_stage
+            from midway.training.dataset import prompt_columns
+
+            self.store_questions()
+            rows = [
+                {"prompt": prompt_columns(self.prompt(q, None)), "question_id": q.id} for q in self.questions("rl")
+            ]
+            args = merge(self.recipe.rl, arm.rl_args)
+            if arm.compute_matched:
+                args["max_steps"] = self._matched_steps(args, seed, control)
+                outcome.result["compute_matched_steps"] = args["max_steps"]
+            job = self._job("grpo", stage, model, seed, args, f"{self.recipe.name}-{name}-{seed}-rl")
+            train_stage(stage, control, outcome, rows, job, self.recipe.launch)
+
+        return work
+
+    def _matched_steps(self, args: Mapping[str, Any], seed: int, control: Control) -> int:
+        """RL steps that take as many seconds as the treatment's generation, mid-training and RL together."""
+        treatment = self.recipe.treatment_arm or ""
+        root = self.run.path / f"arms/{treatment}/seed-{seed}"
+        rl = read_json(root / "rl" / "stage.json") or {}
+        steps, seconds = rl["result"]["steps"], rl["cost"]["seconds"]
+        pools = {d.pool for d in self.recipe.arms[treatment].midtrain if d.pool}
+        extra = float((read_json(root / "midtrain" / "stage.json") or {})["cost"]["seconds"])
+        for pool in pools:
+            for kind in ("completions", "verdicts", "adherence"):
+                manifest = read_json(self.run.path / f"pools/{pool}/{kind}/stage.json")
+                extra += float(manifest["cost"]["seconds"]) if manifest else 0.0
+        more = math.ceil(extra / (seconds / steps))
+        control.note(f"compute-matched: {extra:.0f} s of generation and mid-training buy {more} further RL steps")
+        return int(steps) + more
+
+    def _job(self, kind: str, stage: Stage, model: Target, seed: int, args: Mapping[str, Any], run_name: str) -> Any:
+        from midway.training.common import Job
+
+        recipe = self.recipe
+        return Job(
+            kind=kind,
+            model=model.path,
+            revision=model.revision,
+            dtype=recipe.model.dtype,
+            trust_remote_code=recipe.model.trust_remote_code,
+            rows=str(stage.path / "rows.parquet"),
+            out=str(stage.path),
+            seed=seed,
+            args=dict(args),
+            lora=recipe.lora,
+            report_to=recipe.report_to,
+            run_name=run_name,
+            questions=str(self.run.path / "questions" / "rl.parquet") if kind == "grpo" else None,
+            verify={"workers": recipe.verify.workers, "seconds": recipe.verify.seconds},
+        )
+
+
+def labeller(source: str) -> Callable[[Question, str], list[str]] | None:
+    """Return the programmatic labeller of ways where the source has one (the lab)."""
+    if source != "lab":
+        return None
+    world = importlib.import_module("midway.lab.world")
+    return lambda question, text: list(world.label(question, text).ways)
+
+
+def stored_questions(run: Run, name: str) -> list[Question]:
+    """Return a set of questions from a run directory. Raises RunError when it is not there."""
+    path = run.path / "questions" / f"{name}.parquet"
+    if not path.exists():
+        raise RunError(f"{path} is missing: run the recipe again to write it")
+    return from_frame(pl.read_parquet(path))

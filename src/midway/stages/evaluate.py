@@ -1,0 +1,84 @@
+"""Evaluate: n samples for each benchmark question, judged; one table of results.
+
+Reads a benchmark; calls an engine and the verifier; writes `completions/`, `verdicts/` and `results.parquet` (one row a sample: the
+completion, its verdict, and the ways it used where a labeller is given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import polars as pl
+
+from midway.engines.base import Engine
+from midway.engines.stream import complete
+from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
+from midway.run import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
+from midway.stages.common import Control, Outcome, Stopped
+from midway.stages.verify import judge
+from midway.verify import Verifier
+
+SAMPLED, GREEDY = "sampled", "greedy"
+"""What stands in the `heuristic` column of evaluation rows: how the sample was drawn."""
+
+
+def benchmark_requests(
+    questions: Sequence[Question],
+    prompt_of: Callable[[Question], Prompt],
+    samples: int,
+    sampling: Sampling,
+    greedy: bool,
+    model_key: str,
+) -> Iterator[Request]:
+    """Yield `samples` requests for each question, and one greedy one if asked."""
+    once = Sampling(temperature=0.0, max_tokens=sampling.max_tokens, stop=sampling.stop)
+    for question in questions:
+        prompt = prompt_of(question)
+        draws = [(SAMPLED, sampling, index) for index in range(samples)] + ([(GREEDY, once, 0)] if greedy else [])
+        for kind, how, index in draws:
+            id_ = completion_id(question.id, f"evaluation/{kind}", prompt.key(), model_key, how, index)
+            yield Request(id_, prompt, how, question.id, kind, index)
+
+
+def evaluate(
+    stage: Stage,
+    control: Control,
+    outcome: Outcome,
+    questions: Sequence[Question],
+    requests: Sequence[Request],
+    engine: Engine,
+    verifier: Verifier,
+    labeller: Callable[[Question, str], list[str]] | None = None,
+) -> None:
+    """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
+    report = complete(
+        requests,
+        engine,
+        stage.path / "completions",
+        total=len(requests),
+        progress=lambda p: control.progress(p.done, p.total, p.note),
+        stop=control.stop,
+    )
+    outcome.cost.update(report.cost())
+    outcome.result.update(report.summary())
+    if report.stopped:
+        raise Stopped
+    by_id: Mapping[str, Question] = {q.id: q for q in questions}
+    wanted = {request.id for request in requests}
+    judge(stage.path / "verdicts", control, outcome, stage.path / "completions", by_id, verifier, wanted)
+    completions = read_table(stage.path / "completions", COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
+    if completions.is_empty():
+        raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn; reasons: {report.summary()}")
+    results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
+    if labeller:
+        ways = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]
+        results = results.with_columns(pl.Series("ways", ways, dtype=pl.List(pl.String)))
+    else:
+        results = results.with_columns(pl.lit(None, dtype=pl.List(pl.String)).alias("ways"))
+    write_table(stage.path / "results.parquet", results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index"))
+    sampled = results.filter(pl.col("heuristic") == SAMPLED)
+    judged = sampled.filter(pl.col("judgement") != Judgement.UNJUDGED)
+    outcome.result["samples"] = sampled.height
+    outcome.result["unjudged"] = sampled.height - judged.height
+    if judged.height:
+        outcome.result["accuracy"] = round(float((judged["judgement"] == Judgement.CORRECT).mean() or 0.0), 6)  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""Select: which solutions an arm is mid-trained on. Reads pools, calls selection, writes `solutions.parquet`, `funnel.parquet` and
+`removed.parquet` (what was dropped and why).
+
+When nothing is left, RunError shows the funnel and the commonest reason for which completions were lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from midway.recipe import ArmConfig, DataConfig, SelectionConfig
+from midway.records import Question
+from midway.run import RunError, Stage, write_table
+from midway.selection import select
+from midway.stages.common import Outcome
+
+
+Tables = Callable[[str], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]]
+"""Gives completions, verdicts and (where scored) adherence of a pool by its name."""
+
+
+def select_solutions(
+    stage: Stage,
+    outcome: Outcome,
+    name: str,
+    arm: ArmConfig,
+    config: SelectionConfig,
+    tables: Tables,
+    questions: Sequence[Question],
+    benchmarks: Mapping[str, Sequence[Question]],
+    reference: Path | None,
+    seed: int,
+) -> None:
+    """Select for one arm and seed. `benchmarks` are what the data must not contain; `reference` is the directory of the treatment's
+    selection, whose size the arm is matched to. Raises RunError when nothing is left."""
+    leaks = pl.DataFrame(
+        [{"name": n, "text": q.text} for n, qs in benchmarks.items() for q in qs], schema={"name": pl.String, "text": pl.String}
+    )
+    parts, funnels, removed = [], [], []
+    for data in arm.midtrain:
+        matched = data.match if data.match is not None else data.per_question is None and data.questions is None
+        completions, verdicts, adherence = tables(data.pool) if data.pool else (None, None, None)
+        chosen = select(
+            completions,
+            verdicts,
+            adherence,
+            question_table(questions),
+            config,
+            data,
+            seed=seed,
+            benchmarks=leaks if benchmarks else None,
+            match=_counts(reference) if reference is not None and matched else None,
+        )
+        if chosen.solutions.is_empty():
+            raise RunError(_empty(name, data, chosen.funnel, verdicts))
+        parts.append(chosen.solutions)
+        funnels.append(chosen.funnel.with_columns(pl.lit(data.pool or "reference").alias("pool")))
+        removed.append(chosen.removed)
+    solutions = pl.concat(parts)
+    write_table(stage.path / "funnel.parquet", pl.concat(funnels, how="diagonal_relaxed"))
+    write_table(stage.path / "removed.parquet", pl.concat(removed, how="diagonal_relaxed"))
+    write_table(stage.path / "solutions.parquet", solutions)
+    outcome.result.update(
+        solutions=solutions.height,
+        questions=solutions["question_id"].n_unique(),
+        heuristics=solutions["heuristic"].n_unique(),
+    )
+
+
+def question_table(questions: Sequence[Question]) -> pl.DataFrame:
+    """Return the training questions as selection takes them: id, text, domain, level, solution."""
+    rows = [
+        {
+            "id": q.id,
+            "text": q.text,
+            "domain": q.domain,
+            "level": str(q.meta["level"]) if q.meta.get("level") is not None else None,
+            "solution": q.solution,
+        }
+        for q in questions
+    ]
+    return pl.DataFrame(rows, schema=dict.fromkeys(["id", "text", "domain", "level", "solution"], pl.String))
+
+
+def _counts(reference: Path) -> pl.DataFrame:
+    solutions = pl.read_parquet(reference / "solutions.parquet", columns=["question_id"])
+    return solutions.group_by("question_id").agg(pl.len().alias("count")).sort("question_id")
+
+
+def _empty(name: str, data: DataConfig, funnel: pl.DataFrame, verdicts: pl.DataFrame | None) -> str:
+    lines = [f"arm {name}: no solution is left to mid-train on ({data.pool or 'reference solutions'}, strategy {data.strategy})"]
+    for step, count in funnel.group_by("step", maintain_order=True).agg(pl.col("count").sum()).iter_rows():
+        lines.append(f"  {step:<16}{count:>8}")
+    if verdicts is not None and not verdicts.is_empty():
+        lost = verdicts.filter(pl.col("judgement") != "correct")
+        if not lost.is_empty():
+            top = lost["reason"].value_counts(sort=True).row(0)
+            lines.append(f"  commonest reason: {top[0]} ({top[1]} of {lost.height} that are not correct)")
+    lines.append("  look at the completions (`midway status RUN`), raise pools.*.samples, or relax `selection`")
+    return "\n".join(lines)

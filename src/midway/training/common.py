@@ -1,0 +1,236 @@
+"""What fine-tuning and RL share: loading a model for training, checkpoints that can be trusted, metrics on disk, a clean stop.
+
+Promises
+- A checkpoint is resumed from only if it was finished: a marker file is written into it after everything else, so a process killed in
+  the middle of saving never leads to a resume from half a checkpoint.
+- The final model directory appears whole or not at all, and loads anywhere without a merge step (adapters are merged, the tokenizer,
+  chat template and generation config are beside the weights).
+- `metrics.jsonl` has one line per logged step, each step once, also after a resume.
+
+When things go wrong: RunError for what a user can mend (no tokenizer, unknown model); TRL's and torch's own errors pass through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+)
+
+from midway.run import RunError, write_bytes
+
+MARKER = "midway-complete"
+
+
+class Interrupted(Exception):
+    """Training stopped on request after saving a checkpoint; the same command goes on from there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a training process needs, as JSON on disk, so that it can run in this process or under a launcher."""
+
+    kind: str
+    """`sft` or `grpo`."""
+    model: str
+    revision: str | None
+    dtype: str
+    trust_remote_code: bool
+    rows: str
+    """Parquet file with the training rows."""
+    out: str
+    """The stage directory: `model/`, `checkpoints/` and `metrics.jsonl` go here."""
+    seed: int
+    args: dict[str, Any] = field(default_factory=dict)
+    """Fields of SFTConfig or GRPOConfig, as in the recipe."""
+    lora: dict[str, Any] | None = None
+    report_to: list[str] = field(default_factory=list)
+    run_name: str = ""
+    questions: str | None = None
+    """grpo: Parquet file with the question records, for the reward."""
+    verify: dict[str, Any] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        write_bytes(path, json.dumps(self.__dict__, indent=2).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Job:
+        return cls(**json.loads(path.read_text()))
+
+
+def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model, with a pad token. Raises RunError when there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: no usable tokenizer there ({str(error).splitlines()[0]})\n"
+            "  a model directory needs tokenizer.json and tokenizer_config.json: save them with tokenizer.save_pretrained(...)"
+        ) from error
+    if not len(tokenizer):
+        raise RunError(
+            f"{path}: its tokenizer is empty\n"
+            "  a model directory needs tokenizer.json and tokenizer_config.json: save them with tokenizer.save_pretrained(...)"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(job: Job) -> PreTrainedModel:
+    """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs)."""
+    dtype = torch.float32 if job.dtype == "auto" else getattr(torch, job.dtype)
+    return AutoModelForCausalLM.from_pretrained(
+        job.model, revision=job.revision, dtype=dtype, trust_remote_code=job.trust_remote_code
+    )
+
+
+def hardware_args() -> dict[str, Any]:
+    """Return the arguments that depend on the machine: CPU training needs no mixed precision and no checkpointing."""
+    if torch.cuda.is_available():
+        return {"bf16": torch.cuda.is_bf16_supported()}
+    return {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
+
+
+def base_args(job: Job) -> dict[str, Any]:
+    """Return the arguments that midway sets unless the recipe does."""
+    return {
+        **hardware_args(),
+        "output_dir": str(Path(job.out) / "checkpoints"),
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "report_to": job.report_to or "none",
+        "run_name": job.run_name,
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 50,
+        "save_total_limit": 2,
+        "log_level": "warning",
+    }
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Return the newest finished checkpoint and remove unfinished ones; None if there is none."""
+    finished = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / MARKER).exists():
+            finished.append(path)
+        else:
+            shutil.rmtree(path)
+    if not finished:
+        return None
+    return str(max(finished, key=lambda p: int(p.name.rpartition("-")[2])))
+
+
+class RunCallback(TrainerCallback):
+    """Marks finished checkpoints, writes metrics.jsonl, reports progress, stops on request."""
+
+    def __init__(
+        self,
+        out: Path,
+        progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self.out, self.progress, self.stop = out, progress, stop
+        self.stopped = False
+        self.latest: dict[str, Any] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        path = self.out / "metrics.jsonl"
+        if not state.is_world_process_zero or not path.exists():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] <= state.global_step:
+                    kept.append(line)
+            except ValueError:
+                continue  # the torn last line of a killed process; its step is run again
+        write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        self.latest.update(logs)
+        with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}, default=float) + "\n")
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_bytes(folder / MARKER, b"")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.progress and state.is_world_process_zero:
+            self.progress(state.global_step, state.max_steps, self.latest)
+        if self.stop and self.stop() and state.global_step < state.max_steps:
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+
+
+def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
+    """Run a trainer to its end, from its last finished checkpoint if there is one, and save the final model.
+
+    Returns steps, seconds, tokens and peak memory. Raises Interrupted when the callback was told to stop.
+    """
+    for printing in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printing)
+    trainer.add_callback(callback)
+    out = Path(job.out)
+    resumed = last_checkpoint(out / "checkpoints")
+    trainer.train(resume_from_checkpoint=resumed)
+    if callback.stopped:
+        raise Interrupted(f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}")
+    save_final(trainer, out / "model")
+    if trainer.is_world_process_zero():
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return {
+        "steps": trainer.state.global_step,
+        "resumed_from": int(resumed.rpartition("-")[2]) if resumed else 0,
+        "tokens": int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def save_final(trainer: Any, folder: Path) -> None:
+    """Write the trained model as a plain directory; adapters are merged, and kept beside as `adapter/`."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    if hasattr(model, "merge_and_unload"):
+        if trainer.is_world_process_zero():
+            model.save_pretrained(str(folder.with_name("adapter")))
+            model.merge_and_unload().save_pretrained(str(temporary))
+    else:
+        trainer.save_model(str(temporary))  # gathers sharded weights on every process
+    if not trainer.is_world_process_zero():
+        return
+    trainer.processing_class.save_pretrained(str(temporary))
+    (temporary / "training_args.bin").unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(temporary, folder)
+
+
+def peak_memory_mb() -> float:
+    """Return the peak memory of this process in MiB: of the GPU if there is one, else resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
