@@ -122,6 +122,7 @@ class VllmEngine(Section):
 class OpenAIEngine(Section):
     kind: Literal["openai"]
     base_urls: list[str] = ["http://127.0.0.1:8000/v1"]
+    """Servers, used side by side."""
     model: str | None = None
     """Name the server knows the model by; `model.path` if left out."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -129,9 +130,11 @@ class OpenAIEngine(Section):
     chat: bool = True
     """Use /chat/completions, else /completions with the template applied here."""
     max_concurrency: int = Field(256, ge=1)
+    """Requests in flight at most; fewer when the server says it is too busy."""
     timeout: float = Field(600, gt=0)
     """Seconds for one request."""
     max_retries: int = Field(8, ge=0)
+    """Tries after the first before a request counts as failed."""
     serve: list[str] | None = None
     """Arguments for a local `vllm serve` that `midway serve` starts for the run."""
 
@@ -189,6 +192,7 @@ class SelectionConfig(Section):
     decontaminate: bool = True
     """Drop training questions that stand in a benchmark (exact, 13-gram, number-masked)."""
     ngram: int = Field(13, ge=5)
+    """Words in a row that count as a leak."""
     prompt_with_heuristic: bool = False
     """Keep the heuristic's prompt in the training prompt; by default it is question -> solution."""
 
@@ -205,6 +209,7 @@ class DataConfig(Section):
     per_question: int | None = Field(None, ge=1)
     """n for this arm; the selection's if left out."""
     per_heuristic: int | None = Field(None, ge=1)
+    """Solutions for each question and heuristic; the selection's if left out."""
     questions: int | None = Field(None, ge=1)
     """Use only this many questions (fixed-budget arms)."""
     match: bool | None = None

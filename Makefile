@@ -1,0 +1,48 @@
+# make demo   set up, then run the shipped demo (runs/demo)
+# make test   set up, then lint, type check, import contracts, tests
+# make setup  only set up
+# make engines-test   install a CPU build of vLLM in an environment of its own and test the vLLM and server engines with it
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: setup demo test lint fixtures engines-test docs clean
+
+setup: $(VENV)/.run
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by exact version: a range would take the newest build
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) (about two minutes)"
+	$(PIP) install torch==2.13.0
+	$(PIP) install -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,dev]'
+	@touch $@
+
+demo: $(VENV)/.run
+	@$(BIN)/midway demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/house.py
+
+test: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+engines-test: $(VENV)/.dev
+	PYTHON=$(PYTHON) bash tools/engines-test.sh
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache
