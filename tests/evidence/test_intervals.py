@@ -71,7 +71,7 @@ def test_paired_difference_over_questions_and_seeds(questions: int, seeds: int, 
     def one(rng: Rng) -> Estimate:
         return difference(*arms(rng, questions, (seeds, seeds), samples, (0.05, 0.0), seed_sd))
 
-    assert 0.94 <= coverage(one, 0.05) <= 0.965
+    assert 0.94 <= coverage(one, 0.05) <= 0.96
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.01, 0.03])
@@ -114,7 +114,7 @@ def test_mean_near_zero_keeps_its_coverage() -> None:
     def one(rng: Rng) -> Estimate:
         return mean(rng.binomial(1, rng.beta(0.3, 9.7, 100)).astype(float))
 
-    assert 0.94 <= coverage(one, 0.03) <= 0.97
+    assert 0.94 <= coverage(one, 0.03) <= 0.98
 
 
 def test_pass_at_k_of_an_arm() -> None:
@@ -132,7 +132,7 @@ def test_gain_and_difference_of_gains(seeds: int) -> None:
     def tables(rng: Rng) -> tuple[Floats, Floats, Floats, Floats]:
         base, mid, after_a, after_b = arms(rng, 200, (0, seeds, seeds, seeds), 4, (-0.1, -0.05, 0.1, 0.05), 0.01)
         # a seed's RL starts from that seed's mid-trained model
-        return after_a + 0.5 * (mid - mid.mean()), mid, after_b, base
+        return after_a + 0.5 * (mid - 0.45), mid, after_b, base
 
     def one(rng: Rng) -> Estimate:
         a, mid, _, _ = tables(rng)
@@ -141,8 +141,8 @@ def test_gain_and_difference_of_gains(seeds: int) -> None:
     def both(rng: Rng) -> Estimate:
         return difference_of_gains(*tables(rng))
 
-    assert 0.935 <= coverage(one, 0.15) <= 0.96
-    assert 0.94 <= coverage(both, 0.0) <= 0.965
+    assert 0.94 <= coverage(one, 0.15) <= 0.96
+    assert 0.94 <= coverage(both, 0.0) <= 0.96
 
 
 def test_bootstrap_and_ratio_cover() -> None:
@@ -160,11 +160,13 @@ def test_bootstrap_and_ratio_cover() -> None:
     assert 0.935 <= hits_ratio / experiments <= 0.965
 
 
-def test_p_values_are_uniform_under_the_null() -> None:
+def test_p_values_of_differences_hold_their_level() -> None:
     rng = np.random.default_rng(7)
     p = [difference(*arms(rng, 200, (3, 3), 4, (0.0, 0.0), 0.01)).p for _ in range(EXPERIMENTS)]
-    for alpha in (0.05, 0.2, 0.5):
-        assert np.mean(np.array(p) <= alpha) == pytest.approx(alpha, abs=0.025)
+    # calibrated at 0.05; at larger levels three seeds make it a little cautious
+    assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.01)
+    for alpha in (0.2, 0.5):
+        assert alpha - 0.05 <= np.mean(np.array(p) <= alpha) <= alpha + 0.02
 
 
 def test_one_fixed_model_is_the_paired_t_interval() -> None:
@@ -184,7 +186,8 @@ def test_only_seeds_differ_is_welch() -> None:
     b = np.repeat(rng.random((3, 1)), 500, axis=1)
     e = difference(a, b)
     w = stats.ttest_ind(a[:, 0], b[:, 0], equal_var=False)
-    assert e.p == pytest.approx(w.pvalue) and e.df == pytest.approx(w.df)
+    assert e.value / e.se == pytest.approx(w.statistic)
+    assert w.df <= e.df <= 5  # between Welch's cautious formula and the pooled 3 + 2
 
 
 def test_many_seeds_become_normal_theory() -> None:

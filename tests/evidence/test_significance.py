@@ -47,10 +47,15 @@ def test_sign_flip_is_uniform_under_the_null() -> None:
     rng = np.random.default_rng(2)
     p = []
     for _ in range(2000):
-        rate = rng.beta(1, 1, 60)
-        p.append(sign_flip((rng.binomial(8, rate) - rng.binomial(8, rate)) / 8).p)
+        rate = rng.beta(1, 1, 12)
+        p.append(sign_flip(rng.normal(rate, 0.2) - rng.normal(rate, 0.2)).p)  # 2^12 equally likely labellings
     assert stats.kstest(p, "uniform").pvalue > 0.01
+    p = []
+    for _ in range(2000):
+        rate = rng.beta(1, 1, 60)
+        p.append(sign_flip((rng.binomial(8, rate) - rng.binomial(8, rate)) / 8).p)  # ties: a coarse lattice
     for alpha in (0.01, 0.05, 0.1, 0.5):
+        assert np.mean(np.array(p) <= alpha) >= 0.6 * alpha
         # 2.6 standard errors; a permutation p-value may be conservative, never liberal
         assert np.mean(np.array(p) <= alpha) <= alpha + 2.6 * np.sqrt(alpha * (1 - alpha) / 2000)
 

@@ -11,10 +11,10 @@ training randomness, such as the base model. Columns are the same questions in t
 The method (docs/statistics.md has the derivation and the measured coverage). With y[s, q] = mu + seed_s + question_q +
 noise[s, q], the variance of a difference of two arms' means has two parts: one that is estimated over hundreds of
 questions, and one that is estimated over a handful of seeds (the spread of the seeds' means, with S - 1 degrees of
-freedom each, combined after Welch). The estimate divided by its standard error is then referred to Student's t with
-`f * exp(a(f) / v)` degrees of freedom, where f are the degrees of freedom of the seed part, v its ratio to the question
-part and a(f) is chosen so that the coverage stays at its nominal value for every true ratio. Satterthwaite's formula,
-which is what is usually used here, covers as little as 92 % with three seeds and 87 % with two.
+freedom each, combined much as Welch did). The estimate divided by its standard error is then referred to Student's t
+with `f * exp(a(f) / v)` degrees of freedom, where f are the degrees of freedom of the seed part, v its ratio to the
+question part and a(f) is chosen so that the coverage stays at its nominal value for every true ratio. Satterthwaite's
+formula, which is what is usually used here, covers as little as 92 % with three seeds and 87 % with two.
 """
 
 from __future__ import annotations
@@ -65,13 +65,10 @@ def mean(y_SQ: ArrayLike, level: float = 0.95) -> Estimate:
     if np.nanmin(arm.y, initial=0.0) < -1e-9 or np.nanmax(arm.y, initial=1.0) > 1 + 1e-9:
         raise ValueError("mean() is for values in [0, 1]; for differences use difference() or gain()")
     raw = contrast([y_SQ], [1.0], level=level)
-    m, q = raw.value, raw.questions
+    m = raw.value
     if not np.isfinite(raw.se):
         return replace(raw, p=float("nan"))
-    t = float(stats.t.isf((1 - level) / 2, raw.df))
-    spread = m * (1 - m)
-    effective = spread / raw.se**2 if raw.se > 0 and spread > 0 else float(q)
-    low, high = wilson(m, effective, t)
+    low, high = _wilson_of(m, raw, level)
     return replace(raw, low=low, high=high, p=float("nan"))
 
 
@@ -120,9 +117,7 @@ def ratio(numerator_SQ: ArrayLike, denominator_SQ: ArrayLike, level: float = 0.9
     raw = contrast([influence[0] if fixed else influence], [1.0], level=level)
     if not np.isfinite(raw.se):
         return replace(raw, value=value, p=float("nan"))
-    spread = value * (1 - value)
-    effective = spread / raw.se**2 if raw.se > 0 and spread > 0 else float(raw.questions)
-    low, high = wilson(value, effective, float(stats.t.isf((1 - level) / 2, raw.df)))
+    low, high = _wilson_of(value, raw, level)
     return replace(raw, value=value, low=low, high=high, p=float("nan"))
 
 
@@ -135,6 +130,13 @@ def wilson(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
         float(max(0.0, centre - half)) if share > 0 else 0.0,
         float(min(1.0, centre + half)) if share < 1 else 1.0,
     )
+
+
+def _wilson_of(share: float, raw: Estimate, level: float) -> tuple[float, float]:
+    spread = share * (1 - share)
+    if raw.se == 0 or spread <= 0:
+        return wilson(share, raw.questions, float(stats.t.isf((1 - level) / 2, raw.questions - 1)))
+    return wilson(share, spread / raw.se**2, float(stats.t.isf((1 - level) / 2, raw.df)))
 
 
 def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float = 0.95) -> Estimate:
@@ -154,23 +156,16 @@ def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float =
     nan = float("nan")
     if q == 0:
         return Estimate(nan, nan, nan, nan, nan, nan, 0, seeds, over, level)
-    per_question = np.zeros(q)
-    noise_part, seed_parts = 0.0, []
-    for cell, w in zip(cells, weights, strict=True):
-        split = _Split(cell.y[:, ok])
-        per_question += w * split.mean_Q
-        noise_part += w * w * split.noise_of_mean
-        seed_parts.append((w, split))
+    splits = [_Split(c.y[:, ok]) for c in cells]
+    per_question = sum((w * s.mean_Q for w, s in zip(weights, splits, strict=True)), np.zeros(q))
     value = float(per_question.mean())
     if q < 2:
         return Estimate(value, nan, nan, nan, nan, nan, q, seeds, over, level)
-    # question part: what stays when every arm has infinitely many seeds; in a one-seed arm noise cannot be told apart
-    question_part = max(float(per_question.var(ddof=1)) / q - noise_part, 0.0)
-    parts, dfs = _seed_parts(cells, seed_parts)
-    seed_part = sum(parts)
-    variance = question_part + seed_part
-    se = float(np.sqrt(variance))
-    df = degrees_of_freedom(question_part, q - 1, parts, dfs)
+    parts, dfs, noise = _seed_parts(cells, weights, splits)
+    # question part: what would stay with infinitely many seeds; where no arm has two seeds noise is part of it
+    question_part = max(float(per_question.var(ddof=1)) / q - sum(noise), 0.0)
+    se = float(np.sqrt(question_part + sum(parts)))
+    df = float(degrees_of_freedom(question_part, q - 1, parts, dfs, noise))
     if se == 0:
         # all differences are equal: with finite data that is no proof of certainty, and no interval can be given
         # unless 0
@@ -186,21 +181,35 @@ _F = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, 40
 _A = np.array([0.215, 0.333, 0.440, 0.611, 0.738, 0.836, 0.974, 1.040, 1.101, 1.187, 1.273, 1.346, 1.401, 1.432])
 
 
-def degrees_of_freedom(question_part: float, question_df: float, parts: Sequence[float], dfs: Sequence[float]) -> float:
+def degrees_of_freedom(
+    question_part: float,
+    question_df: float,
+    parts: Sequence[ArrayLike],
+    dfs: Sequence[float],
+    floors: Sequence[float] | None = None,
+) -> Array:
     """Return the degrees of freedom of t for a variance that is a question part plus seed parts (variances of the
     mean).
 
-    f, the degrees of freedom of the sum of the seed parts, is Welch's `(sum V)^2 / sum(V^2 / f)`. With v = sum V /
-    question_part, the result is `f * exp(a(f) / v)` combined with the question part's own degrees of freedom.
+    f, the degrees of freedom of the sum of the seed parts V_i with f_i each, is `(sum V)^2 / sum(V_i^2 / (f_i + 1)) -
+    1`, kept between min f_i and sum f_i: half-way between Welch's two formulas (1938: + 0, - 0; 1947: + 2, - 2), the
+    one too cautious and the other too bold for two or three seeds. `floors` are what each V_i is at least, namely the
+    sampling noise in it, which is known well: a smaller V_i is chance, and for f the floor takes its place. With v =
+    sum V / question_part, the result is `f * exp(a(f) / v)`, combined with the question part's own degrees of
+    freedom. Elementwise where parts are arrays.
     """
-    total = sum(parts)
-    share = question_part / (question_part + total) if question_part + total > 0 else 1.0
-    slack = share**2 / question_df
-    if total > 0:
-        f = total**2 / sum(v * v / d for v, d in zip(parts, dfs, strict=True) if v > 0)
-        a = float(np.interp(-1 / f, -1 / _F, _A))
-        slack += np.exp(-min(a * question_part / total, 700.0)) / f
-    return float(1 / slack) if slack > 0 else float(question_df)
+    used = [(np.asarray(v, float), d) for v, d in zip(parts, dfs, strict=True)]
+    total = sum((v for v, _ in used), np.zeros(()))
+    whole = np.maximum(question_part + total, 1e-300)
+    slack = (question_part / whole) ** 2 / question_df
+    if used:
+        sure = [(np.maximum(v, low), d) for (v, d), low in zip(used, floors or [0.0] * len(used), strict=True)]
+        square = sum((v * v / (d + 1) for v, d in sure), np.zeros(()))
+        f = sum((v for v, _ in sure), np.zeros(())) ** 2 / np.maximum(square, 1e-300) - 1
+        f = np.clip(f, min(dfs), sum(dfs))
+        a = np.interp(-1 / f, -1 / _F, _A)
+        slack = slack + np.exp(-np.minimum(a * question_part / np.maximum(total, 1e-300), 700.0)) / f
+    return np.asarray(1 / np.maximum(slack, 1e-12))
 
 
 def bootstrap(
@@ -257,7 +266,7 @@ class _Split:
         self.seeds = y.shape[0]
         present = np.isfinite(y)
         self.mean_Q: Array = np.nanmean(y, axis=0)
-        self.seed_variance = self.noise_of_mean = 0.0
+        self.seed_variance = self.noise = self.per_cell = 0.0
         if self.seeds < 2:
             return
         rest = y - self.mean_Q
@@ -273,25 +282,33 @@ class _Split:
         rest = rest[alive] - effect[:, None]
         noise_df = int(present.sum()) - y.shape[1] - self.seeds + 1
         if noise_df > 0:
-            noise = float(np.nansum(rest**2)) / noise_df
-            self.noise_of_mean = noise * float((1 / present.sum(axis=0)).mean()) / y.shape[1]
+            self.noise = float(np.nansum(rest**2)) / noise_df
+        self.per_cell = float((1 / present.sum(axis=0)).mean()) / y.shape[1]
 
 
-def _seed_parts(cells: Sequence[_Arm], splits: Sequence[tuple[float, _Split]]) -> tuple[list[float], list[float]]:
-    known = [(s.seed_variance, s.seeds - 1) for c, (_, s) in zip(cells, splits, strict=True) if s.seeds > 1]
-    parts, dfs = [], []
-    for cell, (w, split) in zip(cells, splits, strict=True):
+def _seed_parts(
+    cells: Sequence[_Arm], weights: Sequence[float], splits: Sequence[_Split]
+) -> tuple[list[float], list[float], list[float]]:
+    """Return the variances that come from seeds, their degrees of freedom, and the noise they share with the question
+    part.
+    """
+    known = [s for s in splits if s.seeds > 1]
+    lent_df = float(sum(s.seeds - 1 for s in known))
+    parts, dfs, noise, lending = [], [], [], False
+    for cell, w, split in zip(cells, weights, splits, strict=True):
         if split.seeds > 1:
             parts.append(w * w * split.seed_variance / split.seeds)
-            dfs.append(float(split.seeds - 1))
+            dfs.append(split.seeds - 1.0)
+            noise.append(w * w * split.noise * split.per_cell)
         elif not cell.fixed and known:
-            lent = sum(v * d for v, d in known) / sum(d for _, d in known)
-            parts.append(w * w * lent)
-            dfs.append(float(sum(d for _, d in known)))
-    if len(parts) > 1 and any(not c.fixed and s.seeds == 1 for c, (_, s) in zip(cells, splits, strict=True)):
-        # one estimate of spread serves several arms: they are one part with its degrees of freedom
-        return [sum(parts)], [float(sum(d for _, d in known))]
-    return parts, dfs
+            lending = True
+            parts.append(w * w * sum(s.seed_variance * (s.seeds - 1) for s in known) / lent_df)
+            dfs.append(lent_df)
+            noise.append(w * w * sum(s.noise * (s.seeds - 1) for s in known) / lent_df / split.mean_Q.size)
+    if lending:
+        # one estimate of spread serves several arms: they are one part
+        return [sum(parts)], [lent_df], [sum(noise)]
+    return parts, dfs, noise
 
 
 def _coverage(cells: Sequence[_Arm]) -> str:

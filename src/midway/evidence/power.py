@@ -20,7 +20,6 @@ class Detectable:
     difference: float
     """In the unit of pass rates: 0.03 is three points."""
     se: float
-    df: float
     from_seeds: float
     """Share of the variance that only more seeds lower."""
     from_questions: float
@@ -50,8 +49,8 @@ def minimum_detectable_effect(
     solved). correlation: of the two arms' per-question pass rates. With one seed the answer is about these two
     trained models only and leaves seed_sd out.
 
-    Method: the variance of `midway.evidence.intervals.difference` with these spreads, and the noncentral t law.
-    Raises ValueError for impossible plans.
+    Method: the variance of `midway.evidence.intervals.difference` with these spreads, averaged over the seed spreads
+    it may happen to see. Raises ValueError for impossible plans.
     """
     if questions < 2 or seeds < 1 or samples < 1:
         raise ValueError("a plan needs at least 2 questions, 1 seed and 1 sample per question")
@@ -64,18 +63,20 @@ def minimum_detectable_effect(
     variance = by_question + by_sample + by_seed
     if variance == 0:
         raise ValueError("with these spreads there is no noise at all; nothing to compute")
-    if seeds > 1:
-        part = (by_seed + by_sample) / 2
-        df = degrees_of_freedom(by_question, questions - 1, [part, part], [seeds - 1.0] * 2)
-    else:
-        df = questions - 1.0
     se = float(np.sqrt(variance))
-    critical = float(stats.t.isf((1 - level) / 2, df))
-    low, high = 0.0, 4 * critical + 20.0
-    for _ in range(60):
+    # what the analysis will see: the seed spread it will estimate is random, and its critical value with it
+    estimated, df = np.full(1, variance), np.full(1, questions - 1.0)
+    if seeds > 1:
+        rng = np.random.default_rng(0)
+        parts = (by_seed + by_sample) / 2 * rng.chisquare(seeds - 1, (2, 20_000)) / (seeds - 1)
+        estimated = by_question + parts.sum(axis=0)
+        df = degrees_of_freedom(by_question, questions - 1, list(parts), [seeds - 1.0] * 2, [by_sample / 2] * 2)
+    critical = stats.t.isf((1 - level) / 2, df) * np.sqrt(estimated) / se
+    low, high = 0.0, 2 * float(critical.max()) + 10.0
+    for _ in range(50):
         middle = (low + high) / 2
-        if float(stats.nct.sf(critical, df, middle)) < power:
+        if float(np.mean(stats.norm.sf(critical - middle) + stats.norm.cdf(-critical - middle))) < power:
             low = middle
         else:
             high = middle
-    return Detectable(high * se, se, df, by_seed / variance, by_question / variance, by_sample / variance)
+    return Detectable(high * se, se, by_seed / variance, by_question / variance, by_sample / variance)
