@@ -16,6 +16,9 @@ from midway.records import Completion, Prompt, Request
 class EngineError(RuntimeError):
     """The engine cannot go on; what was produced before is kept. The message names the cause and the next command."""
 
+    report: object | None = None
+    """What was done up to then (a `stream.StreamReport`), set by `stream.complete`."""
+
 
 @runtime_checkable
 class Engine(Protocol):

@@ -1,0 +1,77 @@
+"""From a Prompt to the tokens that a model sees. One place, so that every engine counts and feeds the same tokens.
+
+Promises: messages go through the tokenizer's chat template where there is one (unless `chat` is false); else their texts are joined by
+blank lines. A plain text goes in as it is, with the tokenizer's own special tokens (such as BOS).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from midway.engines.base import EngineError
+from midway.recipe import ModelConfig
+from midway.records import Prompt
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json", "tokenizer_config.json",
+)  # fmt: skip
+
+
+def load_tokenizer(path: str, config: ModelConfig) -> Any:
+    """Load the tokenizer of a model. Raises EngineError, saying what to do, when there is none."""
+    from transformers import AutoTokenizer
+
+    folder = Path(path).expanduser()
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise EngineError(
+            f"{path} has no tokenizer (looked for {', '.join(TOKENIZER_FILES[:3])})\n"
+            f'  save the base model\'s there: AutoTokenizer.from_pretrained(BASE).save_pretrained("{path}")'
+        )
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(folder) if folder.is_dir() else path,
+            revision=None if folder.is_dir() else config.revision,
+            trust_remote_code=config.trust_remote_code,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            f"the tokenizer of {path} cannot be loaded: {first_line(error)}\n  check `model.path`"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type when it has none."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+def uses_chat(tokenizer: Any, config: ModelConfig) -> bool:
+    """Return whether messages go through the chat template. Raises EngineError when `chat: true` and there is none."""
+    has = bool(getattr(tokenizer, "chat_template", None))
+    if config.chat is True and not has:
+        raise EngineError(f"the tokenizer of {config.path} has no chat template\n  set `model.chat: auto` or `false`")
+    return has and config.chat is not False
+
+
+def plain_text(prompt: Prompt) -> str:
+    """Return a prompt as plain text: its text, or its messages joined by blank lines."""
+    return prompt.text or "\n\n".join(m["content"] for m in prompt.messages) + ("\n\n" if prompt.messages else "")
+
+
+def render(prompt: Prompt, tokenizer: Any, chat: bool) -> tuple[str, bool]:
+    """Return the text of a prompt and whether special tokens are still to be added by the tokenizer."""
+    if prompt.messages and chat:
+        messages = [dict(m) for m in prompt.messages]
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)), False
+    return plain_text(prompt), True
+
+
+def encode(prompt: Prompt, tokenizer: Any, chat: bool) -> list[int]:
+    """Return the token ids of a prompt; at least one (BOS or EOS stands for an empty prompt)."""
+    text, special = render(prompt, tokenizer, chat)
+    ids = list(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+    if ids:
+        return ids
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return [start if start is not None else 0]
