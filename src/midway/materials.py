@@ -9,20 +9,19 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from midway.engines import open_engine
+from midway.engines import model_key, open_engine
 from midway.engines.base import Engine
-from midway.engines.model_key import model_key
-from midway.heuristics import build_prompt, load_catalogue
+from midway.heuristics import STOP_STRINGS, build_prompt, fold_system, load_catalogue
 from midway.questions import from_frame, load, shuffled, to_frame
-from midway.recipe import ArmConfig, BenchmarkConfig, Recipe, RecipeError, SourceConfig, merge, near
-from midway.records import Heuristic, Prompt, Question, content_id
+from midway.recipe import ArmConfig, BenchmarkConfig, Recipe, RecipeError, SamplingConfig, SourceConfig, merge, near
+from midway.records import Heuristic, Prompt, Question, Sampling, content_id
 from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
 from midway.stages.common import Control, Outcome
 from midway.verify import Verifier
@@ -115,19 +114,27 @@ class Materials:
         return [self.catalogue[slug] for slug in slugs]
 
     @cached_property
-    def chat(self) -> bool:
-        """Whether the model is talked to through a chat template."""
-        if self.recipe.model.chat != "auto":
-            return self.recipe.model.chat
+    def template(self) -> str | None:
+        """The model's chat template, None where it has none or the recipe wants plain text."""
         from midway.training.common import load_tokenizer
 
         model = self.recipe.model
-        return bool(load_tokenizer(self.base.path, model.revision, model.trust_remote_code).chat_template)
+        if model.chat is False:
+            return None
+        template = load_tokenizer(self.base.path, model.revision, model.trust_remote_code).chat_template
+        if model.chat is True and not template:
+            raise RunError(f"{model.path}: model.chat is true, but its tokenizer has no chat template; set model.chat to auto or false")
+        return str(template) if template else None
+
+    @property
+    def chat(self) -> bool:
+        """Whether the model is talked to through a chat template."""
+        return self.template is not None
 
     def prompt(self, question: Question, heuristic: Heuristic | None) -> Prompt:
         """Return the prompt for generation: guided by a heuristic, or plain."""
         config = self.recipe.prompt
-        return build_prompt(
+        prompt = build_prompt(
             question,
             heuristic,
             chat=self.chat,
@@ -136,6 +143,15 @@ class Materials:
             exemplars=config.exemplars if heuristic and config.style == "boxed" else None,
             system=config.system,
         )
+        # some templates (Gemma's) refuse a system message
+        return fold_system(prompt) if self.template and "system" not in self.template.lower() else prompt
+
+    def sampling(self, config: SamplingConfig) -> Sampling:
+        """Return how to draw; a model that is given plain text also stops where it begins to invent the next question."""
+        record = config.record()
+        if self.chat or self.recipe.prompt.style != "boxed":
+            return record
+        return replace(record, stop=tuple(dict.fromkeys([*record.stop, *STOP_STRINGS])))
 
     # Models, engines, verifier --------------------------------------------------------------------------------------
 
@@ -183,11 +199,10 @@ class Materials:
                 engine, owned = open_engine(config.engine, self.recipe.model, model_path=self.base.path, log=control.note), True
             else:
                 engine, owned = self.engine(self.base), False
-            requests = pool_requests(
-                questions, heuristics, config.samples, config.sampling.record(), self.prompt, engine.model_key
-            )
+            sampling = self.sampling(config.sampling)
+            requests = pool_requests(questions, heuristics, config.samples, sampling, self.prompt, engine.model_key)
             try:
-                generate(stage, control, outcome, requests, len(questions) * len(heuristics) * config.samples, engine)
+                generate(stage, control, outcome, requests, engine)
             finally:
                 if owned:
                     engine.close()
@@ -229,7 +244,7 @@ class Materials:
                     questions,
                     lambda q: self.prompt(q, None),
                     benchmark.samples,
-                    benchmark.sampling.record(),
+                    self.sampling(benchmark.sampling),
                     benchmark.greedy,
                     engine.model_key,
                 )

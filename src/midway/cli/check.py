@@ -92,7 +92,7 @@ def _power(recipe: Recipe, sets: dict[str, list[Any]]) -> None:
         effect = minimum_detectable_effect(questions=questions, seeds=len(recipe.seeds), samples=benchmark.samples)
         typer.echo(
             f"power: on {benchmark.name}, {len(recipe.seeds)} seeds x {questions} questions x {benchmark.samples} samples "
-            f"can show a difference between two arms of {100 * effect:.1f} points (80 % power, 5 % level)"
+            f"can show a difference between two arms of {100 * effect.difference:.1f} points (80 % power, 5 % level)"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any
 
 from midway.run import COMPLETE, FAILED, INTERRUPTED, Stage
 
@@ -34,10 +34,6 @@ class Outcome:
 
     cost: dict[str, float] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
-
-
-class StageFunction(Protocol):
-    def __call__(self, stage: Stage, control: Control) -> Outcome: ...
 
 
 def versions() -> dict[str, str]:

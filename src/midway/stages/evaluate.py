@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import polars as pl
 
 from midway.engines.base import Engine
-from midway.engines.stream import complete
 from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
 from midway.run import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
-from midway.stages.common import Control, Outcome, Stopped
-from midway.stages.verify import judge
+from midway.stages.asking import ask
+from midway.stages.common import Control, Outcome
+from midway.stages.judging import judge
 from midway.verify import Verifier
 
 SAMPLED, GREEDY = "sampled", "greedy"
@@ -51,24 +51,13 @@ def evaluate(
     labeller: Callable[[Question, str], list[str]] | None = None,
 ) -> None:
     """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
-    report = complete(
-        requests,
-        engine,
-        stage.path / "completions",
-        total=len(requests),
-        progress=lambda p: control.progress(p.done, p.total, p.note),
-        stop=control.stop,
-    )
-    outcome.cost.update(report.cost())
-    outcome.result.update(report.summary())
-    if report.stopped:
-        raise Stopped
+    ask(stage, control, outcome, requests, engine, "completions")
     by_id: Mapping[str, Question] = {q.id: q for q in questions}
     wanted = {request.id for request in requests}
     judge(stage.path / "verdicts", control, outcome, stage.path / "completions", by_id, verifier, wanted)
     completions = read_table(stage.path / "completions", COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
     if completions.is_empty():
-        raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn; reasons: {report.summary()}")
+        raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn)
     results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
     if labeller:
         ways = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]

@@ -1,6 +1,7 @@
 """Generate: the base model answers every training question, once for each sample of each heuristic.
 
-Reads questions; calls an engine; writes `completions/`. Requests that are stored already are not asked again.
+Reads questions; calls an engine; writes `completions/`. Requests that are stored already are not asked again. Requests that failed for good
+are kept in `failures/` (see `asking`).
 """
 
 from __future__ import annotations
@@ -8,12 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from midway.engines.base import Engine
-from midway.engines.stream import complete
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id
 from midway.run import Stage
-from midway.stages.common import Control, Outcome, Stopped
+from midway.stages.asking import ask
+from midway.stages.common import Control, Outcome
 
 PromptOf = Callable[[Question, Heuristic | None], Prompt]
+
+
+class Requests:
+    """Requests that are made while they are read, with their number known beforehand."""
+
+    def __init__(self, count: int, make: Callable[[], Iterator[Request]]) -> None:
+        self.count, self.make = count, make
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Request]:
+        return self.make()
 
 
 def pool_requests(
@@ -23,32 +37,26 @@ def pool_requests(
     sampling: Sampling,
     prompt_of: PromptOf,
     model_key: str,
-) -> Iterator[Request]:
-    """Yield the requests of a pool in the order in which prefix caches help: heuristic, question, sample.
+) -> Requests:
+    """Return the requests of a pool in the order in which prefix caches help: heuristic, question, sample.
 
     The prompt's own hash is its version: another wording gives other ids.
     """
-    for heuristic in heuristics:
-        slug = heuristic.slug if heuristic else UNGUIDED
-        for question in questions:
-            prompt = prompt_of(question, heuristic)
-            version = prompt.key()
-            for index in range(samples):
-                id_ = completion_id(question.id, slug, version, model_key, sampling, index)
-                yield Request(id_, prompt, sampling, question.id, slug, index)
+
+    def make() -> Iterator[Request]:
+        for heuristic in heuristics:
+            slug = heuristic.slug if heuristic else UNGUIDED
+            for question in questions:
+                prompt = prompt_of(question, heuristic)
+                version = prompt.key()
+                meta = {"question": question.text, "question_name": question.name}
+                for index in range(samples):
+                    id_ = completion_id(question.id, slug, version, model_key, sampling, index)
+                    yield Request(id_, prompt, sampling, question.id, slug, index, meta)
+
+    return Requests(len(questions) * len(heuristics) * samples, make)
 
 
-def generate(stage: Stage, control: Control, outcome: Outcome, requests: Iterable[Request], total: int, engine: Engine) -> None:
-    """Fill `stage.path`/completions with exactly the requests that are not there yet. Raises Stopped when asked to stop."""
-    report = complete(
-        requests,
-        engine,
-        stage.path,
-        total=total,
-        progress=lambda p: control.progress(p.done, p.total, p.note),
-        stop=control.stop,
-    )
-    outcome.cost.update(report.cost())
-    outcome.result.update(report.summary())
-    if report.stopped:
-        raise Stopped
+def generate(stage: Stage, control: Control, outcome: Outcome, requests: Iterable[Request], engine: Engine) -> None:
+    """Fill the stage's directory with exactly the requests that are not there yet."""
+    ask(stage, control, outcome, requests, engine, "")
