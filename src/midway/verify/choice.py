@@ -1,0 +1,175 @@
+"""Judges generated reasoning that ends in a choice: a letter, a number, or the words of the choice.
+
+Promises: pure, linear in the length of the text. An explicit final choice (`\\boxed{B}`, "the answer is (B)", "ANSWER: 2")
+wins over a mention; the last explicit one wins over earlier ones; a choice that is only denied ("not A", "rules out B") is
+no answer. Where several choices are mentioned at the end and none is said to be the answer, there is `no-answer`.
+
+Reasons: correct: `letter`, `number`, `text` or `mention`; wrong: `wrong-answer:RULE`, `no-answer`, `truncated`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+
+from midway.records import Judgement, Question, Verdict, seed_of
+from midway.verify import extract
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRST"
+_MARK = re.compile(
+    r"\\(?:boxed|fbox)\s*\{|<answer>|####"
+    r"|\b(?:final\s+|correct\s+|best\s+|right\s+)?(?:answer|choice|option|conclusion)\b(?:\s+(?:here|to\s+[^.\n]{1,60}?))?"
+    r"\s*(?:is|are|would\s+be|should\s+be|must\s+be|:|=)+(?:\s*\*\*)?(?!\s+(?:not|neither)\b)"
+    r"|^[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:|r[ée]ponse\s*(?:est|:)|respuesta\s*(?:es|:)|Antwort\s*(?:ist|:)|答案\s*(?:是|为|：|:)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LETTER_AFTER = re.compile(
+    r"[\s*:\"'(\[{$]*(?:\\t(?:ext)?(?:bf|rm)?\s*\{|\\mathrm\s*\{|\\mathbf\s*\{)?[\s(*]*"
+    r"(?:(?:for\s+sure|definitely|clearly|therefore|thus|simply|option|choice|answer|most\s+likely|probably|indeed|is|the)[\s:*(]+)*"
+    r"([A-T])(?![A-Za-z'’])",
+)
+_NUMBER_AFTER = re.compile(
+    r"[\s*:\"'(\[{$#]*(?:(?:option|choice|number|no\.)\s*)?(\d{1,2})(?![\d.]\d|\d)", re.IGNORECASE
+)
+_DENIED = re.compile(
+    r"(?:\b(?:not|isn't|isn’t|wasn't|neither|nor|never|cannot\s+be|can't\s+be|can’t\s+be|rather\s+than|instead\s+of|rules?\s+out"
+    r"|ruled\s+out|eliminates?|eliminated?|excludes?|excluded?|unlike|except|non|nicht|no)\b[\s\"'*(]*(?:\w+\s+){0,2})$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"^[\s\"'*).,]*(?:(?:is|are|was|were|seems?|looks?|appears?)\s+(?:\w+\s+)?(?:not\b|unlikely|wrong|incorrect|false|less\s+likely|innocent)"
+    r"|(?:isn't|isn’t|wasn't|can't|cannot|could\s+not|couldn't|can\s+be\s+(?:ruled|eliminated|excluded))\b)",
+    re.IGNORECASE,
+)
+
+
+def shuffled(question: Question, seed: int = 0) -> Question:
+    """Return the question with its choices in another order, fixed by its id and `seed`; the id stays the same.
+
+    `meta["order"]` records the order: entry k is the published index of the choice now at place k. Raises ValueError when
+    the question has no choices or no gold index.
+    """
+    if not question.choices or question.answer_index is None:
+        raise ValueError(
+            f"question {question.name or question.id}: only a choice question with a gold index can be shuffled"
+        )
+    order = list(range(len(question.choices)))
+    random.Random(seed_of(f"{question.id}/{seed}")).shuffle(order)
+    before = question.meta.get("order", range(len(order)))
+    return replace(
+        question,
+        choices=tuple(question.choices[k] for k in order),
+        answer_index=order.index(question.answer_index),
+        meta={**question.meta, "order": [before[k] for k in order]},
+    )
+
+
+def letter_of(text: str) -> str:
+    """Return the letter that `text` gives as its final choice; empty when there is none."""
+    for mark in reversed(list(_MARK.finditer(text))):
+        match = _LETTER_AFTER.match(text, mark.end())
+        if match:
+            return match[1]
+    start = re.match(r"\s*\(?([A-T])(?:[).:,]|\s*$)", text)
+    if start:
+        return start[1]
+    lines = [line for line in text.strip().split("\n") if line.strip()]
+    last = re.fullmatch(r"[\s*(]*([A-T])[)*.:]*(?:\s.*)?", lines[-1]) if lines else None
+    return last[1] if last and not re.match(r"[\s*(]*(?:A|I)\s+[a-z]", lines[-1]) else ""
+
+
+def judge(question: Question, text: str, truncated: bool = False) -> Verdict:
+    """Judge the final choice of `text`; see the module's docstring for the rules."""
+    gold = question.answer_index
+    if gold is None or not 0 <= gold < len(question.choices):
+        return Verdict(Judgement.UNJUDGED, None, "no-gold")
+    try:
+        text = extract.answer_part(text).strip()
+    except extract.Truncated:
+        return Verdict(Judgement.WRONG, None, "truncated")
+    found = _explicit(text, question.choices) or (None if truncated else _mention(text, question.choices))
+    if found is None:
+        return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
+    index, rule = found
+    if index == gold:
+        return Verdict(Judgement.CORRECT, question.choices[index], rule)
+    return Verdict(Judgement.WRONG, question.choices[index] if index >= 0 else None, f"wrong-answer:{rule}")
+
+
+def _explicit(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
+    for mark in reversed(list(_MARK.finditer(text))):
+        rest = text[mark.end() : mark.end() + 300]
+        if not rest.strip(" *\n"):
+            continue
+        found = _read(rest, choices)
+        if found is not None:
+            return found
+    if len(text) <= 200 and "\n" not in text:
+        return _read(text, choices)
+    return None
+
+
+def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
+    """The choice named at the start of `rest`: its words, else its letter, else its number."""
+    line = rest.strip().split("\n", 1)[0]
+    mentions = _mentions(re.split(r"(?<=[a-z)])[.!?](?:\s|$)", line)[0], choices)
+    head = re.sub(r"^[\s*:\"'(\[{$]*(?:\\t?\w*\{)?(?:(?:that|the|most\s+likely|is)\s+)*", "", line)
+    starts = [k for k, c in enumerate(choices) if _same_start(head, c)]
+    if len(starts) == 1:
+        return starts[0], "text"
+    letter = _LETTER_AFTER.match(line)
+    if letter and _LETTERS.index(letter[1]) < len(choices):
+        return _LETTERS.index(letter[1]), "letter"
+    number = _NUMBER_AFTER.match(line)
+    if number and not starts:
+        index = int(number[1]) - 1
+        return (index, "number") if 0 <= index < len(choices) else (-1, "number")
+    if len({k for k, _ in mentions}) == 1:
+        return mentions[0][0], "text"
+    return None
+
+
+def _same_start(text: str, choice: str) -> bool:
+    choice = _plain(choice)
+    text = _plain(text)
+    return bool(choice) and (text == choice or text.startswith(choice + " ") or text.removeprefix("the ") == choice)
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower().replace("’", "'")))
+
+
+def _mentions(text: str, choices: tuple[str, ...]) -> list[tuple[int, int]]:
+    """`(choice, position)` for every mention of a choice that is not denied; a longer choice hides a shorter inside it."""
+    found: list[tuple[int, int, int]] = []
+    for k, choice in enumerate(choices):
+        words = re.findall(r"\w+", choice)
+        if not words:
+            continue
+        pattern = r"\b" + r"\W+".join(map(re.escape, words)) + r"\b"
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            found.append((match.start(), match.end(), k))
+    kept = []
+    for start, end, k in sorted(found):
+        if any(s <= start and end <= e and (s, e) != (start, end) for s, e, _ in found):
+            continue
+        if _DENIED.search(text[max(0, start - 40) : start]) or _DENIED_AFTER.match(text[end : end + 40]):
+            continue
+        kept.append((k, start))
+    return kept
+
+
+def _mention(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
+    """The one choice mentioned in the last sentence that mentions any; else a bare letter or number on the last line."""
+    sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n+", text[-3000:]) if s.strip()]
+    for sentence in reversed(sentences[-6:]):
+        named = {k for k, _ in _mentions(sentence, choices)}
+        if len(named) == 1:
+            return named.pop(), "mention"
+        if named:
+            return None
+    letter = letter_of(text)
+    if letter and _LETTERS.index(letter) < len(choices):
+        return _LETTERS.index(letter), "letter"
+    return None

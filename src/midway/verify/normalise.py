@@ -1,0 +1,239 @@
+"""Brings the many spellings of one answer to one spelling: LaTeX layout, Unicode signs, units, money, percent, separators.
+
+Promises: pure string work in linear time, for strings up to MAX_LENGTH characters; no rule looks at what the answer should
+be. What a rule cannot read it leaves as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_LENGTH = 4000
+"""Characters of one answer. Nothing that long is a final answer; it is compared as text only."""
+
+_UNICODE = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "÷": "/", "∗": "*", "⁄": "/",
+    "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "°": "^\\circ ", "∪": "\\cup ", "∩": "\\cap ",
+    "∈": "\\in ", "±": "\\pm ", "≈": "\\approx ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ", "λ": "\\lambda ",
+    "φ": "\\phi ", "⟨": "\\langle ", "⟩": "\\rangle ", "½": "\\frac{1}{2}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}",
+    "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "²": "^2", "³": "^3", "⁴": "^4", "\u00a0": " ", "\u202f": " ", "，": ", ",
+    "（": "(", "）": ")", "：": ":", "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "％": "%", "’": "'", "′": "'",
+}  # fmt: skip
+_UNICODE_TABLE = str.maketrans(_UNICODE)
+
+_LAYOUT = re.compile(
+    r"\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg|displaystyle|textstyle|limits|nolimits"
+    r"|mathopen|mathclose)(?![a-zA-Z])\.?"
+    r"|\\(?:[,;:>]|hspace\*?\{[^{}]*\}|q?quad|phantom\{[^{}]*\})"
+)
+_TIGHT = re.compile(r"\\!")
+_SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!,)\s*(?=\d{3}(?!\d))")
+_COMMANDS = (
+    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\(?:leqslant|leq|le|leqq)(?![a-zA-Z])"), r"\\le "),
+    (re.compile(r"\\(?:geqslant|geq|ge|geqq)(?![a-zA-Z])"), r"\\ge "),
+    (re.compile(r"<="), r"\\le "),
+    (re.compile(r">="), r"\\ge "),
+    (re.compile(r"!=|\\neq(?![a-zA-Z])|\\not\s*="), r"\\ne "),
+    (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
+    (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    (re.compile(r"\\(?:lbrace|\{)"), r"\\{"),
+    (re.compile(r"\\(?:rbrace|\})"), r"\\}"),
+    (re.compile(r"\\lbrack(?![a-zA-Z])"), "["),
+    (re.compile(r"\\rbrack(?![a-zA-Z])"), "]"),
+    (re.compile(r"\\(?:mathbb|mathbf)\s*\{?([RNZQC])\}?"), r"\\mathbb{\1}"),
+    (re.compile(r"\\(?:bmod|operatorname\{mod\})"), r"\\bmod "),
+    (re.compile(r"\\(?:varnothing|O)(?![a-zA-Z])"), r"\\emptyset "),
+    (re.compile(r"\\(?:approxeq|simeq)(?![a-zA-Z])|~="), r"\\approx "),
+    (re.compile(r"\\infin(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])"), r"\\infty "),
+    (re.compile(r"(?<![a-zA-Z\\])(?:sqrt|√)\s*\(?(?=\()"), r"\\sqrt"),
+    (re.compile(r"√\s*(\d+)"), r"\\sqrt{\1}"),
+    (re.compile(r"√"), r"\\sqrt "),
+    (re.compile(r"(?<!\\)\\operatorname\*?\{([a-zA-Z]+)\}"), r"\\\1 "),
+    (re.compile(r"\\mathrm\{e\}|\\text\{e\}"), "e"),
+    (re.compile(r"\\(?:mathrm|text)\{i\}"), "i"),
+    (re.compile(r"\\arc(sin|cos|tan)"), r"\\arc\1"),
+)
+_FRAC = re.compile(r"\\frac\s*(?![\s{])(\\[a-zA-Z]+|.)\s*(?=(\{|\\[a-zA-Z]+|.))")
+_FRAC_TAIL = re.compile(r"(\\frac\s*(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}))\s*(?![\s{])(\\[a-zA-Z]+|.)")
+_SQRT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?![\s{\[(])(\\[a-zA-Z]+|\d|[a-zA-Z])")
+_TEXT = re.compile(
+    r"\\(?:text(?:normal|bf|it|rm|sf|tt)?|mbox|hbox|mathrm|mathit|mathbf|mathsf|bold|rm|it|bf|emph)\s*\{([^{}]*)\}"
+)
+_DOUBLE = re.compile(r"\\\\(?=[a-zA-Z(){}\[\]])")
+_MIXED = re.compile(r"(?<![\d./^_{])(\d+)\s+(\d+)/(\d+)(?![\d.])")
+_WORD_PERCENT = re.compile(r"\\?%|(?<![a-zA-Z])(?:per ?cent(?:age)?|pct)(?![a-zA-Z])(?:\s+points?)?", re.IGNORECASE)
+
+_UNIT_ALIASES = {
+    "cm": "cm centimeter centimeters centimetre centimetres", "mm": "mm millimeter millimeters millimetre millimetres",
+    "m": "m meter meters metre metres", "km": "km kilometer kilometers kilometre kilometres",
+    "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards", "mi": "mi mile miles",
+    "s": "s sec secs second seconds", "min": "min mins minute minutes", "h": "h hr hrs hour hours", "day": "day days",
+    "week": "week weeks", "month": "month months", "year": "year years yr yrs",
+    "g": "g gram grams", "kg": "kg kilogram kilograms", "lb": "lb lbs pound pounds", "oz": "oz ounce ounces",
+    "l": "l liter liters litre litres", "ml": "ml milliliter milliliters", "gal": "gal gallon gallons",
+    "$": "dollar dollars usd buck bucks", "cent": "cent cents ¢", "euro": "euro euros €", "degree": "degree degrees deg degs °",
+    "rad": "rad radian radians", "mph": "mph", "kmh": "kmh kph", "unit": "unit units", "%": "percent",
+}  # fmt: skip
+_UNIT = {alias: unit for unit, aliases in _UNIT_ALIASES.items() for alias in aliases.split()}
+_POWER_WORDS = {"square": 2, "squared": 2, "sq": 2, "cubic": 3, "cubed": 3, "cu": 3}
+_WORD_TAIL = re.compile(r"(?:[a-zA-Z]{2,}\.?|(?<![a-zA-Z])[a-zA-Z]\.[a-zA-Z]\.|[¢€])(?:\^\{?[23]\}?)?[\s/,.-]*$")
+_TEXT_TAIL = re.compile(r"(?:\\?\s*\\t\{[^{}]*\}(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?)?|\s)+$")
+_TEXT_ONLY = re.compile(r"\\t\{([^{}]*)\}")
+_MONEY = re.compile(r"(?:(?:USD|US|EUR|GBP|Rs\.?)\s*)?(?:\\\$|[$€£¥₹])\s*(?=[-\d.(\\])|(?<=\d)\s*(?:\\\$|[€£¥₹])")
+_KEEP_WORDS = {"sin", "cos", "tan", "log", "ln", "sqrt", "pi", "and", "or", "exp", "cup", "infty"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer in one spelling. `text` is LaTeX without layout and without units; words are kept as `\\t{...}`."""
+
+    text: str
+    percent: bool = False
+    unit: str = ""
+    """The unit in canonical form such as `cm^2`; empty when there is none or it is not in the table."""
+    key: str = ""
+    """`text` without any space except between digits: equal keys are equal answers."""
+
+
+def clean(text: str) -> str:
+    """Return `text` with layout commands, Unicode signs and short forms (`\\frac12`) brought to one LaTeX spelling."""
+    text = text.translate(_UNICODE_TABLE) if not text.isascii() else text
+    if "\\" not in text and "$" not in text:
+        text = _SEPARATOR.sub("", text) if "{,}" in text else text
+        for pattern, replacement in _COMMANDS[3:6] + _COMMANDS[16:20]:
+            text = pattern.sub(replacement, text)
+        return _MIXED.sub(r"(\1+\2/\3)", text).strip()
+    text = _DOUBLE.sub(r"\\", text) if "\\begin" not in text else text
+    text = _SEPARATOR.sub("", text)
+    text = _TIGHT.sub("", text)
+    text = _LAYOUT.sub(" ", text).replace("\\ ", " ").replace("~", " ")
+    text = text.replace("\\%", "%")
+    for pattern, replacement in _COMMANDS:
+        text = pattern.sub(replacement, text)
+    for _ in range(3):  # \text{\mathrm{...}}
+        shorter = _TEXT.sub(r"\\t{\1}", text)
+        if shorter == text:
+            break
+        text = shorter
+    if "\\frac" in text:
+        text = _FRAC.sub(_first_of_frac, text)
+        text = _FRAC_TAIL.sub(r"\1{\2}", text)
+    if "\\sqrt" in text:
+        text = _SQRT.sub(lambda m: f"\\sqrt{m[1] or ''}{{{m[2]}}}", text)
+    return _MIXED.sub(r"(\1+\2/\3)", text).strip()
+
+
+def _first_of_frac(match: re.Match[str]) -> str:
+    return f"\\frac{{{match[1]}}}"
+
+
+def unit_of(words: str) -> str:
+    """Return the canonical unit named by `words`, such as `cm^2` for `square centimeters`; empty if it is not known."""
+    power = 1
+    raised = re.search(r"\^\s*\{?\s*(-?\d)", words)
+    if raised:
+        power = int(raised[1])
+        words = words[: raised.start()]
+    found = []
+    for word in re.findall(r"[a-z]+|[¢€°]", re.sub(r"\\[a-z]+|[{}]", " ", words.lower())):
+        if word in _POWER_WORDS:
+            power = _POWER_WORDS[word]
+        elif word in _UNIT:
+            found.append(_UNIT[word])
+        else:
+            return ""
+    return "/".join(found) + (f"^{power}" if power != 1 else "") if found else ""
+
+
+def _is_prose(text: str) -> bool:
+    return not re.search(r"\d|\\(?!t\{)", text)
+
+
+def normalise(raw: str) -> Answer:
+    """Return the one spelling of an answer. The text of an answer that is too long is only stripped."""
+    if len(raw) > MAX_LENGTH:
+        return Answer(raw.strip(), key=raw.strip())
+    text = raw.strip()
+    money = _MONEY.search(text)
+    text = clean(text)
+    text = _MONEY.sub("", text)
+    text = (
+        text.replace("$", " ").replace("\\(", " ").replace("\\)", " ").replace("\\[", " ").replace("\\]", " ").strip()
+    )
+    text = text.replace("**", "^") if re.search(r"\d\*\*\d|[a-z]\*\*\d", text) else text.replace("**", "")
+    text = _trim(text)
+    unit, percent = ("$" if money else ""), False
+    if "%" in text or "er" in text or "pct" in text:
+        shorter = _WORD_PERCENT.sub(" ", text)
+        if shorter != text and re.search(r"[\d})]\s*$", _drop_braces(shorter)):
+            text, percent = _trim(_drop_braces(shorter)), True
+    if "circ" in text:
+        text, count = re.subn(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)", "", text)
+        unit = unit or ("degree" if count else "")
+    if "\\t{" in text or text[-1:].isalpha() or text[-1:] in "}.":
+        text, found = _without_unit(text)
+        unit = found or unit
+    text = _trim(text)
+    return Answer(text, percent, unit, _key(text))
+
+
+def _drop_braces(text: str) -> str:
+    return re.sub(r"\\t\{\s*\}", " ", text)
+
+
+def _without_unit(text: str) -> tuple[str, str]:
+    if _is_prose(text):
+        return text, ""
+    tail = _TEXT_TAIL.search(text)
+    if tail and tail.start() > 0 and tail.group().strip():
+        words = " ".join(_TEXT_ONLY.findall(tail.group()))
+        if not re.search(r"(?<![a-z])(?:and|or)(?![a-z])", words.lower()) or not text[: tail.start()].strip():
+            raised = re.search(r"\^\s*\{?\s*-?\d", tail.group())
+            return text[: tail.start()], unit_of(words + (raised.group() if raised else ""))
+    if "\\" not in text or "\\t{" not in text:
+        cut = len(text)
+        for _ in range(8):
+            tail = _WORD_TAIL.search(text[max(0, cut - 40) : cut])
+            if not tail:
+                break
+            cut = max(0, cut - 40) + tail.start()
+        words = set(re.findall(r"[a-z]+", text[cut:].lower()))
+        if 0 < cut < len(text) and not words & _KEEP_WORDS and re.search(r"[\d)}\]!.%\s]\s*$", text[:cut]):
+            return text[:cut], unit_of(text[cut:])
+    return text, ""
+
+
+def _trim(text: str) -> str:
+    text = text.strip()
+    while text and text[-1] in ".,;:" and not text.endswith("\\;"):
+        text = text[:-1].rstrip()
+    if text.endswith("\\") and not text.endswith("\\\\"):
+        text = text[:-1].rstrip()
+    while text[:1] == "{" and text[-1:] == "}" and _matches(text) and not re.search(r"(?<!\\),|;", text):
+        text = text[1:-1].strip()
+    if text.startswith("\\t{") and text.endswith("}") and text.find("}") == len(text) - 1 and re.search(r"\d", text):
+        text = text[3:-1].strip()
+    return text
+
+
+def _matches(text: str) -> bool:
+    """Whether the first bracket of `text` closes at its last character."""
+    depth = 0
+    for position, character in enumerate(text):
+        if character in "({[":
+            depth += 1
+        elif character in ")}]":
+            depth -= 1
+            if depth == 0:
+                return position == len(text) - 1
+    return False
+
+
+def _key(text: str) -> str:
+    text = re.sub(r"(?<=\d)\s+(?=\d)", "\x00", text)
+    text = re.sub(r"\s+", "", text).replace("\x00", " ")
+    text = re.sub(r"\\t\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"(?<![\d])\.(?=\d)", "0.", text)
+    return text.replace("\\cdot", "*").replace("\\times", "*")

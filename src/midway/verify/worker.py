@@ -1,0 +1,122 @@
+"""The process behind one place of the pool: `python -m midway.verify.worker KIND` with the pool at its pipes.
+
+Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks from
+standard input and answers on standard output, one JSON line each, shorter than a pipe's atomic write. When a judge dies (of
+its CPU limit, of memory, by the pool's hand) the keeper says so on the same pipe and forks the next one within
+milliseconds, without importing anything again. The keeper runs no task, so nothing can hang it. Both die with the pool:
+of the kernel's parent-death signal, or at the end of standard input; a judge that spins dies of its CPU limit at the latest.
+
+The CPU limit is a profiling timer with the default action, so it ends even a computation inside C code that holds the
+interpreter, and counts only the CPU time that the judge itself has used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from typing import Any
+
+MAX_ANSWER = 3500
+"""Bytes of one answer line: below PIPE_BUF (4096), so that lines of a dying judge and of its keeper never mix."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the end of standard input does it)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def send(message: dict[str, Any]) -> None:
+    line = json.dumps(message).encode()
+    if len(line) > MAX_ANSWER:
+        message = {**message, "extracted": None, "reason": str(message.get("reason", ""))[:500]}
+        line = json.dumps(message).encode()
+    os.write(1, line + b"\n")
+
+
+def _read(size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        chunk = os.read(0, size - len(data))
+        if not chunk:
+            os._exit(0)
+        data += chunk
+    return data
+
+
+def judge(task: dict[str, Any]) -> dict[str, Any]:
+    """Do one task and return its verdict as a dictionary. A failure of the verifier itself is `unjudged`, with its name."""
+    from midway.records import Judgement, Verdict
+
+    try:
+        if task["kind"] == "math":
+            from midway.verify.math import Hard, hard
+
+            verdict = hard(Hard(task["gold"], tuple(task["readings"]), task["rule"]))
+        else:
+            from midway.verify.code import judge_task
+
+            verdict = judge_task(task)
+    except MemoryError:
+        verdict = Verdict(Judgement.UNJUDGED, None, "memory")
+    except Exception as error:
+        verdict = Verdict(Judgement.UNJUDGED, None, f"verifier-error: {type(error).__name__}: {error}"[:300])
+    extracted = verdict.extracted[:400] if verdict.extracted else verdict.extracted
+    return {"judgement": str(verdict.judgement), "extracted": extracted, "reason": verdict.reason}
+
+
+def _judge_loop(keeper: int) -> None:
+    die_with_parent(keeper)
+    send({"ready": os.getpid()})
+    while True:
+        task = json.loads(_read(struct.unpack("!I", _read(4))[0]))
+        signal.setitimer(signal.ITIMER_PROF, task["cpu_seconds"])
+        answer = judge(task)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        send(answer)
+
+
+def main() -> None:
+    """Keep a judge alive until the pool goes away."""
+    kind, memory, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the pool's process
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    sys.set_int_max_str_digits(100_000)
+    if kind == "math":
+        import logging
+
+        import math_verify
+
+        for name in ("math_verify.parser", "math_verify.grader"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        math_verify.verify(math_verify.parse("$1$", parsing_timeout=None), math_verify.parse("$x$", parsing_timeout=None),
+                           timeout_seconds=None)  # fmt: skip
+    else:
+        import midway.verify.code
+    keeper = os.getpid()
+    while True:
+        child = os.fork()
+        if not child:
+            try:
+                _judge_loop(keeper)
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == 0:
+            os._exit(0)
+        send({"died": status})
+
+
+if __name__ == "__main__":
+    main()
