@@ -189,10 +189,11 @@ class SelectionConfig(Section):
     """Two solutions with the same sequence of computations are copies (maths)."""
     balance: float | None = Field(None, gt=0, le=1)
     """No heuristic may have more than this share of the data."""
-    decontaminate: bool = True
-    """Drop training questions that stand in a benchmark (exact, 13-gram, number-masked)."""
+    decontaminate: bool | list[Literal["exact", "template", "ngram"]] = True
+    """Drop training questions that stand in a benchmark: the same words (`exact`), the same but for the numbers (`template`), or a run of
+    `ngram` words in common; a list names which tests to make (questions written by a program share templates by design)."""
     ngram: int = Field(13, ge=5)
-    """Words in a row that count as a leak."""
+    """Words of a run that two questions may not share."""
     prompt_with_heuristic: bool = False
     """Keep the heuristic's prompt in the training prompt; by default it is question -> solution."""
 
