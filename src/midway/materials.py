@@ -178,7 +178,7 @@ class Materials:
     def verifier(self) -> Verifier:
         if self._verifier is None:
             config = self.recipe.verify
-            self._verifier = Verifier(workers=config.workers, seconds=config.seconds, require_sandbox=config.require_sandbox)
+            self._verifier = Verifier(config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox)
         return self._verifier
 
     def close(self) -> None:
@@ -261,6 +261,7 @@ class Materials:
             leaks = {b.name: self.questions(f"benchmark-{b.name}") for b in recipe.benchmarks} if recipe.selection.decontaminate else {}
             select_solutions(
                 stage,
+                control,
                 outcome,
                 name,
                 arm,
@@ -288,15 +289,17 @@ class Materials:
 
     def work_midtrain(self, name: str, arm: ArmConfig, seed: int, reference: Stage | None) -> Work:
         def work(stage: Stage, control: Control, outcome: Outcome) -> None:
-            from midway.stages.midtrain import train_stage
+            from midway.stages.train import train_stage
             from midway.training.common import Job
             from midway.training.dataset import training_rows
             from midway.training.sft import optimizer_steps
 
             solutions = pl.read_parquet(stage.path.parent / "selection" / "solutions.parquet")
-            rows = training_rows(solutions, self.questions("train"), self._training_prompt, chat=self.chat)
+            questions = {q.id: q for q in self.questions("train")}
+            keep = self.recipe.selection.prompt_with_heuristic
+            rows = training_rows(solutions, questions, self.prompt, self.chat, heuristics=self.catalogue if keep else None)
             args = merge(self.recipe.midtrain, arm.midtrain_args)
-            examples = len(rows)
+            examples = rows.height
             if reference is not None:
                 examples = pl.scan_parquet(reference.path / "solutions.parquet").select(pl.len()).collect().item()
             args["max_steps"] = optimizer_steps(examples, args)
@@ -305,19 +308,18 @@ class Materials:
 
         return work
 
-    def _training_prompt(self, question: Question, heuristic: str | None) -> Prompt:
-        keep = self.recipe.selection.prompt_with_heuristic
-        return self.prompt(question, self.catalogue.get(heuristic or "") if keep else None)
-
     def work_rl(self, name: str, arm: ArmConfig, seed: int, model: Target) -> Work:
         def work(stage: Stage, control: Control, outcome: Outcome) -> None:
-            from midway.stages.midtrain import train_stage
-            from midway.training.dataset import prompt_columns
+            from midway.stages.train import train_stage
+            from midway.training.dataset import MESSAGES
 
-            self.store_questions()
-            rows = [
-                {"prompt": prompt_columns(self.prompt(q, None)), "question_id": q.id} for q in self.questions("rl")
-            ]
+            questions = self.questions("rl")
+            prompts = [self.prompt(q, None) for q in questions]
+            column: Any = [[dict(m) for m in p.messages] for p in prompts] if self.chat else [p.text for p in prompts]
+            rows = pl.DataFrame(
+                {"prompt": column, "question_id": [q.id for q in questions]},
+                schema={"prompt": MESSAGES if self.chat else pl.String, "question_id": pl.String},
+            )
             args = merge(self.recipe.rl, arm.rl_args)
             if arm.compute_matched:
                 args["max_steps"] = self._matched_steps(args, seed, control)
@@ -361,7 +363,11 @@ class Materials:
             report_to=recipe.report_to,
             run_name=run_name,
             questions=str(self.run.path / "questions" / "rl.parquet") if kind == "grpo" else None,
-            verify={"workers": recipe.verify.workers, "seconds": recipe.verify.seconds},
+            verify={
+                "workers": recipe.verify.workers,
+                "cpu_seconds": recipe.verify.seconds,
+                "require_sandbox": recipe.verify.require_sandbox,
+            },
         )
 
 

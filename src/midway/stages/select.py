@@ -15,8 +15,10 @@ from midway.recipe import ArmConfig, DataConfig, SelectionConfig
 from midway.records import Question
 from midway.run import RunError, Stage, write_table
 from midway.selection import select
-from midway.stages.common import Outcome
+from midway.stages.common import Control, Outcome
 
+
+NOTHING = pl.DataFrame()
 
 Tables = Callable[[str], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]]
 """Gives completions, verdicts and (where scored) adherence of a pool by its name."""
@@ -24,6 +26,7 @@ Tables = Callable[[str], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]]
 
 def select_solutions(
     stage: Stage,
+    control: Control,
     outcome: Outcome,
     name: str,
     arm: ArmConfig,
@@ -39,10 +42,10 @@ def select_solutions(
     leaks = pl.DataFrame(
         [{"name": n, "text": q.text} for n, qs in benchmarks.items() for q in qs], schema={"name": pl.String, "text": pl.String}
     )
-    parts, funnels, removed = [], [], []
+    parts, funnels, removed, notes = [], [], [], list[str]()
     for data in arm.midtrain:
         matched = data.match if data.match is not None else data.per_question is None and data.questions is None
-        completions, verdicts, adherence = tables(data.pool) if data.pool else (None, None, None)
+        completions, verdicts, adherence = tables(data.pool) if data.pool else (NOTHING, NOTHING, None)
         chosen = select(
             completions,
             verdicts,
@@ -56,6 +59,9 @@ def select_solutions(
         )
         if chosen.solutions.is_empty():
             raise RunError(_empty(name, data, chosen.funnel, verdicts))
+        for text in chosen.notes:
+            control.note(f"{name}: {text}")
+        notes += chosen.notes
         parts.append(chosen.solutions)
         funnels.append(chosen.funnel.with_columns(pl.lit(data.pool or "reference").alias("pool")))
         removed.append(chosen.removed)
@@ -67,6 +73,7 @@ def select_solutions(
         solutions=solutions.height,
         questions=solutions["question_id"].n_unique(),
         heuristics=solutions["heuristic"].n_unique(),
+        notes=notes,
     )
 
 
@@ -90,11 +97,11 @@ def _counts(reference: Path) -> pl.DataFrame:
     return solutions.group_by("question_id").agg(pl.len().alias("count")).sort("question_id")
 
 
-def _empty(name: str, data: DataConfig, funnel: pl.DataFrame, verdicts: pl.DataFrame | None) -> str:
+def _empty(name: str, data: DataConfig, funnel: pl.DataFrame, verdicts: pl.DataFrame) -> str:
     lines = [f"arm {name}: no solution is left to mid-train on ({data.pool or 'reference solutions'}, strategy {data.strategy})"]
     for step, count in funnel.group_by("step", maintain_order=True).agg(pl.col("count").sum()).iter_rows():
         lines.append(f"  {step:<16}{count:>8}")
-    if verdicts is not None and not verdicts.is_empty():
+    if not verdicts.is_empty():
         lost = verdicts.filter(pl.col("judgement") != "correct")
         if not lost.is_empty():
             top = lost["reason"].value_counts(sort=True).row(0)

@@ -1,4 +1,4 @@
-"""Mid-train and RL: write the rows and the job, run it, keep what it tells.
+"""Train, for mid-training and for RL: write the rows and the job, run it, keep what it tells.
 
 Reads solutions (or questions); calls training; writes `rows.parquet`, `job.json`, `model/`, `metrics.jsonl`.
 """
@@ -20,13 +20,13 @@ def train_stage(
     stage: Stage,
     control: Control,
     outcome: Outcome,
-    rows: Sequence[dict[str, Any]],
+    rows: pl.DataFrame,
     job: Job,
     command: Sequence[str] = (),
 ) -> None:
     """Run a training job on `rows` in `stage.path`; raises Stopped when asked to stop (a checkpoint is saved)."""
     stage.path.mkdir(parents=True, exist_ok=True)
-    write_table(stage.path / "rows.parquet", pl.DataFrame(rows, infer_schema_length=None))
+    write_table(stage.path / "rows.parquet", rows)
     path = stage.path / "job.json"
     job.save(path)
 
