@@ -1,0 +1,116 @@
+r"""How the gold answer is cut out of what a publisher wrote: after `####`, the last `\boxed{}`, plain numbers, options.
+
+Promises: pure functions on strings. What cannot be cut out raises RowError; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from midway.questions.base import RowError
+
+_MARKS = re.compile(r"<<[^<>]*>>")
+_NUMBER = re.compile(r"[-+]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][-+]?\d+)?")
+
+
+def after_hashes(text: str) -> str:
+    """Return what follows the last `####`, commas between digits removed: GSM8K's answer (Cobbe et al. 2021)."""
+    _, mark, tail = text.rpartition("####")
+    answer = tail.strip().removeprefix("$").strip()
+    if not mark or not answer:
+        raise RowError("no answer: nothing stands after `####`")
+    return re.sub(r"(?<=\d),(?=\d{3})", "", answer)
+
+
+def without_marks(solution: str) -> str:
+    """Return a GSM8K solution in plain words: calculator marks `<<3*4=12>>` and the line `#### 12` removed."""
+    return _MARKS.sub("", solution.rpartition("####")[0] or solution).rstrip()
+
+
+def last_boxed(text: str) -> str:
+    r"""Return the content of the last `\boxed{...}` (or `\fbox{...}`, or `\boxed 5`): MATH's answer (Hendrycks et al. 2021)."""
+    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    if start < 0:
+        raise RowError("no answer: the solution has no \\boxed{}")
+    rest = text[start:].removeprefix("\\boxed").removeprefix("\\fbox")
+    if not rest.lstrip().startswith("{"):
+        word = re.match(r"\s*([^\s$}]+)", rest)
+        if not word:
+            raise RowError("no answer: nothing stands after the last \\boxed")
+        return word.group(1)
+    rest, depth = rest.lstrip(), 0
+    for i, char in enumerate(rest):
+        escaped = i > 0 and rest[i - 1] == "\\" and not rest[:i].endswith("\\\\")
+        if char in "{}" and not escaped:
+            depth += 1 if char == "{" else -1
+            if depth == 0:
+                inside = rest[1:i].strip()
+                if not inside:
+                    raise RowError("no answer: the last \\boxed{} is empty")
+                return inside
+    raise RowError("no answer: the last \\boxed{ is never closed")
+
+
+def number_text(value: Any) -> str:
+    """Return a number without needless digits (`145.0` -> `145`, `1e3` -> `1000`), other text as it is, stripped."""
+    text = str(value).strip()
+    if not text:
+        raise RowError("no answer: it is empty")
+    if not any(c.isdigit() for c in text) or not _NUMBER.fullmatch(text):
+        return text
+    try:
+        number = Decimal(text.replace(",", ""))
+    except InvalidOperation:
+        return text
+    plain = format(number, "f")
+    return (plain.rstrip("0").rstrip(".") if "." in plain else plain) or "0"
+
+
+def without_dollars(text: str) -> str:
+    """Return the text without one outer pair of `$`, if there is just that pair."""
+    text = text.strip()
+    if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1]:
+        return text[1:-1].strip()
+    return text
+
+
+def without_unit(text: str) -> str:
+    """Return ASDiv's `9 (apples)` without the unit in brackets at the end."""
+    return number_text(re.sub(r"\s*\([^()]*\)\s*$", "", text) or text)
+
+
+def option_list(value: Any) -> tuple[str, ...]:
+    """Return options given as a list or as the text of a Python or JSON list (as MuSR has them)."""
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise RowError(f"no choices: not a list: {value[:60]!r}") from None
+    if not isinstance(value, list | tuple):
+        raise RowError(f"no choices: a list is needed, not {type(value).__name__}")
+    if len(value) < 2:
+        raise RowError(f"no choices: {len(value)} given, at least two are needed")
+    return tuple(str(v) for v in value)
+
+
+def option_index(value: Any, choices: Sequence[str]) -> int:
+    """Return the index from 0 of the right option, given as an index, a letter (`B`) or the option's own text."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text in choices:
+            return list(choices).index(text)
+        if text.lstrip("-").isdigit():
+            value = int(text)
+        elif len(text.strip("().")) == 1 and text.strip("().").isalpha():
+            value = ord(text.strip("().").upper()) - ord("A")
+        else:
+            raise RowError(f"answer {text!r} is none of the {len(choices)} choices, no letter and no index")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RowError(f"answer {value!r} is no index of a choice")
+    if not 0 <= value < len(choices):
+        raise RowError(f"answer index {value} is outside of 0 to {len(choices) - 1}")
+    return value

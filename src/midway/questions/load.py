@@ -1,0 +1,310 @@
+"""From a recipe's source to questions.
+
+Promises: the same source gives the same questions in the same order; an order that depends on nothing but the rows and `seed`. Nothing
+is skipped in silence: what is dropped on purpose (repeats, rows published without an answer) is counted in the notes, and any other row
+that cannot become a question is an error. When things go wrong: QuestionError, naming file and line, the columns or splits that
+are there, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from midway.questions.base import Convert, KnownSet, NoGold, Part, QuestionError, RowError
+from midway.questions.custom import own_convert
+from midway.questions.known import KNOWN, known_set
+from midway.questions.rows import ENDINGS, Placed, is_file_name, read_file, read_hub
+from midway.recipe.schema import SourceConfig, near
+from midway.records import Domain, Question, content_id
+
+log = logging.getLogger("midway.questions")
+
+LAB = ("midway.lab.world", "questions")
+"""Module and function behind the source `lab`. Found by name when asked for, since only recipes and the command line know the lab."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Questions, and what a reader should know about how they came about (repeats dropped, fewer than asked for ...)."""
+
+    questions: list[Question]
+    notes: list[str]
+
+
+def load(source: SourceConfig, *, data: str | None = None) -> list[Question]:
+    """Return the questions of a source; `data` is a local folder that is looked in before the Hub.
+
+    Notes (see `read`) go to the log `midway.questions` as warnings. Raises QuestionError.
+    """
+    loaded = read(source, data=data)
+    for note in loaded.notes:
+        log.warning(note)
+    return loaded.questions
+
+
+def read(source: SourceConfig, *, data: str | None = None) -> Loaded:
+    """As `load`, returning the notes as well."""
+    if source.source == "lab":
+        return Loaded(_lab(source), [])
+    if data is not None and not Path(data).is_dir():
+        raise QuestionError(f"{data}: no such folder (the folder with benchmark files)")
+    known = known_set(source.source)
+    if known is not None and not Path(source.source).is_file():
+        questions, notes = _known(known, source, data)
+    else:
+        questions, notes = _own(source, data)
+    return _drawn(source, *_unique(source.source, questions, notes))
+
+
+def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list[Question]:
+    """Return the first `n` rows with a solution of the published split that serves a known set for worked examples.
+
+    Raises QuestionError for a set that has no such split.
+    """
+    known = known_set(name)
+    if known is None or known.few_shot is None:
+        has_some = [k.name for k in KNOWN.values() if k.few_shot]
+        raise QuestionError(
+            f"{name}: no published split with worked solutions to take examples from (there is one for {', '.join(has_some)})\n"
+            "  set few_shot: 0"
+        )
+    where, split = known.few_shot
+    questions = [q for q in load(SourceConfig(source=where, split=split), data=data) if q.solution]
+    if len(questions) < n:
+        raise QuestionError(
+            f"{name}: {n} examples are asked for, {where}/{split} has {len(questions)} rows with a solution"
+        )
+    return questions[:n]
+
+
+def worked_solution(question: Question, boxed: bool = True) -> str:
+    r"""Return the reference solution so that it ends in the answer, in `\boxed{}` or in plain words.
+
+    For worked examples and for fine-tuning on reference solutions: an answer format other than the one asked for would be learnt too.
+    Raises QuestionError when the question has no solution.
+    """
+    if not question.solution:
+        raise QuestionError(f"question {question.name or question.id} ({question.source}) has no reference solution")
+    if question.answer is None or "\\boxed" in question.solution:
+        return question.solution
+    answer = f"$\\boxed{{{question.answer}}}$" if boxed else question.answer
+    return f"{question.solution.rstrip()}\nThe answer is {answer}."
+
+
+def _lab(source: SourceConfig) -> list[Question]:
+    for name in ("subset", "revision", "columns"):
+        if getattr(source, name):
+            raise QuestionError(f"lab: `{name}` is for files and Hub sets; the lab has `options`")
+    module, function = LAB
+    try:
+        questions = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise QuestionError(f"lab: {module}.{function} is not there: {error}") from error
+    try:
+        found = questions(split=source.split, n=source.limit or 200, seed=source.seed, **source.options)
+    except (TypeError, ValueError) as error:
+        raise QuestionError(f"lab: {error}") from error
+    return list(found)
+
+
+def _known(known: KnownSet, source: SourceConfig, data: str | None) -> tuple[list[Question], list[str]]:
+    if source.domain not in (None, known.domain):
+        raise QuestionError(f"{known.name}: its questions are {known.domain}, not {source.domain}; leave `domain` out")
+    if source.columns:
+        raise QuestionError(
+            f"{known.name}: its columns are known; leave `columns` out, or write the Hub id (source: {known.hub}) with domain and columns"
+        )
+    if source.options:
+        raise QuestionError(f"{known.name}: unknown option {next(iter(source.options))!r}: this set has no options")
+    if source.subset is not None and source.subset not in known.parts:
+        names = [name for name in known.parts if name]
+        raise QuestionError(
+            f"{known.name}: there is no subset {source.subset!r}{near(source.subset, names) if names else '; it has none'}"
+        )
+    subsets = known.subsets() if source.subset is None else (source.subset,)
+    questions: list[Question] = []
+    notes: list[str] = []
+    for subset in subsets:
+        splits = known.parts[subset]
+        if source.split not in splits:
+            raise QuestionError(f"{known.name}: there is no split {source.split!r}; it has {', '.join(splits)}")
+        label = "/".join(filter(None, (known.name, subset, source.split)))
+        rows = _rows(known, label, splits[source.split], source.revision, data, notes)
+        questions += _convert(label, known.domain, rows, known.convert, notes, known.hub)
+    return questions, notes
+
+
+def _rows(
+    known: KnownSet, label: str, part: Part, revision: str | None, data: str | None, notes: list[str]
+) -> list[Placed]:
+    missing = ""
+    if data is not None:
+        folder = next(
+            (f for f in (Path(data) / known.name, Path(data) / known.name.replace("-", "_")) if f.is_dir()), None
+        )
+        files = [_file(folder, stem) for stem in part.files] if folder else []
+        found = [f for f in files if f]
+        if found and len(found) == len(files):
+            if revision:
+                notes.append(f"{label}: revision {revision} is not used, the rows are from {found[0].parent}")
+            rows = [placed for file in found for placed in read_file(file)]
+            if part.only:
+                rows = [(place, row) for place, row in rows if row.get("split", part.only) == part.only]
+                if not rows:
+                    raise QuestionError(f"{label}: no row of {found[0]} has `split: {part.only}`")
+            if part.rows is not None and len(rows) != part.rows:
+                notes.append(f"{label}: {found[0].parent} has {len(rows)} rows, the published split {part.rows}")
+            return rows
+        wanted = [s for s, f in zip(part.files, files, strict=False) if not f] or part.files
+        there = sorted(p.name for p in folder.iterdir()) if folder else []
+        missing = f"\n  {Path(data) / known.name} has no {', '.join(wanted)}{ENDINGS[0]}" + (
+            f"; there: {', '.join(there)}" if there else ""
+        )
+    if part.split is None:
+        raise QuestionError(f"{label}: not on the Hub; it comes from a local folder only (--data DIR){missing}")
+    try:
+        return read_hub(known.hub, part.config, part.split, revision)
+    except QuestionError as error:
+        raise QuestionError(f"{label}: {error}{missing}") from error
+
+
+def _file(folder: Path, stem: str) -> Path | None:
+    return next((f for f in (folder / f"{stem}{ending}" for ending in ENDINGS) if f.is_file()), None)
+
+
+def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[str]]:
+    name = source.source
+    path = Path(name)
+    if not path.is_file() and data is not None and (Path(data) / name).is_file():
+        path = Path(data) / name
+    is_file = path.is_file() or is_file_name(name)
+    if not is_file and name.count("/") != 1:
+        known = [*KNOWN, "lab"]
+        kinds = f"  give a known set (`midway sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
+        raise QuestionError(f"unknown source {name!r}{near(name, known)}\n{kinds}")
+    if source.domain is None:
+        raise QuestionError(
+            f"{name}: say what its questions are: domain: {', '.join(get_args(Domain)[:-1])} or {get_args(Domain)[-1]}"
+        )
+    convert = own_convert(source.domain, source.columns, source.options, name)
+    if is_file:
+        if source.subset or source.revision:
+            raise QuestionError(f"{path}: `subset` and `revision` are for sets on the Hub, this is a file")
+        rows, label = read_file(path), path.name
+    else:
+        rows = read_hub(name, source.subset, source.split, source.revision)
+        label = "/".join(filter(None, (name, source.subset, source.split)))
+    notes: list[str] = []
+    _mapped_columns(source, rows)
+    return _convert(label, source.domain, rows, convert, notes, None), notes
+
+
+def _mapped_columns(source: SourceConfig, rows: Sequence[Placed]) -> None:
+    """Raise QuestionError for a mapped column that no row has, also for one that is only optional."""
+    for name, column in source.columns.items():
+        head = column.split(".")[0]
+        if not any(column in row or head in row for _, row in rows):
+            found = sorted({key for _, row in rows[:1000] for key in row})
+            raise QuestionError(
+                f"{source.source}: columns.{name}: there is no column {column!r}{near(column, found)}{_columns(found)}"
+            )
+
+
+def _columns(found: Sequence[str]) -> str:
+    return f"\n  columns found: {', '.join(sorted(found))}"
+
+
+def _convert(
+    label: str, domain: Domain, rows: Sequence[Placed], convert: Convert, notes: list[str], hub: str | None
+) -> list[Question]:
+    questions: list[Question] = []
+    bad: list[tuple[str, RowError]] = []
+    without_gold: list[str] = []
+    stem = label.rsplit(".", 1)[0] if hub is None else label
+    for number, (place, row) in enumerate(rows):
+        try:
+            fields = convert(row)
+            fields["name"] = fields.get("name") or f"{stem.replace('/', '-')}-{number:05d}"
+            questions.append(Question(domain=domain, source=label, **fields))
+        except NoGold as error:
+            without_gold.append(str(error))
+        except RowError as error:
+            bad.append((place, error))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            bad.append((place, RowError(f"{type(error).__name__}: {error}")))
+    if without_gold:
+        notes.append(f"{label}: {len(without_gold)} of {len(rows)} rows left out: {without_gold[0]}")
+    if bad:
+        if len(bad) == len(rows) and bad[0][1].columns:
+            found = sorted({key for _, row in rows[:1000] for key in row})
+            raise QuestionError(
+                f"{label}: {bad[0][1]}{_columns(found)}\n  "
+                + ("map it: columns: {" + _example(bad[0][1].columns) + "}" if hub is None else _renamed(hub, domain))
+            )
+        first = "\n  ".join(f"{place}: {error}" for place, error in bad[:3])
+        more = f"\n  and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise QuestionError(
+            f"{label}: {len(bad)} of {len(rows)} rows cannot be used\n  {first}{more}\n  mend or remove these rows"
+        )
+    return questions
+
+
+def _example(columns: tuple[str, ...]) -> str:
+    return f"{columns[0]}: YOUR_COLUMN"
+
+
+def _renamed(hub: str, domain: Domain) -> str:
+    return (
+        f"the set has changed, or is another one: name it (source: {hub} or the file) with domain: {domain} and columns"
+    )
+
+
+def _unique(name: str, questions: list[Question], notes: list[str]) -> tuple[list[Question], list[str]]:
+    """Drop repeats (same content) with a note. Raises QuestionError when one published id names two different questions."""
+    by_id: dict[str, Question] = {}
+    by_name: dict[str, Question] = {}
+    repeats: list[str] = []
+    clashes: list[str] = []
+    for question in questions:
+        other = by_name.setdefault(question.name, question)
+        if other.id != question.id:
+            clashes.append(question.name)
+        if by_id.setdefault(question.id, question) is not question:
+            repeats.append(question.name)
+    if clashes:
+        some = ", ".join(dict.fromkeys(clashes[:5]))
+        raise QuestionError(
+            f"{name}: {len(clashes)} rows have the id of another, different question: {some}\n"
+            "  give every question an id of its own, or map no `id` column"
+        )
+    if repeats:
+        many = f"{len(repeats)} of {len(questions)} rows"
+        notes.append(f"{name}: {many} repeat another one (same text and gold) and are dropped: {_some(repeats)}")
+    texts = Counter((q.text, q.choices) for q in by_id.values())
+    double = [q.name for q in by_id.values() if q.domain != "code" and texts[q.text, q.choices] > 1]
+    if double:
+        notes.append(
+            f"{name}: {len(double)} questions have the text of another one but another gold (kept): {_some(double)}"
+        )
+    return list(by_id.values()), notes
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _drawn(source: SourceConfig, questions: list[Question], notes: list[str]) -> Loaded:
+    """Take `limit` questions: which ones depends on `seed` and their content only, not on the order or number of the others."""
+    limit = source.limit
+    if limit is None or limit >= len(questions):
+        if limit is not None and limit > len(questions):
+            notes.append(f"{source.source}: {limit} questions are asked for, there are {len(questions)}")
+        return Loaded(questions, notes)
+    taken = set(sorted((q.id for q in questions), key=lambda id_: content_id("draw", source.seed, id_))[:limit])
+    return Loaded([q for q in questions if q.id in taken], notes)
