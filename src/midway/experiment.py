@@ -78,7 +78,9 @@ class Experiment:
         for name in self._pools_used():
             self._pool(name)
         for benchmark in range(len(recipe.benchmarks)):
-            self._evaluation(benchmark, BASE, self.materials.base, f"arms/base/seed-0/evaluations/{self._bench(benchmark)}/base", [])
+            self._evaluation(
+                benchmark, BASE, self.materials.base, f"arms/base/seed-0/evaluations/{self._bench(benchmark)}/base", []
+            )
         order = [a for a in recipe.arms if a != recipe.treatment_arm]
         if recipe.treatment_arm:
             order.insert(0, recipe.treatment_arm)
@@ -204,7 +206,11 @@ class Experiment:
         treatment = self.recipe.treatment_arm
         arm = self.recipe.arms[treatment or ""]
         pools = [s for d in arm.midtrain if d.pool for s in self._pool_steps(d.pool)]
-        return [*pools, self.steps[f"arms/{treatment}/seed-{seed}/midtrain"], self.steps[f"arms/{treatment}/seed-{seed}/rl"]]
+        return [
+            *pools,
+            self.steps[f"arms/{treatment}/seed-{seed}/midtrain"],
+            self.steps[f"arms/{treatment}/seed-{seed}/rl"],
+        ]
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -226,7 +232,9 @@ class Experiment:
         changed = {rel: lines for rel, step in self.steps.items() if (lines := step.stage.changes())}
         if not changed:
             return
-        roots = {rel: lines for rel, lines in changed.items() if not any(n.rel in changed for n in self.steps[rel].needs)}
+        roots = {
+            rel: lines for rel, lines in changed.items() if not any(n.rel in changed for n in self.steps[rel].needs)
+        }
         text = [f"{self.run.path} was made with another recipe:"]
         for rel, lines in roots.items():
             text += [f"  {rel}:"] + [f"    {line}" for line in lines]
@@ -247,10 +255,16 @@ class Experiment:
 
         Raises RunError when nothing matches.
         """
-        chosen = {rel for rel, s in self.steps.items() if rel == target or rel.startswith(f"{target}/") or s.stage.kind == target}
+        chosen = {
+            rel
+            for rel, s in self.steps.items()
+            if rel == target or rel.startswith(f"{target}/") or s.stage.kind == target
+        }
         if not chosen:
             kinds = sorted({s.stage.kind for s in self.steps.values()})
-            raise RunError(f"--clean {target}: no such stage; give a path such as {next(iter(self.steps))}, or one of {', '.join(kinds)}")
+            raise RunError(
+                f"--clean {target}: no such stage; give a path such as {next(iter(self.steps))}, or one of {', '.join(kinds)}"
+            )
         for rel, step in self.steps.items():  # needs come before those who need them
             if any(n.rel in chosen for n in step.needs):
                 chosen.add(rel)
@@ -318,7 +332,9 @@ class Experiment:
         old = read_json(path) or {}
         if {k: old.get(k) for k in value} != json.loads(json.dumps(value)):
             write_json(path, {**value, "versions": versions(), "created": old.get("created") or now()})
-        if source is not None and (not (self.run.path / "recipe.yaml").exists() or old.get("digest") != value["digest"]):
+        if source is not None and (
+            not (self.run.path / "recipe.yaml").exists() or old.get("digest") != value["digest"]
+        ):
             write_bytes(self.run.path / "recipe.yaml", source.encode())
 
 
@@ -344,7 +360,9 @@ def opened(
 
 def report_digest(run: Run) -> str:
     """Content hash of everything a report is made from: the manifests of all stages."""
-    return content_id("report", {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()})
+    return content_id(
+        "report", {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
+    )
 
 
 def build_run_report(run: Run) -> bool:
@@ -366,4 +384,7 @@ def run_path(name: str | Path) -> Path:
         if (path / "resolved.json").exists():
             return path
     known = sorted(p.parent.name for p in Path("runs").glob("*/resolved.json"))
-    raise RunError(f"{name}: no run there" + (f"; runs here: {', '.join(known)}" if known else "; start one with `midway run RECIPE`"))
+    raise RunError(
+        f"{name}: no run there"
+        + (f"; runs here: {', '.join(known)}" if known else "; start one with `midway run RECIPE`")
+    )

@@ -91,7 +91,9 @@ class Materials:
         """Keep a copy of every set in the run directory (questions/NAME.parquet)."""
         for name in ["train", "rl", *(f"benchmark-{b.name}" for b in self.recipe.benchmarks)]:
             path = self.run.path / "questions" / f"{name}.parquet"
-            if path.exists() and pl.read_parquet(path, columns=["id"])["id"].to_list() == [q.id for q in self.questions(name)]:
+            if path.exists() and pl.read_parquet(path, columns=["id"])["id"].to_list() == [
+                q.id for q in self.questions(name)
+            ]:
                 continue
             write_table(path, to_frame(self.questions(name)))
 
@@ -110,7 +112,9 @@ class Materials:
             return list(self.catalogue.values())
         for slug in slugs:
             if slug not in self.catalogue:
-                raise RecipeError(f"pools.{pool}.heuristics: there is no heuristic {slug!r}{near(slug, list(self.catalogue))}")
+                raise RecipeError(
+                    f"pools.{pool}.heuristics: there is no heuristic {slug!r}{near(slug, list(self.catalogue))}"
+                )
         return [self.catalogue[slug] for slug in slugs]
 
     @cached_property
@@ -123,7 +127,9 @@ class Materials:
             return None
         template = load_tokenizer(self.base.path, model.revision, model.trust_remote_code).chat_template
         if model.chat is True and not template:
-            raise RunError(f"{model.path}: model.chat is true, but its tokenizer has no chat template; set model.chat to auto or false")
+            raise RunError(
+                f"{model.path}: model.chat is true, but its tokenizer has no chat template; set model.chat to auto or false"
+            )
         return str(template) if template else None
 
     @property
@@ -178,7 +184,9 @@ class Materials:
     def verifier(self) -> Verifier:
         if self._verifier is None:
             config = self.recipe.verify
-            self._verifier = Verifier(config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox)
+            self._verifier = Verifier(
+                config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox
+            )
         return self._verifier
 
     def close(self) -> None:
@@ -196,7 +204,10 @@ class Materials:
             config = self.recipe.pools[pool]
             questions, heuristics = self.questions("train"), self.heuristics_of(pool)
             if config.engine is not None:
-                engine, owned = open_engine(config.engine, self.recipe.model, model_path=self.base.path, log=control.note), True
+                engine, owned = (
+                    open_engine(config.engine, self.recipe.model, model_path=self.base.path, log=control.note),
+                    True,
+                )
             else:
                 engine, owned = self.engine(self.base), False
             sampling = self.sampling(config.sampling)
@@ -258,7 +269,11 @@ class Materials:
             from midway.stages.select import select_solutions
 
             recipe = self.recipe
-            leaks = {b.name: self.questions(f"benchmark-{b.name}") for b in recipe.benchmarks} if recipe.selection.decontaminate else {}
+            leaks = (
+                {b.name: self.questions(f"benchmark-{b.name}") for b in recipe.benchmarks}
+                if recipe.selection.decontaminate
+                else {}
+            )
             select_solutions(
                 stage,
                 control,
@@ -290,14 +305,15 @@ class Materials:
     def work_midtrain(self, name: str, arm: ArmConfig, seed: int, reference: Stage | None) -> Work:
         def work(stage: Stage, control: Control, outcome: Outcome) -> None:
             from midway.stages.train import train_stage
-            from midway.training.common import Job
             from midway.training.dataset import training_rows
             from midway.training.sft import optimizer_steps
 
             solutions = pl.read_parquet(stage.path.parent / "selection" / "solutions.parquet")
             questions = {q.id: q for q in self.questions("train")}
             keep = self.recipe.selection.prompt_with_heuristic
-            rows = training_rows(solutions, questions, self.prompt, self.chat, heuristics=self.catalogue if keep else None)
+            rows = training_rows(
+                solutions, questions, self.prompt, self.chat, heuristics=self.catalogue if keep else None
+            )
             args = merge(self.recipe.midtrain, arm.midtrain_args)
             examples = rows.height
             if reference is not None:

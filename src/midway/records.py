@@ -16,6 +16,11 @@ from typing import Any, Literal
 Domain = Literal["math", "code", "choice"]
 DOMAINS: tuple[Domain, ...] = ("math", "code", "choice")
 
+
+class UserError(Exception):
+    """What the person at the keyboard can mend: the message says what, where and what to type next. Every room's own error is one."""
+
+
 Message = Mapping[str, str]
 """One chat message: `{"role": "system" | "user" | "assistant", "content": ...}`."""
 

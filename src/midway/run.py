@@ -29,10 +29,10 @@ from typing import Any
 
 import polars as pl
 
-from midway.records import content_id
+from midway.records import UserError, content_id
 
 
-class RunError(RuntimeError):
+class RunError(UserError, RuntimeError):
     """The run cannot go on; the message says what, where and what to type next."""
 
 
@@ -63,7 +63,13 @@ SOLUTIONS: Schema = {
     "completion_id": pl.String,
     "adherence": pl.Float64,
 }
-EVALUATIONS: Schema = {**COMPLETIONS, "judgement": pl.String, "extracted": pl.String, "reason": pl.String, "ways": pl.List(pl.String)}
+EVALUATIONS: Schema = {
+    **COMPLETIONS,
+    "judgement": pl.String,
+    "extracted": pl.String,
+    "reason": pl.String,
+    "ways": pl.List(pl.String),
+}
 QUESTIONS: Schema = {
     "id": pl.String,
     "domain": pl.String,
@@ -323,7 +329,9 @@ class Stage:
         )
         self.run.log("begin", stage=self.rel)
 
-    def end(self, state: str, cost: Mapping[str, float], *, error: str = "", result: Mapping[str, Any] | None = None) -> None:
+    def end(
+        self, state: str, cost: Mapping[str, float], *, error: str = "", result: Mapping[str, Any] | None = None
+    ) -> None:
         """Mark the stage as ended; `cost` (seconds, tokens) is added to that of earlier attempts, a peak is the larger."""
         old = self.manifest
         total: dict[str, float] = dict(old.get("cost", {}))

@@ -11,7 +11,8 @@ import sys
 import typer
 
 from midway import __version__
-from midway.cli import verify
+from midway.cli import check, heuristics, run, verify
+from midway.records import UserError
 
 app = typer.Typer(
     name="midway",
@@ -35,13 +36,21 @@ def _root(
     pass
 
 
-for module in (verify,):
+for module in (run, check, heuristics, verify):
     module.register(app)
 
 
 def main() -> None:
-    """Entry point of the `midway` command."""
+    """Entry point of the `midway` command: 0 fine, 1 something failed, 2 the user can mend it, 130 stopped."""
     try:
         app()
+    except UserError as error:
+        print(f"midway: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers", "trl", "datasets", "accelerate"):
+            raise
+        print(f"midway: this needs {error.name}: pip install 'midway[train]'", file=sys.stderr)
+        sys.exit(2)

@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
         recipe: str = typer.Argument(..., help="A recipe file, or the name of a shipped one."),
         overrides: list[str] = typer.Argument(None, metavar="[SECTION.KEY=VALUE]..."),
         data: str = typer.Option(None, "--data", help="A folder with benchmark files, looked in before the Hub."),
-        no_model: bool = typer.Option(False, "--no-model", help="Leave out what needs the model or its tokenizer (imports no torch)."),
+        no_model: bool = typer.Option(
+            False, "--no-model", help="Leave out what needs the model or its tokenizer (imports no torch)."
+        ),
         no_gold: bool = typer.Option(False, "--no-gold", help="Leave out the verifier on every gold answer."),
     ) -> None:
         """Show what a recipe would run and cost, verify every gold answer, and print one rendered prompt."""
@@ -42,7 +44,10 @@ def check_recipe(recipe: Recipe, data: str | None, *, model: bool, gold: bool) -
     echo = typer.echo
     with tempfile.TemporaryDirectory() as folder:
         materials = Materials(recipe, Run(folder), data)
-        sets = {name: materials.questions(name) for name in ["train", "rl", *(f"benchmark-{b.name}" for b in recipe.benchmarks)]}
+        sets = {
+            name: materials.questions(name)
+            for name in ["train", "rl", *(f"benchmark-{b.name}" for b in recipe.benchmarks)]
+        }
         echo(f"recipe {recipe.name}" + (f": {recipe.title}" if recipe.title else ""))
         echo("questions: " + ", ".join(f"{name} {len(questions):,}" for name, questions in sets.items()))
         requests = 0
@@ -104,7 +109,9 @@ def _model(recipe: Recipe, materials: Materials, requests: int) -> None:
 
     target, config = materials.base, recipe.model
     tokenizer = load_tokenizer(target.path, config.revision, config.trust_remote_code)
-    shape = AutoConfig.from_pretrained(target.path, revision=config.revision, trust_remote_code=config.trust_remote_code)
+    shape = AutoConfig.from_pretrained(
+        target.path, revision=config.revision, trust_remote_code=config.trust_remote_code
+    )
     with torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(shape)
     parameters = sum(p.numel() for p in empty.parameters())
@@ -119,7 +126,11 @@ def _model(recipe: Recipe, materials: Materials, requests: int) -> None:
     for label, heuristic in [("plain", None), *([("guided", pools[0])] if pools else [])]:
         prompt = materials.prompt(question, heuristic)
         if prompt.messages:
-            text = str(tokenizer.apply_chat_template([dict(m) for m in prompt.messages], tokenize=False, add_generation_prompt=True))
+            text = str(
+                tokenizer.apply_chat_template(
+                    [dict(m) for m in prompt.messages], tokenize=False, add_generation_prompt=True
+                )
+            )
             count = len(tokenizer(text, add_special_tokens=False)["input_ids"])
         else:
             text = prompt.text
@@ -128,7 +139,9 @@ def _model(recipe: Recipe, materials: Materials, requests: int) -> None:
         typer.echo(text)
         typer.echo("---")
         if label == "guided" and requests:
-            typer.echo(f"prompts of all pools: about {requests * count:,} tokens in, most of them shared within a heuristic")
+            typer.echo(
+                f"prompts of all pools: about {requests * count:,} tokens in, most of them shared within a heuristic"
+            )
 
 
 def _gold(sets: dict[str, list[Any]], materials: Materials) -> int:

@@ -21,10 +21,14 @@ STAGE_VERBS = {
     "evaluate": "Evaluate the base model and every arm.",
 }
 
-Overrides = typer.Argument(None, metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe, such as pools.guided.samples=8.")
+Overrides = typer.Argument(
+    None, metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe, such as pools.guided.samples=8."
+)
 Out = typer.Option(None, "--out", help="The run directory; runs/NAME if left out.", metavar="DIR")
 Data = typer.Option(None, "--data", help="A folder with benchmark files, looked in before the Hub.", metavar="DIR")
-Clean = typer.Option([], "--clean", help="Do a stage again, and all that build on it: a path as `midway status` shows, or a kind.")
+Clean = typer.Option(
+    [], "--clean", help="Do a stage again, and all that build on it: a path as `midway status` shows, or a kind."
+)
 Executor = typer.Option("local", "--executor", help="Where generation runs: local, or ray (a Ray cluster).")
 
 
@@ -80,7 +84,16 @@ def run_stage(run: str, kind: str) -> None:
 
     path = run_path(run)
     stored = read_json(path / "resolved.json")["recipe"]
-    _execute(lambda: loads_recipe(stored, str(path / "resolved.json")), None, path, None, [], "local", f"midway {kind} {run}", kind)
+    _execute(
+        lambda: loads_recipe(stored, str(path / "resolved.json")),
+        None,
+        path,
+        None,
+        [],
+        "local",
+        f"midway {kind} {run}",
+        kind,
+    )
 
 
 def execute(
@@ -95,7 +108,9 @@ def execute(
     """Load a recipe and run it; ends the process with exit code 1 when an arm failed, 130 when stopped."""
     from midway.recipe import find_recipe, load_recipe
 
-    again = " ".join(["midway run", recipe, *overrides, *(["--out", str(out)] if out else []), *(["--data", data] if data else [])])
+    again = " ".join(
+        ["midway run", recipe, *overrides, *(["--out", str(out)] if out else []), *(["--data", data] if data else [])]
+    )
     source = find_recipe(recipe).read_text(encoding="utf-8")
     _execute(lambda: load_recipe(recipe, overrides), source, out, data, clean or [], executor, again, None)
 
@@ -179,7 +194,9 @@ def show_status(run: str) -> None:
         parts = [duration(cost["seconds"])] if "seconds" in cost else []
         tokens = int(cost.get("completion_tokens", 0))
         if tokens:
-            parts.append(f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached")
+            parts.append(
+                f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached"
+            )
             parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
         for key in ("completions", "failures", "truncated", "solutions", "steps", "samples", "accuracy", "unjudged"):
             if key in result:

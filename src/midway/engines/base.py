@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
-from midway.records import Completion, Prompt, Request
+from midway.records import Completion, Prompt, Request, UserError
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError, RuntimeError):
     """The engine cannot go on; what was produced before is kept. The message names the cause and the next command."""
 
     report: object | None = None

@@ -37,7 +37,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from midway.records import PHASE_TITLES, PHASES, UNGUIDED, Domain, Exemplar, Heuristic
+from midway.records import PHASE_TITLES, PHASES, UNGUIDED, Domain, Exemplar, Heuristic, UserError
 
 BUILT_IN = Path(__file__).parent / "catalogue"
 
@@ -54,7 +54,7 @@ _FENCE_AT_END = re.compile(r"^```python\n(?:(?!```).)+\n```\Z", re.MULTILINE | r
 _LETTER_AT_END = re.compile(r"The answer is \(([A-Z])\)\.\Z")
 
 
-class CatalogueError(ValueError):
+class CatalogueError(UserError, ValueError):
     """A heuristic file cannot be used. The message names the file, the key and the cure."""
 
 

@@ -30,6 +30,7 @@ from midway.records import (
     Message,
     Prompt,
     Question,
+    UserError,
     content_id,
 )
 
@@ -48,7 +49,7 @@ _FORMS: dict[Domain, str] = {
 _HEADING = re.compile(rf"^(?:{'|'.join(PHASE_TITLES[p] for p in PHASES)}): *", re.MULTILINE)
 
 
-class PromptError(ValueError):
+class PromptError(UserError, ValueError):
     """The prompt that was asked for cannot be built. The message says what is missing and what to change."""
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from midway.records import Domain
+from midway.records import Domain, UserError
 
 Row = Mapping[str, Any]
 
 
-class QuestionError(ValueError):
+class QuestionError(UserError, ValueError):
     """Questions cannot be loaded; the message says what, where and what to write instead."""
 
 

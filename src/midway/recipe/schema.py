@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from midway.records import Sampling, content_id
+from midway.records import Sampling, UserError, content_id
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError, ValueError):
     """The recipe cannot be used; the message says where and what to write instead."""
 
 

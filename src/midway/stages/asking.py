@@ -31,7 +31,11 @@ def ask(
 
     def progress(p: Progress) -> None:
         failed = f", {p.failed} failed" if p.failed else ""
-        control.progress(p.held + p.done + p.failed, p.total or 0, f"{p.completion_tokens / max(p.seconds, 1e-9):,.0f} tokens/s{failed}")
+        control.progress(
+            p.held + p.done + p.failed,
+            p.total or 0,
+            f"{p.completion_tokens / max(p.seconds, 1e-9):,.0f} tokens/s{failed}",
+        )
 
     report = complete(requests, engine, place, progress=progress, stop=control.stop)
     told = report.as_dict()

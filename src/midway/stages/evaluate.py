@@ -57,14 +57,16 @@ def evaluate(
     judge(stage.path / "verdicts", control, outcome, stage.path / "completions", by_id, verifier, wanted)
     completions = read_table(stage.path / "completions", COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
     if completions.is_empty():
-        raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn)
+        raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn")
     results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
     if labeller:
         ways = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]
         results = results.with_columns(pl.Series("ways", ways, dtype=pl.List(pl.String)))
     else:
         results = results.with_columns(pl.lit(None, dtype=pl.List(pl.String)).alias("ways"))
-    write_table(stage.path / "results.parquet", results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index"))
+    write_table(
+        stage.path / "results.parquet", results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
+    )
     sampled = results.filter(pl.col("heuristic") == SAMPLED)
     judged = sampled.filter(pl.col("judgement") != Judgement.UNJUDGED)
     outcome.result["samples"] = sampled.height

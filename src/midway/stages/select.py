@@ -17,7 +17,6 @@ from midway.run import RunError, Stage, write_table
 from midway.selection import select
 from midway.stages.common import Control, Outcome
 
-
 NOTHING = pl.DataFrame()
 
 Tables = Callable[[str], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]]
@@ -40,7 +39,8 @@ def select_solutions(
     """Select for one arm and seed. `benchmarks` are what the data must not contain; `reference` is the directory of the treatment's
     selection, whose size the arm is matched to. Raises RunError when nothing is left."""
     leaks = pl.DataFrame(
-        [{"name": n, "text": q.text} for n, qs in benchmarks.items() for q in qs], schema={"name": pl.String, "text": pl.String}
+        [{"name": n, "text": q.text} for n, qs in benchmarks.items() for q in qs],
+        schema={"name": pl.String, "text": pl.String},
     )
     parts, funnels, removed, notes = [], [], [], list[str]()
     for data in arm.midtrain:
@@ -98,7 +98,9 @@ def _counts(reference: Path) -> pl.DataFrame:
 
 
 def _empty(name: str, data: DataConfig, funnel: pl.DataFrame, verdicts: pl.DataFrame) -> str:
-    lines = [f"arm {name}: no solution is left to mid-train on ({data.pool or 'reference solutions'}, strategy {data.strategy})"]
+    lines = [
+        f"arm {name}: no solution is left to mid-train on ({data.pool or 'reference solutions'}, strategy {data.strategy})"
+    ]
     for step, count in funnel.group_by("step", maintain_order=True).agg(pl.col("count").sum()).iter_rows():
         lines.append(f"  {step:<16}{count:>8}")
     if not verdicts.is_empty():

@@ -69,9 +69,13 @@ def _prompt(
 ) -> Any:
     question = questions.get(question_id)
     if question is None:
-        raise ValueError(f"there is a solution of question {question_id}, which is not among the {len(questions)} questions")
+        raise ValueError(
+            f"there is a solution of question {question_id}, which is not among the {len(questions)} questions"
+        )
     if slug != UNGUIDED and slug not in heuristics:
-        raise ValueError(f"there is a solution by heuristic {slug!r}, which is not in the catalogue ({', '.join(sorted(heuristics))})")
+        raise ValueError(
+            f"there is a solution by heuristic {slug!r}, which is not in the catalogue ({', '.join(sorted(heuristics))})"
+        )
     prompt = prompts(question, None if slug == UNGUIDED else heuristics[slug])
     if bool(prompt.messages) != chat:
         raise ValueError("the prompt builder must build messages for a chat model and text for any other")

@@ -34,7 +34,9 @@ def run_job(path: Path, progress: Progress | None = None, stop: Callable[[], boo
     return run_grpo(job, progress, stop)
 
 
-def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: Callable[[], bool] | None) -> dict[str, Any]:
+def launch(
+    path: Path, command: Sequence[str], progress: Progress | None, stop: Callable[[], bool] | None
+) -> dict[str, Any]:
     """Run the job under `command` (`accelerate launch ...`) and return its result.
 
     A stop request is passed on as SIGINT, upon which the job saves a checkpoint and ends.

@@ -31,12 +31,11 @@ _TOKEN = re.compile(
 )
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp asin acos atan lg abs floor ceil sqrt cbrt".split()
+    ["sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "ln", "log", "exp", "asin", "acos", "atan", "lg", "abs", "floor", "ceil", "sqrt", "cbrt"]
 )
 _ALIAS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi"
-    " varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell".split()
+    ["alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Phi", "Psi", "Omega", "ell"]
 )
 _MULTIPLY = frozenset({"\\cdot", "\\times", "\\ast", "*"})
 _OPEN = {"(": ")", "[": "]", "{": "}"}
@@ -73,7 +72,7 @@ class _Parser:
             head, found, tail = word.partition(name)
             if found and len(head) <= 2 and len(tail) <= 2:
                 return [*head, "\\" + name, *tail]
-        if len(word) <= 2 or len(set(word)) == len(word) <= 4 and word.isupper():
+        if len(word) <= 2 or (len(set(word)) == len(word) <= 4 and word.isupper()):
             return list(word)
         raise Unreadable(f"a word: {word!r}")
 
