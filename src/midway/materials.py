@@ -31,20 +31,25 @@ Work = Callable[[Stage, Control, Outcome], None]
 
 @dataclass(frozen=True)
 class Target:
-    """A model: a path or Hub id and what tells its exact weights (a hash, or the digest of the stage that trains it)."""
+    """A model: a path or Hub id and what names its weights in the ids of completions: their hash for the base model, the digest of the
+    stage that trains it for a trained one (so that a run that was killed and went on has the ids of one that was not)."""
 
     path: str
     key: str
     revision: str | None = None
 
     def config(self) -> dict[str, Any]:
+        """What stands for the model in the digests of stages that use it."""
         return {"key": self.key}
 
 
 def resolve_model(path: str) -> str:
-    """Return where a model is: `lab` is the small base model shipped with midway, `lab:...` one made by the lab."""
+    """Return where a model is: `lab` is the small base model shipped with midway, `lab:...` another one that the lab makes,
+    `tiny:FAMILY` a random one for trying out a recipe."""
     if path == "lab" or path.startswith("lab:"):
         return str(importlib.import_module("midway.lab").checkpoint(path.partition(":")[2]))
+    if path.startswith("tiny:"):
+        return str(importlib.import_module("midway.lab.tiny").cached_tiny(path.partition(":")[2]))
     return path
 
 
@@ -257,7 +262,7 @@ class Materials:
                     benchmark.samples,
                     self.sampling(benchmark.sampling),
                     benchmark.greedy,
-                    engine.model_key,
+                    model.key,
                 )
             )
             evaluate(stage, control, outcome, questions, requests, engine, self.verifier, labeller(benchmark.source))

@@ -399,13 +399,14 @@ class Run:
     def clean(self, prefix: str) -> list[str]:
         """Take back every stage whose path is `prefix` or below it, or whose kind is `prefix`; return the paths.
 
-        Completions stay, since their ids say what they are: the next run takes over those it still asks for.
+        Completions of the base model stay, since their ids say what they are: the next run takes over those it still asks for.
+        Those of a trained model go with it.
         """
         cleaned = []
         for rel, manifest in self.stages().items():
             if rel == prefix or rel.startswith(prefix.rstrip("/") + "/") or manifest.get("stage") == prefix:
                 folder = self.path / rel
-                if manifest.get("stage") in ("generate", "evaluate"):
+                if manifest.get("stage") == "generate" or rel.startswith("arms/base/"):
                     (folder / "stage.json").unlink()
                 else:
                     shutil.rmtree(folder)

@@ -39,7 +39,9 @@ def test_arms_may_be_bare_lists(tmp_path: Path) -> None:
 
 
 def test_overrides_are_yaml_and_come_last(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path, BASIC), ["pools.guided.samples=8", "seeds=[1, 2]", "rl.learning_rate=1e-5", "name=other"])
+    recipe = load_recipe(
+        write(tmp_path, BASIC), ["pools.guided.samples=8", "seeds=[1, 2]", "rl.learning_rate=1e-5", "name=other"]
+    )
     assert recipe.pools["guided"].samples == 8
     assert recipe.seeds == [1, 2]
     assert float(recipe.rl["learning_rate"]) == 1e-5
@@ -82,7 +84,9 @@ def test_a_recipe_survives_json(tmp_path: Path) -> None:
         ("benchmarks: [gsm8k, gsm8k]\n", [], ["gsm8k", "name"]),
     ],
 )
-def test_mistakes_say_where_and_what_would_be_right(tmp_path: Path, text: str, overrides: list[str], said: list[str]) -> None:
+def test_mistakes_say_where_and_what_would_be_right(
+    tmp_path: Path, text: str, overrides: list[str], said: list[str]
+) -> None:
     path = write(tmp_path, text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(path, overrides)

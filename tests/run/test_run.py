@@ -38,7 +38,9 @@ def test_rows_come_back_in_shards_and_journal(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, VERDICTS, rows_per_shard=10) as writer:
         writer.write(row(f"{n}") for n in range(10))
         writer.write([row("a"), row("b")])
-        assert stored_ids(tmp_path) == {*map(str, range(10)), "a", "b"}, "rows in the journal are seen before the shard is written"
+        assert stored_ids(tmp_path) == {*map(str, range(10)), "a", "b"}, (
+            "rows in the journal are seen before the shard is written"
+        )
     assert not list(tmp_path.glob("*.jsonl"))
     assert read_table(tmp_path, VERDICTS).height == 12
 
@@ -68,7 +70,9 @@ def test_killing_a_writer_loses_nothing_that_it_stored(tmp_path: Path) -> None:
         "    n += 1; print(n, flush=True)\n"
     )
     for _ in range(3):
-        with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             said = 0
             while said < 40:
@@ -140,7 +144,10 @@ def test_stage_life(tmp_path: Path) -> None:
 
 
 def test_difference_names_dotted_keys() -> None:
-    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "d": 3}}) == ["a.c: 2 -> (nothing)", "a.d: (nothing) -> 3"]
+    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "d": 3}}) == [
+        "a.c: 2 -> (nothing)",
+        "a.d: (nothing) -> 3",
+    ]
 
 
 def test_damaged_json_says_which_file(tmp_path: Path) -> None:

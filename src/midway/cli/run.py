@@ -198,9 +198,10 @@ def show_status(run: str) -> None:
                 f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached"
             )
             parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
-        for key in ("completions", "failures", "truncated", "solutions", "steps", "samples", "accuracy", "unjudged"):
-            if key in result:
-                parts.append(f"{key} {result[key]}")
+        for key in ("failed", "prefix_hit_rate", "solutions", "steps", "samples", "accuracy", "unjudged"):
+            if result.get(key):
+                value = result[key]
+                parts.append(f"{key.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{key} {value}")
         typer.echo(f"{manifest.get('state', '?'):<12}{rel:<64}{', '.join(parts)}")
         if manifest.get("error"):
             typer.echo(f"            {manifest['error']}")
