@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,34 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return get
 
 
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Call the real command line in this process, so that torch is imported once: `here("run", recipe)`."""
+    from midway.cli import main
+
+    def call(*args: str | Path, check: bool = True) -> Done:
+        capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["midway", *map(str, args)])
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        assert not (check and code), f"exit {code}\n{out}\n{err}"
+        return Done(code, out, err)
+
+    return call
+
+
 @pytest.fixture
 def lay_out(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., Path]:
     """Write questions and a recipe into tmp_path; return the recipe. Keyword arguments replace sections.
@@ -51,9 +81,9 @@ def lay_out(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., 
                 "guided": {
                     "heuristics": ["working-backward", "analogy"],
                     "samples": 2,
-                    "sampling": {"max_tokens": 12},
+                    "sampling": {"max_tokens": 24, "stop": ["e", "a", "t", "1", "5"]},
                 },
-                "unguided": {"samples": 4, "sampling": {"max_tokens": 12}},
+                "unguided": {"samples": 4, "sampling": {"max_tokens": 24, "stop": ["e", "a", "t", "1", "5"]}},
             },
             "selection": {"near_copy": 1.0, "decontaminate": False},
             "midtrain": {"max_steps": 3, "per_device_train_batch_size": 2, "save_steps": 1},

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from midway.run import COMPLETIONS, read_json, read_table
 
 Midway = Callable[..., subprocess.CompletedProcess[str]]
+Here = Callable[..., Any]
 LayOut = Callable[..., Path]
 
 
@@ -45,9 +47,9 @@ def snapshot(run: Path) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma", "gpt2"])
-def test_every_architecture_goes_the_whole_way(family: str, lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
+def test_every_architecture_goes_the_whole_way(family: str, lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(family, arms={"rl-only": [], "polya": [{"pool": "guided", "strategy": "wrong-but-diverse"}]})
-    done = midway("run", recipe, "--out", tmp_path / "run")
+    done = here("run", recipe, "--out", tmp_path / "run")
     results = read_json(tmp_path / "run/report/results.json")
     assert results, done.stderr
     for arm in ("rl-only", "polya"):
@@ -63,15 +65,15 @@ def test_every_architecture_goes_the_whole_way(family: str, lay_out: LayOut, mid
     assert sorted(set(steps)) == [1, 2, 3]
 
 
-def test_again_skips_refuses_and_cleans(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
+def test_again_skips_refuses_and_cleans(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe, run = lay_out(), tmp_path / "run"
-    midway("run", recipe, "--out", run)
+    here("run", recipe, "--out", run)
     before = snapshot(run)
-    again = midway("run", recipe, "--out", run)
+    again = here("run", recipe, "--out", run)
     assert "everything is complete" in again.stdout
     assert snapshot(run) == before
 
-    refused = midway("run", recipe, "pools.guided.samples=4", "--out", run, check=False)
+    refused = here("run", recipe, "pools.guided.samples=4", "--out", run, check=False)
     assert refused.returncode == 2
     assert "pool.samples: 2 -> 4" in refused.stderr
     for way in ("name=NEW", "--clean pools/guided/completions", "leave the change out"):
@@ -79,8 +81,8 @@ def test_again_skips_refuses_and_cleans(lay_out: LayOut, midway: Midway, tmp_pat
     assert snapshot(run) == before
 
     held = ids(run)["pools/guided/completions"]
-    midway("generate", run)  # nothing to do
-    more = midway("run", recipe, "pools.guided.samples=4", "--out", run, "--clean", "pools/guided/completions")
+    here("generate", run)  # nothing to do
+    more = here("run", recipe, "pools.guided.samples=4", "--out", run, "--clean", "pools/guided/completions")
     grown = ids(run)["pools/guided/completions"]
     assert set(held) < set(grown) and len(grown) == 2 * len(held), more.stderr
     assert f"{len(held)} were there already, {len(held)} are new" in more.stderr
@@ -95,7 +97,7 @@ def test_again_skips_refuses_and_cleans(lay_out: LayOut, midway: Midway, tmp_pat
     }
     assert len(steps) == 1
 
-    other = midway(
+    other = here(
         "run",
         recipe,
         "pools.guided.samples=1",
@@ -152,7 +154,7 @@ STAGE_OF = {"generate": "/completions", "midtrain": "/midtrain", "rl": "/rl", "e
 
 def test_rl_goes_on_from_its_last_checkpoint(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
     recipe, run = lay_out(arms={"rl-only": []}, pools={}, treatment=None), tmp_path / "run"
-    args = ["rl.max_steps=40", "--out", str(run)]
+    args = ["rl.max_steps=12", "--out", str(run)]
     with subprocess.Popen(
         [sys.executable, "-m", "midway", "run", str(recipe), *args],
         stdout=subprocess.DEVNULL,
@@ -165,12 +167,12 @@ def test_rl_goes_on_from_its_last_checkpoint(lay_out: LayOut, midway: Midway, tm
     midway("run", recipe, *args)
     manifest = read_json(run / "arms/rl-only/seed-0/rl/stage.json")
     assert manifest["result"]["resumed_from"] >= 1
-    assert manifest["result"]["steps"] == 40
+    assert manifest["result"]["steps"] == 12
     steps = [
         json.loads(line)["step"] for line in (run / "arms/rl-only/seed-0/rl/metrics.jsonl").read_text().splitlines()
     ]
     assert [s for s in steps if steps.count(s) > 2] == []
-    assert set(steps) == set(range(1, 41))
+    assert set(steps) == set(range(1, 13))
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
@@ -190,16 +192,16 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(lay_out: LayOut, midway: Mid
     assert list(run.glob("arms/rl-only/seed-0/rl/checkpoints/checkpoint-*/midway-complete"))
 
 
-def test_a_failed_arm_does_not_stop_the_others(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
+def test_a_failed_arm_does_not_stop_the_others(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(
         arms={
             "rl-only": [],
             "bad": {"midtrain": [{"pool": "guided"}]},  # a random model is never right: nothing to select
             "reference": [{"strategy": "reference"}],
         },
-        treatment=None,
+        treatment="reference",
     )
-    done = midway("run", recipe, "--out", tmp_path / "run", check=False)
+    done = here("run", recipe, "--out", tmp_path / "run", check=False)
     assert done.returncode == 1
     assert "arm bad: no solution is left" in done.stderr
     assert "commonest reason" in done.stderr
@@ -223,29 +225,29 @@ def test_two_runs_on_one_directory(lay_out: LayOut, midway: Midway, tmp_path: Pa
     assert f"in use by process {process.pid}" in second.stderr
 
 
-def test_without_tokenizer(lay_out: LayOut, midway: Midway, tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
+def test_without_tokenizer(lay_out: LayOut, here: Here, tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(checkpoint("llama"), bare)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (bare / name).unlink(missing_ok=True)
-    done = midway("run", lay_out(model={"path": str(bare)}), "--out", tmp_path / "run", check=False)
+    done = here("run", lay_out(model={"path": str(bare)}), "--out", tmp_path / "run", check=False)
     assert done.returncode == 2
     assert "tokenizer" in done.stderr and "save_pretrained" in done.stderr
 
 
-def test_prompt_longer_than_the_context(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
+def test_prompt_longer_than_the_context(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(pools={"guided": {"heuristics": ["analogy"], "samples": 1, "sampling": {"max_tokens": 2000}}},
                      arms={"polya": [{"pool": "guided"}]})  # fmt: skip
-    done = midway("run", recipe, "--out", tmp_path / "run", check=False)
+    done = here("run", recipe, "--out", tmp_path / "run", check=False)
     assert done.returncode == 2
     assert "context" in done.stderr and "1024" in done.stderr
     assert "type the same command again" in done.stderr
 
 
-def test_status_lists_stages(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
+def test_status_lists_stages(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(arms={"polya": [{"pool": "guided", "strategy": "wrong-but-diverse"}]})
-    midway("run", recipe, "--out", tmp_path / "run")
-    shown = midway("status", tmp_path / "run").stdout
+    here("run", recipe, "--out", tmp_path / "run")
+    shown = here("status", tmp_path / "run").stdout
     assert shown.count("complete ") == len(list((tmp_path / "run").rglob("stage.json")))
     assert "tokens/s" in shown
     table = read_table(tmp_path / "run/pools/guided/completions", COMPLETIONS)

@@ -145,6 +145,7 @@ def _execute(
         if pending:
             console.line(f"{where}: {len(pending)} of {len(experiment.steps)} stages to do")
             experiment.store_recipe(source)
+            experiment.materials.store_questions()
             experiment.share_base()
         try:
             failures = experiment.execute(

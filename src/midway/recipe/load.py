@@ -1,8 +1,8 @@
 """Reading recipes: YAML files, `extends`, overrides, and errors that a reader can act on. Imports no torch.
 
 A recipe may start from another one: `extends: other.yaml` (path relative to the file, or the name of a shipped recipe); mappings are
-merged key by key, everything else is replaced. Overrides (`section.key=value`, the value read as YAML) come last. A mistake raises
-RecipeError, whose text names the file, the place in it, what is wrong and what would be right.
+merged key by key, everything else is replaced. Overrides (`section.key=value`, the value read as YAML, `null` to remove a key) come
+last. A mistake raises RecipeError, whose text names the file, the place in it, what is wrong and what would be right.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
             else:
                 node = node[int(key)]
         elif isinstance(node, dict):
-            if last:
+            if last and value is None:
+                node.pop(key, None)
+            elif last:
                 node[key] = value
             else:
                 if not isinstance(node.get(key), dict | list):
