@@ -1,4 +1,4 @@
-"""Write a synthetic run directory of real files: parquet shards, stage.json, metrics.jsonl. Nothing here is product code.
+"""Write a synthetic run directory of real files: parquet shards, stage.json, metrics.jsonl.
 
 The truth is planted: `TRUTH` holds each arm's effect, so that a test can say what the report must find.
 """
@@ -107,7 +107,10 @@ def make_run(
     shift: float = 0.0,
     rng_seed: int = 0,
 ) -> Path:
-    """Write a run. `failed`: (arm, seed) whose RL failed. `gone`: (arm, seed) that left nothing. `empty`: benchmarks without samples."""
+    """Write a run.
+
+    failed: (arm, seed) whose RL failed. gone: (arm, seed) that left nothing. empty: benchmarks without samples.
+    """
     arms = ARMS if arms is None else arms
     rng = np.random.default_rng(rng_seed)
     path.mkdir(parents=True)

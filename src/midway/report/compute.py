@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from midway.evidence import (
     Estimate,
@@ -347,7 +348,8 @@ def _cells(lab: Labels, ev: Evaluation, values: Array) -> Array:
 def _corrected(rate: Estimate, error: Json) -> Json | None:
     try:
         known = LabelError(*(int(error[k]) for k in ("hits", "positives", "rejections", "negatives")))
-        effective = rate.value * (1 - rate.value) / rate.se**2 if rate.se > 0 else float(rate.questions)
+        few = stats.norm.isf(0.025) / stats.t.isf(0.025, rate.df)
+        effective = rate.value * (1 - rate.value) / rate.se**2 * few**2 if rate.se > 0 else float(rate.questions)
         value, low, high = corrected_rate(rate.value, effective, known)
     except (KeyError, ValueError, ZeroDivisionError):
         return None

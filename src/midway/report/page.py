@@ -1,7 +1,7 @@
 """The page: results dict in, HTML and Markdown out. Figures are chosen here and drawn in `figures`.
 
-Promises: one self-contained HTML file (inline CSS and SVG, no script, nothing fetched); every figure comes with its data as
-a table; text from the run (names, errors, recipe) is escaped.
+Promises: one self-contained HTML file (inline CSS and SVG, no script, nothing fetched); every figure comes with its
+data as a table; text from the run (names, errors, recipe) is escaped.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _learning(results: Json) -> list[fig.Figure | None]:
                 axis,
                 id=f"fig-learning-{axis}",
                 title=f"Learning curves by {'RL steps' if axis == 'step' else 'total tokens'}",
-                caption="Thick: mean over seeds; thin: each seed. "
+                caption="Thick: mean over the seeds that ran to the end; thin: each seed. "
                 + (
                     "Held-out slice during RL."
                     if axis == "step"
@@ -241,12 +241,13 @@ def _known(curve: Json, axis: str) -> Json:
 
 
 def _mean_curve(curves: list[Json]) -> tuple[list[float], list[float]]:
-    """Return the mean over seeds on the x of the longest curve, up to where the shortest one ends."""
-    grid = max((c["x"] for c in curves), key=len)
-    end = min(c["x"][-1] for c in curves)
-    start = max(c["x"][0] for c in curves)
-    inside = [x for x in grid if start <= x <= end] or [grid[0]]
-    values = [np.interp(inside, c["x"], c["value"]) for c in curves]
+    """Return the mean over seeds on the x of the longest curve; a seed that stopped early (a failure) is not in it."""
+    reach = max(c["x"][-1] for c in curves)
+    whole = [c for c in curves if c["x"][-1] >= 0.9 * reach]
+    grid = max((c["x"] for c in whole), key=len)
+    end, start = min(c["x"][-1] for c in whole), max(c["x"][0] for c in whole)
+    inside = [x for x in grid if start <= x <= end] or [grid[-1]]
+    values = [np.interp(inside, c["x"], c["value"]) for c in whole]
     return list(map(float, inside)), [float(v) for v in np.mean(values, axis=0)]
 
 
@@ -298,7 +299,7 @@ def _pass_at_k(results: Json) -> fig.Figure | None:
     return fig.Figure(
         id="fig-pass-at-k",
         title="pass@k of the final models",
-        caption="Unbiased estimate, bands are 95 % intervals. Lines that cross: a gain at k = 1 paid for with coverage.",
+        caption="Unbiased estimate, bands are 95 % intervals. Crossing lines: a gain at k = 1 paid for with coverage.",
         panels=panels,
         head=["benchmark", "arm", "phase", "k", "pass@k [95 %], percent"],
         rows=rows,

@@ -245,7 +245,7 @@ def ways_tables(results: Json) -> list[Table]:
                 id="length-matched",
                 title="Composition of the treatment against other arms, as it is and at equal length",
                 note="In points. Longer solutions show more ways whatever taught them; the matched column compares "
-                "only samples of about the same length (twenty bins). “Used” is the share of samples that has a partner.",
+                "only samples of about the same length (twenty bins). “Used” is the share of samples with a partner.",
                 head=["benchmark", "against", "difference", "at equal length", "p", "used"],
                 rows=[
                     [
