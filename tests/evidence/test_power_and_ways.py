@@ -134,6 +134,19 @@ def test_matched_difference_covers_with_questions_and_seeds() -> None:
     assert 0.93 <= hits / 1000 <= 0.97
 
 
+def test_matched_difference_within_questions_of_a_fixed_model() -> None:
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(1000):
+        q = np.repeat(np.arange(100), 8)
+        hard, effect = rng.uniform(0, 0.5, 100), 0.1 + rng.uniform(-0.1, 0.1, 100)
+        composed = rng.random(800) < 0.4
+        right = rng.random(800) < 0.8 - hard[q] + effect[q] * composed
+        m = matched_difference(right, composed, q, q)
+        hits += m.difference.low <= 0.1 <= m.difference.high
+    assert 0.93 <= hits / 1000 <= 0.97
+
+
 def test_rogan_gladen_undoes_a_known_error() -> None:
     truth, se, sp = 0.3, 0.9, 0.85
     assert rogan_gladen(truth * se + (1 - truth) * (1 - sp), se, sp) == pytest.approx(truth)

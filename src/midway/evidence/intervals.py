@@ -289,9 +289,7 @@ class _Split:
 def _seed_parts(
     cells: Sequence[_Arm], weights: Sequence[float], splits: Sequence[_Split]
 ) -> tuple[list[float], list[float], list[float]]:
-    """Return the variances that come from seeds, their degrees of freedom, and the noise they share with the question
-    part.
-    """
+    """Return the variances that come from seeds, their degrees of freedom, and the sampling noise in them."""
     known = [s for s in splits if s.seeds > 1]
     lent_df = float(sum(s.seeds - 1 for s in known))
     parts, dfs, noise, lending = [], [], [], False

@@ -55,8 +55,8 @@ def matched_difference(
 
     One entry per sample: outcome (0/1 or a number), first (bool: which side), stratum (int, e.g. length bin, or
     question and length bin together), question and seed (ints; the clusters). Strata are weighted as by Mantel and
-    Haenszel, `n1 n0 / (n1 + n0)`. The variance is that of the linearised estimate with questions and seeds as
-    clusters; strata and weights are taken as given.
+    Haenszel, `n1 n0 / (n1 + n0)`. The variance is that of the linearised estimate (infinitesimal
+    jackknife) with questions and seeds as clusters.
 
     `seed` is for the two sides of one trained arm: both sides are summed within a seed. Without it the model is fixed.
     """
@@ -155,7 +155,7 @@ def corrected_rate(
     """Return (rate, low, high) corrected for the labeller's error, whose own uncertainty widens the interval.
 
     rate: observed share of positive labels; effective_n: independent samples it is worth, `rate (1 - rate) / se^2`
-    from a clustered standard error. Method: Lang and Reiczigel 2014, which adds pseudo-observations so that small
+    from a clustered standard error (with few degrees of freedom, times `(z / t)^2`). Method: Lang and Reiczigel 2014, which adds pseudo-observations so that small
     validation sets still cover. Assumes that the error was measured on samples like these.
     """
     z = float(stats.norm.isf((1 - level) / 2))
@@ -185,14 +185,21 @@ def _weights(
     both = (n1 > 0) & (n0 > 0)
     if not both.any():
         return None
-    w = np.where(both, n1 * n0 / np.maximum(n1 + n0, 1), 0.0)
-    w /= w.sum()
-    m1 = np.bincount(k[side], weights=x[side], minlength=size) / np.maximum(n1, 1)
-    m0 = np.bincount(k[~side], weights=x[~side], minlength=size) / np.maximum(n0, 1)
-    influence = np.where(side, w[k] * (x - m1[k]) / np.maximum(n1[k], 1), -w[k] * (x - m0[k]) / np.maximum(n0[k], 1))
+    n = np.maximum(n1 + n0, 1)
+    x1 = np.bincount(k[side], weights=x[side], minlength=size)
+    x0 = np.bincount(k[~side], weights=x[~side], minlength=size)
+    w = np.where(both, n1 * n0 / n, 0.0)
+    total = w.sum()
+    gaps = (n0 * x1 - n1 * x0) / n
+    value = float(gaps.sum() / total)
+    # infinitesimal jackknife: how the estimate moves with the weight of one sample, through gap and stratum weight
+    by_gap = np.where(side, n0[k] * x - x0[k], x1[k] - n1[k] * x) / n[k] - gaps[k] / n[k]
+    by_weight = (np.where(side, n0[k], n1[k]) / n[k]) ** 2
+    influence = (by_gap - value * by_weight) / total
+    rate1 = float((w * x1 / np.maximum(n1, 1)).sum() / total)
+    rate0 = float((w * x0 / np.maximum(n0, 1)).sum() / total)
     used = float(both[k].mean())
-    rate1, rate0 = float((w * m1).sum()), float((w * m0).sum())
-    return influence, rate1 - rate0, rate1, rate0, used, int(both.sum())
+    return influence, value, rate1, rate0, used, int(both.sum())
 
 
 def _shift(raw: Estimate, value: float) -> Estimate:

@@ -1,0 +1,125 @@
+"""`build_report(run_dir)`: read, compute, write report.html, report.md and results.json.
+
+Promises: reads files only, never torch; writes each file whole (temporary file, then rename), so that a page is never
+half there; a run with failed arms, missing seeds or empty benchmarks renders and says so. Raises FileNotFoundError when
+the directory is no run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from midway.report.compute import compute
+from midway.report.load import Run, load_run
+from midway.report.page import html_page, markdown_page
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    html: Path
+    markdown: Path
+    results: Path
+
+
+def build_report(run_dir: Path) -> ReportPaths:
+    """Write the report of one run into its `report` folder and return where. See the module's first lines."""
+    run = load_run(Path(run_dir))
+    return _write(run, Path(run_dir) / "report", [Path(run_dir)])
+
+
+def build_comparison(run_dirs: Sequence[Path], out: Path) -> ReportPaths:
+    """Write one report over the arms of several runs; the first run's treatment is compared with every other arm.
+
+    Arms are named `RUN: ARM`. Arms are paired on questions by id, so that only questions that both have count.
+    Raises ValueError for fewer than two runs or two runs of the same name.
+    """
+    if len(run_dirs) < 2:
+        raise ValueError("compare needs at least two run directories: midway compare runs/A runs/B")
+    runs = [load_run(Path(d)) for d in run_dirs]
+    if len({r.name for r in runs}) < len(runs):
+        raise ValueError(f"the runs must have different names; these are {', '.join(r.name for r in runs)}")
+    return _write(join(runs), out, [Path(d) for d in run_dirs])
+
+
+def join(runs: Sequence[Run]) -> Run:
+    """Return one run that holds the arms of all of them."""
+    import numpy as np
+
+    first = runs[0]
+    joined = Run(
+        path=first.path,
+        name=" + ".join(r.name for r in runs),
+        recipe={},
+        resolved={"created": first.resolved.get("created"), "versions": first.resolved.get("versions")},
+        recipe_text="\n---\n".join(r.recipe_text for r in runs),
+        treatment=f"{first.name}: {first.treatment}" if first.treatment else "",
+        control="",
+        seeds=tuple(sorted({s for r in runs for s in r.seeds})),
+        arms={},
+        benchmarks=list(dict.fromkeys(b for r in runs for b in r.benchmarks)),
+    )
+    second = runs[1]
+    joined.control = f"{second.name}: {second.treatment}" if second.treatment else ""
+    for benchmark in joined.benchmarks:
+        ids = sorted({q for r in runs for q in r.questions.get(benchmark, [])})
+        joined.questions[benchmark] = ids
+        joined.expected[benchmark] = max(r.expected.get(benchmark, 0) for r in runs)
+        place = {q: i for i, q in enumerate(ids)}
+        for run in runs:
+            columns = np.array([place[q] for q in run.questions.get(benchmark, [])], int)
+            for (b, arm, phase), ev in run.evaluations.items():
+                if b != benchmark:
+                    continue
+                arrays: dict[str, Any] = {}
+                for name in ("rows", "judged", "correct", "unjudged", "no_answer", "truncated", "tokens", "majority"):
+                    old = getattr(ev, name)
+                    new = np.full((old.shape[0], len(ids)), np.nan if name == "majority" else 0.0)
+                    new[:, columns] = old
+                    arrays[name] = new
+                labels = replace(ev.labels, question=columns[ev.labels.question]) if ev.labels else None
+                key = f"{run.name}: {arm}"
+                joined.evaluations[b, key, phase] = replace(ev, arm=key, labels=labels, **arrays)
+    for run in runs:
+        for name, arm_ in run.arms.items():
+            key = f"{run.name}: {name}"
+            pools = tuple(f"{run.name}: {p}" for p in arm_.pools)
+            joined.arms[key] = replace(arm_, name=key, title=f"{run.name}: {arm_.title}", pools=pools)
+        joined.metrics |= {(f"{run.name}: {a}", s, p): rows for (a, s, p), rows in run.metrics.items()}
+        joined.funnels |= {(f"{run.name}: {a}", s): f for (a, s), f in run.funnels.items()}
+        joined.solutions |= {(f"{run.name}: {a}", s): c for (a, s), c in run.solutions.items()}
+        joined.problems += [replace(p, where=f"{run.name}: {p.where}") for p in run.problems]
+        for stage in run.stages:
+            parts = stage.where.split("/")
+            if len(parts) > 1:
+                parts[1] = f"{run.name}: {parts[1]}"
+            joined.stages.append(replace(stage, where="/".join(parts)))
+    return joined
+
+
+def _write(run: Run, out: Path, run_dirs: Sequence[Path]) -> ReportPaths:
+    results = compute(run)
+    results["commands"] = _commands(run_dirs)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = ReportPaths(out / "report.html", out / "report.md", out / "results.json")
+    _atomic(paths.results, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _atomic(paths.markdown, markdown_page(results, run))
+    _atomic(paths.html, html_page(results, run))
+    return paths
+
+
+def _commands(run_dirs: Sequence[Path]) -> list[str]:
+    names = [d.name for d in run_dirs]
+    if len(names) == 1:
+        return [f"midway run runs/{names[0]}/recipe.yaml", f"midway report runs/{names[0]}"]
+    return [f"midway compare {' '.join('runs/' + n for n in names)}"]
+
+
+def _atomic(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,239 @@
+"""Figures as inline SVG, drawn here: no script, no font, nothing fetched.
+
+Promises: every colour is a CSS variable, so that dark mode and print can change it; arms differ by marker and dash
+as well as by colour; a panel is 380 units wide, readable on a phone at full width; every text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from math import floor, isfinite, log2, log10
+
+WIDTH = 380.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 40.0
+DASHES = ("", "6 3", "2 3", "9 3 2 3")
+COLOURS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A line with an optional band; `style` numbers the arm, and picks colour, dash and marker."""
+
+    label: str
+    style: int
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    faint: bool = False
+    """A thin line without markers: one seed behind the mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the page: panels (title, svg), a legend of (label, style), and its data as a table."""
+
+    id: str
+    title: str
+    caption: str
+    panels: Sequence[tuple[str, str]]
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    legend: Sequence[tuple[str, int]] = ()
+    swatches: Sequence[tuple[str, int]] = field(default_factory=tuple)
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Return round numbers that span low to high."""
+    if not high > low:
+        high = low + (abs(low) or 1.0)
+    raw = (high - low) / about
+    unit = 10.0 ** floor(log10(raw))
+    step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= raw * 0.999)
+    start = floor(low / step + 1e-9)
+    out = []
+    while start * step <= high + step * 0.999:
+        out.append(round(start * step, 12))
+        start += 1
+    return out
+
+
+def short(value: float) -> str:
+    """Return a tick label: 1500 -> 1.5k, 2000000 -> 2M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+def marker(x: float, y: float, style: int, size: float = 3.4) -> str:
+    """Return the marker of an arm: circle, square, triangle, diamond, repeated with the colours."""
+    c = f'class="m c{style % COLOURS}"'
+    kind = style % 4
+    if kind == 0:
+        return f'<circle {c} cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
+    if kind == 1:
+        return f'<rect {c} x="{x - size:.1f}" y="{y - size:.1f}" width="{2 * size}" height="{2 * size}"/>'
+    s = size * 1.3
+    shape = [(0, -s), (s, s), (-s, s)] if kind == 2 else [(0, -s), (s, 0), (0, s), (-s, 0)]
+    return f'<polygon {c} points="{" ".join(f"{x + a:.1f},{y + b:.1f}" for a, b in shape)}"/>'
+
+
+def key(style: int) -> str:
+    """Return the small sample of a line for a legend."""
+    line = f'<line class="l c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
+    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{marker(15, 7, style)}</svg>'
+
+
+def lines(
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    percent: bool = False,
+    describe: str = "",
+    height: float = 250.0,
+) -> str:
+    """Return a line chart; `percent` shows shares as percentages, `log_x` is base 2 (for k)."""
+    xs = [log2(v) if log_x else v for s in series for v in s.x]
+    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v)]
+    if not xs or not ys:
+        return nothing()
+    scale = 100.0 if percent else 1.0
+    y_ticks = ticks(min(ys) * scale, max(ys) * scale)
+    y0, y1 = y_ticks[0], y_ticks[-1]
+    x_values = sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5)
+    x0, x1 = (min(xs), max(xs)) if log_x else (x_values[0], max(max(xs), x_values[0] + 1e-9))
+    x1 = x1 if x1 > x0 else x0 + 1
+
+    def px(v: float) -> float:
+        v = log2(v) if log_x else v
+        return LEFT + 6 + (v - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 12)
+
+    def py(v: float) -> float:
+        return height - BOTTOM - (v * scale - y0) / (y1 - y0) * (height - TOP - BOTTOM)
+
+    out = [_open(height, describe)]
+    for t in y_ticks:
+        y = py(t / scale)
+        out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        out.append(_text(LEFT - 5, y + 4, short(t), "end"))
+    shown = x_values if log_x else [t for t in x_values if x0 <= t <= x1]
+    last = -99.0
+    for t in shown:
+        if px(t) - last > 24:
+            out.append(_text(px(t), height - BOTTOM + 16, short(t), "middle"))
+            last = px(t)
+    out.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 6, x_label, "middle", "axis"))
+    middle = (TOP + height - BOTTOM) / 2
+    turn = f'transform="rotate(-90 11 {middle:.0f})"'
+    out.append(_text(11, middle, y_label, "middle", "axis", turn))
+    for s in series:
+        if s.low and s.high:
+            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if isfinite(b)]
+            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if isfinite(b)]
+            if edge:
+                out.append(f'<polygon class="band c{s.style % COLOURS}" points="{_points(edge)}"/>')
+    for s in series:
+        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if isfinite(b)]
+        kind = "l faint" if s.faint else "l"
+        out.append(f'<polyline class="{kind} c{s.style % COLOURS}"{_dash(s.style)} points="{_points(at)}"/>')
+        if not s.faint:
+            every = max(1, len(at) // 8)
+            out += [marker(a, b, s.style) for a, b in at[::every]]
+    return "".join(out) + "</svg>"
+
+
+def forest(rows: Sequence[tuple[str, float, float, float, int]], *, x_label: str, describe: str = "") -> str:
+    """Return dots with intervals around a zero line; a row is (label, value, low, high, style) in points."""
+    if not rows:
+        return nothing()
+    finite = [v for r in rows for v in r[1:4] if isfinite(v)]
+    if not finite:
+        return nothing()
+    x_ticks = ticks(min(0.0, *finite), max(0.0, *finite), 6)
+    x0, x1 = x_ticks[0], x_ticks[-1]
+    row_height = 36.0
+    height = TOP + row_height * len(rows) + BOTTOM
+
+    def px(v: float) -> float:
+        return 14 + (v - x0) / (x1 - x0) * (WIDTH - 28)
+
+    out = [_open(height, describe)]
+    for t in x_ticks:
+        kind = "zero" if t == 0 else "grid"
+        out.append(f'<line class="{kind}" x1="{px(t):.1f}" x2="{px(t):.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+        out.append(_text(px(t), height - BOTTOM + 16, short(t), "middle"))
+    for i, (label, value, low, high, style) in enumerate(rows):
+        y = TOP + row_height * i
+        out.append(_text(14, y + 12, label, "start", "row"))
+        if isfinite(low) and isfinite(high):
+            line = f'x1="{px(low):.1f}" x2="{px(high):.1f}" y1="{y + 23:.1f}" y2="{y + 23:.1f}"'
+            out.append(f'<line class="l whisker c{style % COLOURS}" {line}/>')
+        out.append(marker(px(value), y + 23, style, 4.2))
+    out.append(_text(WIDTH / 2, height - 6, x_label, "middle", "axis"))
+    return "".join(out) + "</svg>"
+
+
+def bars(rows: Sequence[tuple[str, float, str]], *, x_label: str, style: int = 0, describe: str = "") -> str:
+    """Return horizontal bars with their values written out; a row is (label, value, text)."""
+    if not rows:
+        return nothing()
+    top = max(r[1] for r in rows) or 1.0
+    row_height = 34.0
+    height = TOP + row_height * len(rows) + 22
+    out = [_open(height, describe)]
+    for i, (label, value, text) in enumerate(rows):
+        y = TOP + row_height * i
+        wide = max(1.0, value / top * (WIDTH - 90))
+        out.append(_text(6, y + 11, label, "start", "row"))
+        out.append(f'<rect class="bar c{style % COLOURS}" x="6" y="{y + 15:.1f}" width="{wide:.1f}" height="13"/>')
+        out.append(_text(10 + wide, y + 26, text, "start"))
+    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", "axis"))
+    return "".join(out) + "</svg>"
+
+
+def stacked(rows: Sequence[tuple[str, Sequence[float]]], *, x_label: str, describe: str = "") -> str:
+    """Return horizontal bars that each add up to 100 %; part i has colour i, and wide parts carry their share."""
+    if not rows:
+        return nothing()
+    row_height = 36.0
+    height = TOP + row_height * len(rows) + 24
+    out = [_open(height, describe)]
+    for i, (label, parts) in enumerate(rows):
+        y, x, total = TOP + row_height * i, 6.0, sum(parts) or 1.0
+        out.append(_text(6, y + 11, label, "start", "row"))
+        for j, part in enumerate(parts):
+            wide = part / total * (WIDTH - 12)
+            out.append(f'<rect class="part p{j % 10}" x="{x:.1f}" y="{y + 15:.1f}" width="{wide:.1f}" height="16"/>')
+            if wide > 24:
+                share = f"{100 * part / total:.0f}"
+                out.append(_text(x + wide / 2, y + 27, share, "middle", f"on{j % 10}"))
+            x += wide
+    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", "axis"))
+    return "".join(out) + "</svg>"
+
+
+def nothing() -> str:
+    """Return a panel that says there is nothing to draw."""
+    return _open(60, "no data") + _text(WIDTH / 2, 34, "no data", "middle") + "</svg>"
+
+
+def _open(height: float, describe: str) -> str:
+    return f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(describe, quote=True)}">'
+
+
+def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick", more: str = "") -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
+
+
+def _points(at: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+
+
+def _dash(style: int) -> str:
+    dash = DASHES[style // 2 % 4]
+    return f' stroke-dasharray="{dash}"' if dash else ""

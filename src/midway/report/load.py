@@ -1,0 +1,528 @@
+"""Reading a run directory: everything the report knows about files is in this module.
+
+Promises: reads only, imports no torch, reads no completion text. What is absent, failed or unreadable becomes an
+entry of `Run.problems`, in words, and the rest is still loaded; only a directory that is no run at all raises
+FileNotFoundError. Samples that are missing or unjudged are counted, never taken as wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+PHASES = ("base", "before-rl", "after-rl")
+COLUMNS = (
+    "id",
+    "question_id",
+    "finish",
+    "completion_tokens",
+    "judgement",
+    "extracted",
+    "reason",
+    "ways",
+    "steps_right",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that the reader of the report must know: where it is, what happened, what follows from it."""
+
+    where: str
+    what: str
+    so: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage.json."""
+
+    where: str
+    name: str
+    state: str
+    cost: dict[str, float]
+    config: dict[str, Any]
+    versions: dict[str, Any]
+    error: str
+    started: str
+    finished: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    name: str
+    title: str
+    midtrained: bool
+    rl: bool
+    fixed: bool
+    """True for the base model: nothing was trained, so there are no seeds."""
+    seeds: tuple[int, ...]
+    """Seeds that were asked for."""
+    pools: tuple[str, ...]
+    run: str = ""
+
+    @property
+    def final_phase(self) -> str:
+        return "base" if self.fixed else ("after-rl" if self.rl else "before-rl")
+
+
+@dataclass(slots=True)
+class Labels:
+    """One entry per labelled sample of an evaluation; `ways[i]` counts samples that use way i."""
+
+    question: NDArray[np.int64]
+    seed: NDArray[np.int64]
+    tokens: Array
+    correct: Array
+    """1, 0 or NaN where unjudged."""
+    composed: NDArray[np.bool_]
+    counts: dict[str, int]
+    error: dict[str, Any] | None
+    """The labeller's measured error, from the stage's config: hits, positives, rejections, negatives, name."""
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """All samples of one arm in one phase on one benchmark; arrays are (S, Q), Q the benchmark's questions in order."""
+
+    benchmark: str
+    arm: str
+    phase: str
+    seeds: tuple[int, ...]
+    fixed: bool
+    rows: Array
+    judged: Array
+    correct: Array
+    unjudged: Array
+    no_answer: Array
+    truncated: Array
+    tokens: Array
+    majority: Array
+    """Is the most frequent of all answers right (ties: a share); NaN where nothing was judged or no answers were
+    kept.
+    """
+    labels: Labels | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    path: Path
+    name: str
+    recipe: dict[str, Any]
+    resolved: dict[str, Any]
+    recipe_text: str
+    treatment: str
+    control: str
+    seeds: tuple[int, ...]
+    arms: dict[str, Arm]
+    benchmarks: list[str]
+    questions: dict[str, list[str]] = field(default_factory=dict)
+    expected: dict[str, int] = field(default_factory=dict)
+    """Samples per question that were asked for, per benchmark."""
+    evaluations: dict[tuple[str, str, str], Evaluation] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
+    metrics: dict[tuple[str, int, str], list[dict[str, Any]]] = field(default_factory=dict)
+    """(arm, seed, `midtrain` or `rl`) -> rows of metrics.jsonl."""
+    funnels: dict[tuple[str, int], pl.DataFrame] = field(default_factory=dict)
+    solutions: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    """(arm, seed) -> number of kept solutions per heuristic."""
+    problems: list[Problem] = field(default_factory=list)
+
+    def final(self, benchmark: str, arm: str) -> Evaluation | None:
+        return self.evaluations.get((benchmark, arm, self.arms[arm].final_phase))
+
+    def before(self, benchmark: str, arm: str) -> Evaluation | None:
+        return self.evaluations.get((benchmark, arm, "before-rl"))
+
+
+@dataclass(slots=True)
+class _Cell:
+    """One evaluation directory: a row per question, and a row per labelled sample."""
+
+    table: pl.DataFrame
+    samples: pl.DataFrame | None
+    counts: dict[str, int]
+    error: dict[str, Any] | None
+    asked: int | None
+
+
+def load_run(path: Path) -> Run:
+    """Return the run at `path`. Raises FileNotFoundError when there is neither a recipe nor an `arms` folder."""
+    path = Path(path)
+    resolved = _json(path / "resolved.json") or {}
+    if not resolved and not (path / "arms").is_dir():
+        raise FileNotFoundError(
+            f"{path} is not a run directory: it has no resolved.json and no arms folder. "
+            "Give the directory that `midway run` wrote, such as runs/NAME."
+        )
+    recipe = resolved.get("recipe") or {}
+    text = path / "recipe.yaml"
+    run = Run(
+        path=path,
+        name=str(resolved.get("name") or path.name),
+        recipe=recipe,
+        resolved=resolved,
+        recipe_text=text.read_text(encoding="utf-8") if text.is_file() else "",
+        treatment=str(recipe.get("treatment") or ""),
+        control=str(recipe.get("control") or ""),
+        seeds=tuple(int(s) for s in recipe.get("seeds") or ()),
+        arms={},
+        benchmarks=[],
+    )
+    _arms(run)
+    _benchmarks(run)
+    _stages(run)
+    _evaluations(run)
+    for arm in run.arms.values():
+        for seed in arm.seeds:
+            _training(run, arm, seed)
+    _missing(run)
+    return run
+
+
+def evaluation_folder(name: str) -> str:
+    """Return the folder name of a benchmark: its name with `/` made `_`."""
+    return name.replace("/", "_")
+
+
+def _arms(run: Run) -> None:
+    asked: dict[str, Any] = dict(run.recipe.get("arms") or {})
+    on_disk = sorted(p.name for p in run.path.glob("arms/*") if p.is_dir())
+    for name in on_disk:
+        if name not in asked and name != "base":
+            run.problems.append(Problem(f"arm {name}", "is on disk but not in the recipe", "It is shown too."))
+        asked.setdefault(name, {})
+    if "base" in asked:
+        asked = {"base": asked["base"], **{k: v for k, v in asked.items() if k != "base"}}
+    for name, spec in asked.items():
+        spec = spec if isinstance(spec, dict) else {}
+        folder = run.path / "arms" / name
+        found = sorted(int(p.name[5:]) for p in folder.glob("seed-*") if p.name[5:].isdigit())
+        known = name in (run.recipe.get("arms") or {})
+        trained = {part for s in found for part in ("midtrain", "rl") if (folder / f"seed-{s}" / part).is_dir()}
+        midtrained = bool(spec.get("midtrain")) if known else "midtrain" in trained
+        rl = bool(spec.get("rl", True)) if known else "rl" in trained
+        fixed = name == "base" or not (midtrained or rl)
+        run.arms[name] = Arm(
+            name=name,
+            title=str(spec.get("title") or name.replace("-", " ").replace("_", " ")),
+            midtrained=midtrained and not fixed,
+            rl=rl and not fixed,
+            fixed=fixed,
+            seeds=tuple(found[:1] or (0,)) if fixed else tuple(sorted({*run.seeds, *found})),
+            pools=tuple(_pools(run.path, spec.get("midtrain"))),
+            run=run.name,
+        )
+    if run.treatment not in run.arms:
+        if run.treatment:
+            run.problems.append(
+                Problem(f"arm {run.treatment}", "is named as the treatment but does not exist", "There is no verdict.")
+            )
+        run.treatment = ""
+    if run.control not in run.arms:
+        run.control = next((a.name for a in run.arms.values() if a.rl and not a.midtrained), "")
+
+
+def _pools(path: Path, midtrain: Any) -> Iterator[str]:
+    for item in midtrain if isinstance(midtrain, list) else []:
+        name = item.get("pool") if isinstance(item, dict) else item
+        if isinstance(name, str) and (path / "pools" / name).is_dir():
+            yield name
+
+
+def _benchmarks(run: Run) -> None:
+    for item in run.recipe.get("benchmarks") or []:
+        spec = item if isinstance(item, dict) else {"name": item}
+        name = str(spec.get("name"))
+        run.benchmarks.append(name)
+        samples = spec.get("samples") or spec.get("n")
+        if isinstance(samples, int):
+            run.expected[name] = samples
+    folders = {evaluation_folder(b) for b in run.benchmarks}
+    for folder in sorted({p.name for p in run.path.glob("arms/*/seed-*/evaluations/*") if p.is_dir()}):
+        if folder not in folders:
+            run.benchmarks.append(folder)
+
+
+def _stages(run: Run) -> None:
+    for file in sorted(run.path.rglob("stage.json")):
+        data = _json(file)
+        where = file.parent.relative_to(run.path).as_posix()
+        if data is None:
+            run.problems.append(Problem(where, "its stage.json cannot be read", "Its state and cost are not known."))
+            continue
+        cost = {k: float(v) for k, v in _dict(data.get("cost")).items() if isinstance(v, int | float)}
+        stage = Stage(
+            where=where,
+            name=str(data.get("stage") or file.parent.name),
+            state=str(data.get("state") or "unknown"),
+            cost=cost,
+            config=_dict(data.get("config")),
+            versions=_dict(data.get("versions")),
+            error=str(data.get("error") or ""),
+            started=str(data.get("started") or ""),
+            finished=str(data.get("finished") or ""),
+        )
+        run.stages.append(stage)
+        if stage.state != "complete":
+            error = f": {stage.error.strip().splitlines()[-1]}" if stage.error.strip() else ""
+            state = "failed" if stage.state == "failed" else f"is {stage.state}"
+            partial = stage.state in ("running", "interrupted")
+            so = "What it wrote so far is used." if partial else "What builds on it is missing."
+            run.problems.append(Problem(where, f"{state}{error}", so))
+
+
+def _evaluations(run: Run) -> None:
+    cells: dict[Path, _Cell] = {}
+    for benchmark in run.benchmarks:
+        plan: list[tuple[Arm, str, dict[int, Path]]] = []
+        for arm in run.arms.values():
+            for phase in PHASES:
+                places = {s: d for s in arm.seeds if (d := _folder(run, arm, s, benchmark, phase)) is not None}
+                for folder in places.values():
+                    if folder not in cells:
+                        cells[folder] = _cell(run, folder)
+                places = {s: d for s, d in places.items() if cells[d].table.height}
+                if places:
+                    plan.append((arm, phase, places))
+        used = {folder for _, _, places in plan for folder in places.values()}
+        listed = _question_ids(run, benchmark)
+        ids = sorted(set(listed).union(*(cells[f].table["question_id"].to_list() for f in used)))
+        run.questions[benchmark] = ids
+        asked = [n for f in used if (n := cells[f].asked)]
+        if benchmark not in run.expected:
+            most = [int(cells[f].table["rows"].max() or 0) for f in used]  # type: ignore[arg-type]
+            run.expected[benchmark] = max(asked or most or [0])
+        index = pl.DataFrame(
+            {"question_id": ids, "q": np.arange(len(ids))}, schema={"question_id": pl.String, "q": pl.Int64}
+        )
+        for arm, phase, places in plan:
+            # all seeds start from one model, such as the base: it is one fixed model, not one per seed
+            shared = len(set(places.values())) == 1 and (arm.fixed or len(places) > 1 or _is_base(places))
+            seeds = tuple(places)[:1] if shared else tuple(places)
+            parts = [cells[places[s]] for s in seeds]
+            run.evaluations[benchmark, arm.name, phase] = _stack(benchmark, arm, phase, seeds, shared, parts, index)
+        for folder in used:
+            cells[folder].samples = None
+
+
+def _is_base(places: dict[int, Path]) -> bool:
+    return all("base" in p.parts for p in places.values())
+
+
+def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path | None:
+    folder = run.path / "arms" / arm.name / f"seed-{seed}" / "evaluations" / evaluation_folder(benchmark) / phase
+    link = _json(folder / "shared.json") if (folder / "shared.json").is_file() else None
+    if link is not None:
+        for start in (run.path, folder):
+            target = (start / str(link.get("path", ""))).resolve()
+            if target != folder and target.is_dir():
+                return target
+        run.problems.append(
+            Problem(
+                folder.relative_to(run.path).as_posix(),
+                f"points to {link.get('path')!r}, which does not exist",
+                "It counts as not evaluated.",
+            )
+        )
+        return None
+    return folder.resolve() if folder.is_dir() else None
+
+
+def _question_ids(run: Run, benchmark: str) -> list[str]:
+    file = run.path / "questions" / f"{evaluation_folder(benchmark)}.parquet"
+    if not file.is_file():
+        return []
+    return pl.read_parquet(file, columns=["id"])["id"].to_list()
+
+
+def _cell(run: Run, folder: Path) -> _Cell:
+    where = folder.relative_to(run.path.resolve()).as_posix()
+    frames = []
+    for file in sorted(folder.glob("*.parquet")):
+        try:
+            have = pl.read_parquet_schema(file)
+            frames.append(pl.read_parquet(file, columns=[c for c in COLUMNS if c in have]))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            so = "Its samples count as missing."
+            run.problems.append(Problem(f"{where}/{file.name}", f"cannot be read ({type(error).__name__})", so))
+    stage = _json(folder / "stage.json") or {}
+    config = _dict(stage.get("config"))
+    labeller = _dict(config.get("labeller")) or None
+    asked = config.get("samples")
+    asked = asked if isinstance(asked, int) else None
+    if not frames:
+        return _Cell(pl.DataFrame({"question_id": []}, schema={"question_id": pl.String}), None, {}, labeller, asked)
+    frame = pl.concat(frames, how="diagonal_relaxed")
+    for column in COLUMNS:
+        if column not in frame.columns and column != "ways":
+            kind = pl.Float64 if column == "completion_tokens" else pl.String
+            frame = frame.with_columns(pl.lit(None, kind).alias(column))
+    if frame["id"].null_count() == 0:
+        frame = frame.unique("id", keep="first", maintain_order=True)
+    judged = pl.col("judgement").is_in(["correct", "wrong"]) & (pl.col("finish").fill_null("") != "error")
+    frame = frame.with_columns(
+        judged=judged.fill_null(False), right=(pl.col("judgement") == "correct").fill_null(False)
+    ).with_columns(right=pl.col("right") & pl.col("judged"))
+    table = frame.group_by("question_id").agg(
+        rows=pl.len(),
+        judged=pl.col("judged").sum(),
+        correct=pl.col("right").sum(),
+        no_answer=(pl.col("judged") & (pl.col("reason").fill_null("") == "no-answer")).sum(),
+        truncated=(pl.col("finish").fill_null("") == "length").sum(),
+        tokens=pl.col("completion_tokens").sum(),
+    )
+    table = table.join(_majority(frame), on="question_id", how="left")
+    samples, counts = None, {}
+    if "ways" in frame.columns and frame["ways"].null_count() < frame.height:
+        labelled = frame.filter(pl.col("ways").is_not_null()).with_columns(
+            composed=pl.col("ways").list.n_unique() >= 2, unique=pl.col("ways").list.unique()
+        )
+        samples = labelled.select("question_id", "completion_tokens", "judged", "right", "composed")
+        for way, n in labelled.select(pl.col("unique").explode()).drop_nulls()["unique"].value_counts().iter_rows():
+            counts[way] = n
+    return _Cell(table, samples, counts, labeller, asked)
+
+
+def _majority(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return for each question whether its most frequent answer is right; a tie of t leaders with one right one
+    counts 1/t.
+    """
+    if frame["extracted"].null_count() == frame.height:
+        return pl.DataFrame(
+            {"question_id": [], "majority": []}, schema={"question_id": pl.String, "majority": pl.Float64}
+        )
+    votes = frame.filter(pl.col("judged") & pl.col("extracted").is_not_null())
+    votes = votes.group_by("question_id", "extracted").agg(n=pl.len(), right=pl.col("right").mean())
+    leaders = votes.filter(pl.col("n") == pl.col("n").max().over("question_id"))
+    won = leaders.group_by("question_id").agg(majority=pl.col("right").mean())
+    # judged samples but no answer in any of them: nobody voted, which is not right
+    asked = frame.filter(pl.col("judged")).select("question_id").unique()
+    return asked.join(won, on="question_id", how="left").with_columns(pl.col("majority").fill_null(0.0))
+
+
+def _stack(
+    benchmark: str, arm: Arm, phase: str, seeds: tuple[int, ...], fixed: bool, cells: list[_Cell], index: pl.DataFrame
+) -> Evaluation:
+    names = ("rows", "judged", "correct", "no_answer", "truncated", "tokens", "majority")
+    tables = [index.join(c.table, on="question_id", how="left", maintain_order="left") for c in cells]
+    arrays: dict[str, Array] = {
+        n: np.stack(
+            [t[n].cast(pl.Float64).fill_null(float("nan") if n == "majority" else 0.0).to_numpy() for t in tables]
+        )
+        for n in names
+    }
+    labels = None
+    frames = [
+        c.samples.join(index, on="question_id").with_columns(seed=pl.lit(s))
+        for c, s in zip(cells, seeds, strict=True)
+        if c.samples is not None
+    ]
+    if frames:
+        frame = pl.concat(frames)
+        counts: dict[str, int] = {}
+        for cell in cells:
+            for way, n in cell.counts.items():
+                counts[way] = counts.get(way, 0) + n
+        right = frame["right"].cast(pl.Float64).to_numpy()
+        labels = Labels(
+            question=frame["q"].to_numpy(),
+            seed=frame["seed"].cast(pl.Int64).to_numpy(),
+            tokens=frame["completion_tokens"].cast(pl.Float64).to_numpy(),
+            correct=np.where(frame["judged"].to_numpy(), right, np.nan),
+            composed=frame["composed"].to_numpy(),
+            counts=dict(sorted(counts.items())),
+            error=next((c.error for c in cells if c.error), None),
+        )
+    return Evaluation(
+        benchmark=benchmark,
+        arm=arm.name,
+        phase=phase,
+        seeds=seeds,
+        fixed=fixed or arm.fixed,
+        unjudged=arrays["rows"] - arrays["judged"],
+        labels=labels,
+        **arrays,
+    )
+
+
+def _training(run: Run, arm: Arm, seed: int) -> None:
+    folder = run.path / "arms" / arm.name / f"seed-{seed}"
+    for part in ("midtrain", "rl"):
+        file = folder / part / "metrics.jsonl"
+        if file.is_file():
+            run.metrics[arm.name, seed, part] = list(_lines(file))
+    for name in ("funnel", "solutions"):
+        file = folder / "selection" / f"{name}.parquet"
+        if not file.is_file():
+            continue
+        try:
+            if name == "funnel":
+                run.funnels[arm.name, seed] = pl.read_parquet(file)
+            else:
+                kept = pl.read_parquet(file, columns=["heuristic"])["heuristic"].value_counts()
+                run.solutions[arm.name, seed] = {str(k): int(n) for k, n in kept.iter_rows()}
+        except (pl.exceptions.PolarsError, OSError) as error:
+            where = file.relative_to(run.path).as_posix()
+            run.problems.append(Problem(where, f"cannot be read ({type(error).__name__})", "It is left out."))
+
+
+def _missing(run: Run) -> None:
+    """Say what should be there and is not: seeds, phases, benchmarks."""
+    empty = [b for b in run.benchmarks if not any(k[0] == b for k in run.evaluations)]
+    for benchmark in empty:
+        so = "It is in no table; nothing can be said about it."
+        run.problems.append(Problem(f"benchmark {benchmark}", "has no samples from any arm", so))
+    for arm in run.arms.values():
+        lacking: dict[str, list[int]] = {}
+        for benchmark in run.benchmarks:
+            if benchmark in empty:
+                continue
+            final = run.final(benchmark, arm.name)
+            have = final.seeds if final else ()
+            gone = [s for s in arm.seeds if s not in have]
+            if gone:
+                lacking[benchmark] = gone
+        counted = len(run.benchmarks) - len(empty)
+        alike = len(lacking) == counted and len({tuple(v) for v in lacking.values()}) == 1
+        groups = {"every benchmark with samples": next(iter(lacking.values()))} if lacking and alike else lacking
+        for benchmark, gone in groups.items():
+            if len(gone) == len(arm.seeds):
+                so = "The arm is in no comparison there."
+                run.problems.append(Problem(f"arm {arm.name}", f"has no final evaluation on {benchmark}", so))
+            else:
+                so = "Its numbers come from the other seeds, and its intervals are wider for it."
+                what = f"has no final evaluation of seed {', '.join(map(str, gone))} on {benchmark}"
+                run.problems.append(Problem(f"arm {arm.name}", what, so))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a JSON-lines file; a last line that was cut off while being written is left out."""
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row

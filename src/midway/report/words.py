@@ -1,0 +1,174 @@
+"""The verdict in words: what the numbers allow to be said, and no more.
+
+Promises: pure functions of the results dict; a difference is called shown only when its interval excludes zero *and*
+its p-value stays below 0.05 after Holm's correction over the whole table; with one seed the text says that another
+training run may differ; without a control of equal size nothing is said about variety.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scipy import stats
+
+Json = dict[str, Any]
+MATCHED = (0.8, 1.25)
+"""A control counts as sample-matched when its number of mid-training solutions is this many times the treatment's."""
+
+
+def points(value: float | None, sign: bool = False) -> str:
+    """Return a share as percentage points with one decimal, `n/a` for None."""
+    if value is None:
+        return "n/a"
+    text = f"{100 * value:{'+' if sign else ''}.1f}"
+    return {"-0.0": "0.0", "+0.0": "0.0"}.get(text, text).replace("-", "\u2212")
+
+
+def interval(e: Json, sign: bool = False) -> str:
+    """Return `6.1 [3.9, 8.2]` for an estimate in results.json, in points."""
+    if e["value"] is None:
+        return "n/a"
+    if e["low"] is None:
+        return f"{points(e['value'], sign)} [no interval]"
+    return f"{points(e['value'], sign)} [{points(e['low'])}, {points(e['high'])}]"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return "n/a"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def call(row: Json) -> str:
+    """Return `higher`, `lower` or `open` for a row of `differences`."""
+    e = row["difference"]
+    if e["low"] is None or row.get("p_holm") is None or row["p_holm"] >= 0.05 or e["low"] <= 0 <= e["high"]:
+        return "open"
+    return "higher" if e["value"] > 0 else "lower"
+
+
+def verdict(results: Json) -> Json:
+    """Return {headline, sentences, tone}: tone is `good`, `open`, `bad` or `none`."""
+    titles = {a["name"]: a["title"] for a in results["arms"]}
+    arms = {a["name"]: a for a in results["arms"]}
+    treatment, control = results["treatment"], results["control"]
+    if not treatment:
+        return _none("This run names no treatment arm, so there is nothing to compare.")
+    rows = [r for r in results["differences"] if r["difference"]["value"] is not None]
+    main = _main_benchmark(results, rows, control)
+    if main is None:
+        return _none(f"There is no verdict: “{titles[treatment]}” has no final evaluation that another arm shares.")
+    here = {r["against"]: r for r in rows if r["benchmark"] == main}
+    first = here.get(control) or next(iter(here.values()))
+    sentences = [_first_sentence(results, first, titles, arms, main)]
+    matched = _variety_controls(arms, treatment)
+    sentences += _variety(matched, here, titles)
+    others = [r for r in rows if r["benchmark"] != main and r["against"] == first["against"]]
+    if others:
+        sentences.append(_other_benchmarks(others, titles[first["against"]]))
+    sentences.append(_how_sure(first))
+    tone = {"higher": "good", "lower": "bad", "open": "open"}[call(first)]
+    headline = {
+        "good": f"{titles[treatment]} beat {titles[first['against']]} on {main}.",
+        "bad": f"{titles[treatment]} did worse than {titles[first['against']]} on {main}.",
+        "open": f"{titles[treatment]} is not shown to differ from {titles[first['against']]} on {main}.",
+    }[tone]
+    return {"headline": headline[0].upper() + headline[1:], "sentences": sentences, "tone": tone}
+
+
+def _none(text: str) -> Json:
+    return {"headline": text, "sentences": [], "tone": "none"}
+
+
+def _main_benchmark(results: Json, rows: list[Json], control: str) -> str | None:
+    names = [b["name"] for b in results["benchmarks"]]
+    for wanted in (control, None):
+        for name in names:
+            if any(r["benchmark"] == name and (wanted is None or r["against"] == wanted) for r in rows):
+                return str(name)
+    return None
+
+
+def _change(row: Json, over: str) -> str:
+    e = row["difference"]
+    kind = call(row)
+    if kind == "higher":
+        return f"raised pass@1 by {interval(e)} points over {over}"
+    if kind == "lower":
+        down = {"value": -e["value"], "low": -e["high"], "high": -e["low"]}
+        return f"lowered pass@1 by {interval(down)} points against {over}"
+    tail = "no difference is shown"
+    if e["low"] is not None and (e["low"] > 0 or e["high"] < 0):
+        tail = (
+            f"the interval excludes zero, but not after correction for the whole table (p = {p_value(row['p_holm'])})"
+        )
+    return f"changed pass@1 by {interval(e, sign=True)} points against {over}: {tail}"
+
+
+def _first_sentence(results: Json, row: Json, titles: Json, arms: Json, main: str) -> str:
+    a, b = arms[row["arm"]], arms[row["against"]]
+    steps = ""
+    if a["rl_steps"] and b["rl_steps"]:
+        equal = a["rl_steps"] == b["rl_steps"]
+        steps = " at equal RL steps" if equal else f" ({a['rl_steps']} RL steps against {b['rl_steps']})"
+    return f"On {main}, “{titles[row['arm']]}” {_change(row, '“' + titles[row['against']] + '”')}{steps}."
+
+
+def _variety_controls(arms: dict[str, Json], treatment: str) -> dict[str, bool]:
+    """Return the mid-trained arms with less variety than the treatment, and whether they had as much data."""
+    mine = arms[treatment]
+    out = {}
+    for name, arm in arms.items():
+        if name == treatment or not arm["midtrained"] or not arm["rl"] or not mine["solutions"] or not arm["solutions"]:
+            continue
+        if (arm["ways"] or 1) <= 0.5 * (mine["ways"] or 1):
+            out[name] = MATCHED[0] <= arm["solutions"] / mine["solutions"] <= MATCHED[1]
+    return out
+
+
+def _variety(controls: dict[str, bool], here: dict[str, Json], titles: Json) -> list[str]:
+    matched = [here[name] for name, same in controls.items() if same and name in here]
+    if not matched:
+        return [
+            "No other arm was mid-trained on about as many solutions without the variety, "
+            "so this run cannot tell variety from more data."
+        ]
+    parts = []
+    for row in matched:
+        parts.append(f"{interval(row['difference'], sign=True)} points against “{titles[row['against']]}”")
+    text = "At the same amount of mid-training data: " + "; ".join(parts) + ". "
+    kinds = {call(r) for r in matched}
+    if kinds == {"higher"}:
+        text += "Variety itself is shown to help."
+    elif "lower" in kinds:
+        text += "Variety itself is shown to hurt." if kinds == {"lower"} else "The controls disagree about variety."
+    elif "higher" in kinds:
+        text += "Variety itself is shown to help against some of these controls, not against all."
+    else:
+        text += "Variety itself is not shown to help."
+    return [text]
+
+
+def _other_benchmarks(rows: list[Json], against: str) -> str:
+    names: dict[str, list[str]] = {"higher": [], "lower": [], "open": []}
+    for row in rows:
+        names[call(row)].append(f"{row['benchmark']} ({interval(row['difference'], sign=True)})")
+    parts = [
+        f"{word} on {', '.join(names[kind])}"
+        for kind, word in (("higher", "higher"), ("lower", "lower"), ("open", "not shown to differ"))
+        if names[kind]
+    ]
+    return f"Elsewhere against “{against}”: " + "; ".join(parts) + "."
+
+
+def _how_sure(row: Json) -> str:
+    e = row["difference"]
+    text = f"The 95 % interval is over {e['over']} ({e['questions']} questions"
+    seeds = [s for s in e["seeds"] if s]
+    text += f"; {' and '.join(map(str, seeds))} seeds)" if seeds else ")"
+    if e["over"] == "questions":
+        text += ". With one seed it says nothing about how another training run would turn out"
+    if e["se"] and e["df"]:
+        seen = e["se"] * float(stats.t.isf(0.025, e["df"]) + stats.t.isf(0.2, e["df"]))
+        text += f"; a true difference of about {points(seen)} points would have been found four times in five"
+    return text + "."

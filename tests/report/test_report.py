@@ -1,0 +1,385 @@
+"""The report from real files: planted effects are found, holes are said, nothing missing is counted as wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from midway.cli.report import register
+from midway.evidence import difference, majority_of_all
+from midway.report import build_comparison, build_report
+from midway.report.load import load_run
+from midway.report.words import call, interval, points, verdict
+
+_spec = spec_from_file_location("make_run", Path(__file__).with_name("make_run.py"))
+assert _spec and _spec.loader
+make_run_module = module_from_spec(_spec)
+_spec.loader.exec_module(make_run_module)
+make_run, write_stage, TRUTH, ARMS = (
+    make_run_module.make_run,
+    make_run_module.write_stage,
+    make_run_module.TRUTH,
+    make_run_module.ARMS,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run with three seeds and two benchmarks."""
+    path = make_run(tmp_path_factory.mktemp("runs") / "whole", questions=400, samples=8, seed_sd=0.005)
+    build_report(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One failed arm (in all its seeds one failed RL), one missing seed, one benchmark without samples."""
+    path = make_run(
+        tmp_path_factory.mktemp("runs") / "broken",
+        questions=80,
+        samples=4,
+        failed=("star-rl", 1),
+        gone=("unguided-8-rl", 2),
+        empty=("lab/none",),
+    )
+    for seed in (0, 2):
+        folder = path / "arms" / "star-rl" / f"seed-{seed}"
+        shutil.rmtree(folder / "evaluations")
+        write_stage(folder / "rl", "rl", state="failed", error="ValueError: <b>nan</b> loss")
+    build_report(path)
+    return path
+
+
+def results(path: Path) -> Any:
+    return json.loads((path / "report" / "results.json").read_text(encoding="utf-8"))
+
+
+def page(path: Path) -> str:
+    return (path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+class _Checker(HTMLParser):
+    """Collects unclosed tags and everything that would be fetched."""
+
+    VOID = frozenset({"meta", "link", "br", "circle", "line", "rect", "polygon", "polyline"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.tags: dict[str, int] = {}
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        values = dict(attrs)
+        if values.get("id"):
+            self.ids.append(str(values["id"]))
+        for name in ("src", "href", "xlink:href", "data", "srcset"):
+            link = values.get(name)
+            if link and not link.startswith(("#", "data:,")):
+                self.fetched.append(link)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+
+def checked(html: str) -> _Checker:
+    checker = _Checker()
+    checker.feed(html)
+    assert not checker.open
+    return checker
+
+
+def test_the_page_is_self_contained_and_every_figure_has_its_table(whole: Path) -> None:
+    html = page(whole)
+    found = checked(html)
+    assert not found.fetched and "script" not in found.tags
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert found.tags["figure"] >= 7
+    for figure in re.findall(r"<figure.*?</figure>", html, re.S):
+        assert "<svg" in figure and "<details>" in figure and "<td>" in figure
+    assert len(found.ids) == len(set(found.ids))
+    assert "prefers-color-scheme: dark" in html and "@media print" in html and "width=device-width" in html
+
+
+def test_planted_effects_are_found(whole: Path) -> None:
+    found = results(whole)
+    rows = {(r["benchmark"], r["against"]): r for r in found["differences"]}
+    assert call(rows["lab/test", "rl-only"]) == "higher"
+    assert call(rows["lab/test", "base"]) == "higher"
+    # clipping of pass rates to [0, 1] shrinks planted differences a little
+    assert rows["lab/test", "rl-only"]["difference"]["value"] == pytest.approx(0.07, abs=0.025)
+    for row in rows.values():
+        d = row["difference"]
+        assert d["low"] < d["value"] < d["high"] and row["p_holm"] >= d["p"] and d["over"] == "questions and seeds"
+    gains = {(g["benchmark"], g["arm"]): g for g in found["gains"]}
+    assert {a for _, a in gains} == set(TRUTH) - {"base"}
+    assert gains["lab/test", "rl-only"]["gain"]["low"] > 0.05
+    composed = {(c["benchmark"], c["arm"], c["phase"]): c for c in found["ways"]["composition"]}
+    for arm in ("polya-8-rl", "rl-only"):
+        rate = composed["lab/test", arm, "after-rl"]["rate"]
+        assert rate["low"] < TRUTH[arm][3] < rate["high"]
+    right = next(c for c in found["ways"]["correctness"] if c["arm"] == "polya-8-rl")
+    assert right["matched"]["low"] < 0.08 < right["matched"]["high"]
+
+
+def test_the_verdict_says_what_the_numbers_allow(whole: Path) -> None:
+    found = results(whole)
+    words = verdict(found)
+    first = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab/test", "rl-only"))
+    assert words["tone"] == "good" and "8 ways + RL beat RL only" in words["headline"]
+    assert (
+        f"raised pass@1 by {interval(first['difference'])} points over “RL only” at equal RL steps"
+        in words["sentences"][0]
+    )
+    matched = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab/test", "unguided-8-rl"))
+    shown = "is shown to help" if call(matched) == "higher" else "not shown to help"
+    assert shown in words["sentences"][1]
+    assert "one own solution" not in words["sentences"][1]  # fewer solutions: no control for variety
+    assert all(s in page(whole).replace("&#39;", "'") for s in words["sentences"])
+
+
+def test_pass_at_1_is_what_a_spreadsheet_gives(whole: Path) -> None:
+    """Computed again from the parquet files, in the plainest way."""
+    per_seed = []
+    for seed in (0, 1, 2):
+        folder = whole / f"arms/polya-8-rl/seed-{seed}/evaluations/lab_test/after-rl"
+        frame = pl.read_parquet(folder / "*.parquet").filter(pl.col("judgement") != "unjudged")
+        rates = frame.group_by("question_id").agg((pl.col("judgement") == "correct").mean().alias("rate"))
+        per_seed.append(rates.sort("question_id"))
+    row = next(
+        s
+        for s in results(whole)["scores"]
+        if (s["benchmark"], s["arm"], s["phase"]) == ("lab/test", "polya-8-rl", "after-rl")
+    )
+    by_question = np.mean([t["rate"].to_numpy() for t in per_seed], axis=0)
+    assert row["pass_at_1"]["value"] == pytest.approx(by_question.mean())
+    assert row["samples"] == 3 * 400 * 8 and row["judged"] + row["unjudged"] == row["samples"]
+
+
+def test_majority_agrees_with_the_estimator(whole: Path) -> None:
+    ev = load_run(whole).evaluations["lab/test", "base", "base"]
+    frame = pl.read_parquet(whole / "arms/base/seed-0/evaluations/lab_test/base/*.parquet")
+    frame = frame.filter(pl.col("judgement") != "unjudged").sort("question_id")
+    answers = sorted(frame["extracted"].drop_nulls().unique())
+    ids = sorted(frame["question_id"].unique())
+    counts = np.zeros((len(ids), len(answers)))
+    for q, a in frame.select("question_id", "extracted").drop_nulls().iter_rows():
+        counts[ids.index(q), answers.index(a)] += 1
+    expected = majority_of_all(counts, np.array([[a == "42" for a in answers]] * len(ids)))
+    np.testing.assert_allclose(ev.majority[0], expected)
+
+
+def test_holes_are_said_and_the_rest_renders(broken: Path) -> None:
+    found, html, text = results(broken), page(broken), (broken / "report/report.md").read_text(encoding="utf-8")
+    checked(html)
+    told = [f"{p['where']} {p['what']}" for p in found["problems"]]
+    assert any(t.startswith("arms/star-rl/seed-1/rl failed: RuntimeError: CUDA out of memory") for t in told)
+    assert any(t.startswith("benchmark lab/none has no samples") for t in told)
+    assert any("arm unguided-8-rl has no final evaluation of seed 2" in t for t in told)
+    assert any("arm star-rl has no final evaluation" in t for t in told)
+    for t in ("lab/none", "CUDA out of memory", "What is missing"):
+        assert t in html and t.replace("_", "\\_") in text
+    assert "no samples" in html and "&lt;b&gt;nan&lt;/b&gt;" in html and "<b>nan" not in html
+    assert not [r for r in found["differences"] if r["against"] == "star-rl" or r["benchmark"] == "lab/none"]
+    wide = next(r for r in found["differences"] if r["against"] == "unguided-8-rl")
+    assert wide["difference"]["seeds"] == [3, 2]
+
+
+def test_missing_samples_lower_nothing(tmp_path: Path) -> None:
+    """Trap: a benchmark whose second half was not sampled yet must not look half as good."""
+    path = make_run(tmp_path / "r", seeds=(0, 1), questions=60, samples=4, benchmarks=("lab/test",))
+    build_report(path)
+    before = {(s["arm"], s["phase"]): s for s in results(path)["scores"]}
+    folder = path / "arms/polya-8-rl/seed-0/evaluations/lab_test/after-rl"
+    file = folder / "shard-00000.parquet"
+    frame = pl.read_parquet(file)
+    frame.filter(~pl.col("question_id").str.ends_with("1") & (pl.col("index") < 2)).write_parquet(file)
+    write_stage(folder, "evaluate", state="interrupted", config={"samples": 4})
+    build_report(path)
+    after = {(s["arm"], s["phase"]): s for s in results(path)["scores"]}["polya-8-rl", "after-rl"]
+    assert after["pass_at_1"]["value"] == pytest.approx(
+        before["polya-8-rl", "after-rl"]["pass_at_1"]["value"], abs=0.05
+    )
+    assert (
+        after["missing"]
+        == 60 * 4 - frame.filter(~pl.col("question_id").str.ends_with("1") & (pl.col("index") < 2)).height
+    )
+    assert after["pass_at_1"]["questions"] == 60  # the other seed still has them
+    assert any("is interrupted" in p["what"] for p in results(path)["problems"])
+
+
+def test_unjudged_engine_errors_and_duplicates_are_not_wrong_answers(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=4, benchmarks=("lab/test",))
+    folder = path / "arms/base/seed-0/evaluations/lab_test/base"
+    file = folder / "shard-00000.parquet"
+    frame = pl.read_parquet(file).with_columns(judgement=pl.lit("correct"), finish=pl.lit("stop"))
+    bad = pl.col("index") == 0
+    frame = frame.with_columns(
+        judgement=pl.when(bad).then(pl.lit("wrong")).otherwise(pl.col("judgement")),
+        finish=pl.when(bad).then(pl.lit("error")).otherwise(pl.col("finish")),
+    )
+    frame = frame.with_columns(judgement=pl.when(pl.col("index") == 1).then(None).otherwise(pl.col("judgement")))
+    frame.write_parquet(file)
+    frame.head(30).write_parquet(folder / "shard-00001.parquet")
+    build_report(path)
+    row = next(s for s in results(path)["scores"] if s["arm"] == "base")
+    assert row["pass_at_1"]["value"] == 1.0
+    assert (row["samples"], row["judged"], row["unjudged"]) == (80, 40, 40)
+
+
+def test_an_unreadable_shard_is_named_and_skipped(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab/test",))
+    (path / "arms/base/seed-0/evaluations/lab_test/base/shard-00001.parquet").write_bytes(b"PAR1 not really")
+    (path / "arms/rl-only/seed-0/rl/stage.json").write_text("{", encoding="utf-8")
+    with (path / "arms/rl-only/seed-0/rl/metrics.jsonl").open("a", encoding="utf-8") as out:
+        out.write('{"step": 999, "rew')
+    build_report(path)
+    told = " ".join(p["where"] + " " + p["what"] for p in results(path)["problems"])
+    assert "shard-00001.parquet cannot be read" in told and "stage.json cannot be read" in told
+
+
+def test_one_seed_says_what_it_does_not_cover(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=60, samples=4, benchmarks=("lab/test",))
+    build_report(path)
+    found = results(path)
+    assert "says nothing about how another training run would turn out" in " ".join(verdict(found)["sentences"])
+    assert next(r for r in found["differences"] if r["against"] == "rl-only")["difference"]["over"] == "questions"
+
+
+def test_a_run_without_controls_or_samples_has_no_verdict_but_a_page(tmp_path: Path) -> None:
+    only = {"polya-8-rl": ARMS["polya-8-rl"]}
+    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab/test",), arms=only)
+    assert "no verdict" in build_and_headline(path)
+    empty = tmp_path / "empty"
+    (empty / "arms").mkdir(parents=True)
+    assert "names no treatment" in build_and_headline(empty)
+
+
+def build_and_headline(path: Path) -> str:
+    checked(build_report(path).html.read_text(encoding="utf-8"))
+    return str(verdict(results(path))["headline"])
+
+
+def test_names_from_the_run_are_escaped(tmp_path: Path) -> None:
+    arms = {k: dict(v) for k, v in ARMS.items()}
+    arms["polya-8-rl"]["title"] = "<script>alert(1)</script> & “ways” | *x*"
+    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab/test",), arms=arms)
+    paths = build_report(path)
+    html = paths.html.read_text(encoding="utf-8")
+    assert "script" not in checked(html).tags
+    assert "\\| \\*x\\*" in paths.markdown.read_text(encoding="utf-8")
+
+
+def test_labeller_error_is_undone_and_widens_the_interval(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0, 1, 2), questions=60, samples=8, benchmarks=("lab/test",))
+    error = {"name": "judge", "hits": 80, "positives": 100, "rejections": 95, "negatives": 100}
+    for file in path.glob("arms/*/seed-*/evaluations/*/*/stage.json"):
+        stage = json.loads(file.read_text(encoding="utf-8"))
+        stage["config"]["labeller"] = error
+        file.write_text(json.dumps(stage), encoding="utf-8")
+    build_report(path)
+    row = next(c for c in results(path)["ways"]["composition"] if (c["arm"], c["phase"]) == ("polya-8-rl", "after-rl"))
+    assert row["corrected"]["value"] == pytest.approx((row["rate"]["value"] - 0.05) / 0.75)
+    assert row["corrected"]["high"] - row["corrected"]["low"] > row["rate"]["high"] - row["rate"]["low"]
+    assert "corrected for labeller error" in page(path)
+
+
+def test_numbers_on_the_page_are_those_of_the_json(whole: Path) -> None:
+    html, text = page(whole), (whole / "report/report.md").read_text(encoding="utf-8")
+    for row in results(whole)["differences"]:
+        assert interval(row["difference"], sign=True) in html
+        assert interval(row["difference"], sign=True) in text
+    for row in results(whole)["scores"]:
+        assert interval(row["pass_at_1"]) in html
+
+
+def test_report_is_the_same_twice(whole: Path) -> None:
+    first = [(whole / "report" / n).read_bytes() for n in ("report.html", "report.md", "results.json")]
+    build_report(whole)
+    assert first == [(whole / "report" / n).read_bytes() for n in ("report.html", "report.md", "results.json")]
+
+
+def test_comparison_joins_runs_by_question(whole: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", questions=100, samples=4, benchmarks=("lab/test",), rng_seed=9)
+    out = tmp_path / "joint"
+    paths = build_comparison([whole, other], out)
+    found = json.loads(paths.results.read_text(encoding="utf-8"))
+    checked(paths.html.read_text(encoding="utf-8"))
+    row = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab/test", "other: polya-8-rl"))
+    assert row["difference"]["questions"] == 100
+    a, b = load_run(whole).final("lab/test", "polya-8-rl"), load_run(other).final("lab/test", "polya-8-rl")
+    assert a is not None and b is not None
+    with np.errstate(invalid="ignore"):
+        expected = difference((a.correct / a.judged)[:, :100], b.correct / b.judged)
+    assert row["difference"]["value"] == pytest.approx(expected.value)
+    with pytest.raises(ValueError, match="at least two"):
+        build_comparison([whole], out)
+    with pytest.raises(ValueError, match="different names"):
+        build_comparison([whole, whole], out)
+
+
+def test_command_line(whole: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    register(app)
+    done = CliRunner().invoke(app, ["report", str(whole)])
+    assert done.exit_code == 0 and "8 ways + RL beat RL only" in done.output and "report.html" in done.output
+    none = CliRunner().invoke(app, ["report", str(tmp_path / "nothing")])
+    assert none.exit_code == 2 and "is not a run directory" in none.output
+    one = CliRunner().invoke(app, ["compare", str(whole), "--out", str(tmp_path / "c")])
+    assert one.exit_code == 2 and "at least two" in one.output
+
+
+def test_no_torch_is_imported(whole: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from midway.report import build_report; "
+        f"build_report(Path({str(whole)!r})); assert not {{'torch', 'transformers', 'trl'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_points_and_minus_signs() -> None:
+    assert points(0.0613) == "6.1" and points(-0.003) == "\u22120.3" and points(-0.0001, True) == "0.0"
+    assert points(None) == "n/a"
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium here")
+def test_chromium_shows_it_without_a_complaint(broken: Path, tmp_path: Path) -> None:
+    """The body must not be wider than a phone: tables scroll inside themselves."""
+    frame = tmp_path / "phone.html"
+    target = (broken / "report" / "report.html").as_uri()
+    frame.write_text(
+        f'<iframe id="f" src="{target}" style="width:390px;height:900px;border:0"></iframe>'
+        "<script>onload=()=>{const d=f.contentDocument.documentElement;"
+        "document.title='W'+d.scrollWidth+'F'+d.querySelectorAll('svg text').length+'E'}</script>",
+        encoding="utf-8",
+    )
+    flags = "--headless=new --no-sandbox --disable-gpu --allow-file-access-from-files --enable-logging=stderr"
+    quiet = "--disable-background-networking --disable-component-update --disable-sync --no-first-run"
+    command = ["chromium", *flags.split(), *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, "--window-size=800,1000", "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    assert "CONSOLE" not in done.stderr
+    size = re.search(r"<title>W(\d+)F(\d+)E", done.stdout)
+    assert size and int(size[1]) <= 390 and int(size[2]) > 100
