@@ -247,10 +247,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Adherence:
-    """How well a completion follows its heuristic: higher is better; `scorer` says on which scale."""
+    """How well a completion follows its heuristic: higher is better; `scorer` says on which scale. None: it could not be told."""
 
     completion_id: str
-    score: float
+    score: float | None
     scorer: str
 
 

@@ -112,9 +112,9 @@ def naive(tables: dict[str, pl.DataFrame], config: SelectionConfig, data: DataCo
         if verdict.get(row["id"]) != wanted:
             continue
         count(wanted, row)
-        if data.strategy != "random" and config.min_adherence is not None:
-            if row["heuristic"] != UNGUIDED and (row["score"] is None or row["score"] < config.min_adherence):
-                continue
+        bar = None if data.strategy == "random" or row["heuristic"] == UNGUIDED else config.min_adherence
+        if bar is not None and (row["score"] is None or row["score"] < bar):
+            continue
         count("adherent", row)
         by_question[row["question_id"]].append(row)
     kept = []
@@ -322,8 +322,7 @@ def test_leaked_questions_fall_and_are_named() -> None:
     listed = got.removed.filter(pl.col("step") == "not leaked")
     assert dict(listed.select("question_id", "reason").iter_rows()) == {"q00003": "exact", "q00005": "template"}
     assert all(o.startswith("bench: ") for o in listed["other"])
-    lost = free.funnel.filter(pl.col("step") == "not leaked")["count"].sum() - got.funnel.filter(pl.col("step") == "not leaked")["count"].sum()
-    assert lost > 0
+    assert funnel_step(got.funnel, "not leaked") < funnel_step(free.funnel, "not leaked") == funnel_step(got.funnel, "not a copy")
     assert run(tables, {"decontaminate": ["exact"]}, benchmarks=benchmarks).removed.filter(pl.col("step") == "not leaked").height == 1
     assert run(tables, {"decontaminate": False}, benchmarks=benchmarks).solutions.equals(free.solutions)
 
@@ -342,9 +341,14 @@ def test_copies_name_the_better_one() -> None:
 
 
 def test_the_same_computations_are_copies_only_when_asked() -> None:
-    texts = ["First 3 + 4 = 7, then 7 * 2 = 14.", "We add: 4 + 3 = 7 apples. Twice that: 2 * 7 = 14!", "Twice 3 is 3 * 2 = 6; 6 + 8 = 14", "no sums"]
-    completions = pl.DataFrame(
-        {"id": list("abcd"), "question_id": ["q"] * 4, "heuristic": UNGUIDED, "text": texts, "finish": "stop", "completion_tokens": range(5, 9)}
+    texts = [
+        "First 3 + 4 = 7, then 7 * 2 = 14.",
+        "We add: 4 + 3 = 7 apples. Twice that: 2 * 7 = 14!",
+        "Twice 3 is 3 * 2 = 6; 6 + 8 = 14",
+        "no sums",
+    ]
+    completions = pl.DataFrame({"id": list("abcd"), "text": texts, "completion_tokens": range(5, 9)}).with_columns(
+        question_id=pl.lit("q"), heuristic=pl.lit(UNGUIDED), finish=pl.lit("stop")
     )
     verdicts = completions.select("id", judgement=pl.lit("correct"))
     questions = pl.DataFrame({"id": ["q"], "text": ["?"]})
