@@ -57,7 +57,9 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
             return {"answer": GOLDS[form](str(answer))}
         if domain == "choice":
             choices = option_list(pick(row, column("choices"), what="choices"))
-            name = "answer" if "answer_index" not in columns and not has(row, "answer_index") else column("answer_index")
+            name = (
+                "answer" if "answer_index" not in columns and not has(row, "answer_index") else column("answer_index")
+            )
             index = pick(row, name if has(row, name) else column("answer_index"), what="answer")
             return {"choices": choices, "answer_index": option_index(index, choices)}
         return {"tests": _tests({name: optional(row, name) for name in FIELDS["code"]})}
