@@ -28,7 +28,7 @@ class RowError(ValueError):
 
 
 class NoGold(RowError):
-    """The publisher gives this row no answer on purpose (GSM-Plus' "critical thinking"): left out and counted."""
+    """The publisher gives this row no answer (GSM-Plus' "critical thinking", MATH's empty boxes): left out and counted."""
 
 
 def at(row: Row, name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from midway.questions.base import KnownSet, Part, Row, RowError, pick, pick_text
+from midway.questions.plus_types import differential_test, typed_calls
 from midway.records import CodeTests
 
 
@@ -72,14 +73,15 @@ def _mbpp_plus(row: Row) -> dict[str, Any]:
         fields = _mbpp(row)
         script = pick_text(row, "test", what="tests")
         return {**fields, "tests": CodeTests(test_list=(script,), setup="\n".join(row.get("test_imports") or []))}
-    tests = CodeTests(
-        entry_point=pick_text(row, "entry_point", what="entry point"),
-        inputs=_inputs(row),
-        reference=pick_text(row, "canonical_solution", what="reference program"),
-        atol=float(row.get("atol") or 0),
-    )
+    entry, atol = pick_text(row, "entry_point", what="entry point"), float(row.get("atol") or 0)
+    reference, calls = pick_text(row, "canonical_solution", what="reference program"), _inputs(row)
+    typed = typed_calls(str(row.get("assertion", "")), entry, calls)
+    if typed == list(calls):
+        tests = CodeTests(entry_point=entry, inputs=calls, reference=reference, atol=atol)
+    else:  # tuples and sets, which inputs (JSON) cannot say, go into a program
+        tests = CodeTests(entry_point=entry, test=differential_test(entry, reference, typed, atol))
     text = pick_text(row, "prompt", what="question").strip().removeprefix('"""').removesuffix('"""').strip()
-    return {"text": text, "tests": tests, "solution": tests.reference.strip(), "name": str(row.get("task_id", ""))}
+    return {"text": text, "tests": tests, "solution": reference.strip(), "name": str(row.get("task_id", ""))}
 
 
 CODE_SETS: tuple[KnownSet, ...] = (

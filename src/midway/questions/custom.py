@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from midway.questions.base import Convert, QuestionError, Row, RowError, at, has, pick, pick_text
-from midway.questions.gold import after_hashes, last_boxed, number_text, option_index, option_list
+from midway.questions.gold import after_hashes, last_boxed, number_text, option_index, option_list, without_marks
 from midway.recipe.schema import near
 from midway.records import CodeTests, Domain
 
@@ -22,6 +22,7 @@ FIELDS: Mapping[Domain, tuple[str, ...]] = {
 }
 """Midway's names by domain."""
 
+OPTIONS = ("gold", "skip_bad")
 GOLDS: Mapping[str, Callable[[str], str]] = {"as-is": number_text, "boxed": last_boxed, "hashes": after_hashes}
 
 
@@ -33,8 +34,8 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
                 f"{where}: columns.{name} is nothing that a {domain} question has{near(name, FIELDS[domain])}"
             )
     for name in options:
-        if name != "gold":
-            raise QuestionError(f"{where}: unknown option {name!r}; a set of your own has `gold` ({', '.join(GOLDS)})")
+        if name not in OPTIONS:
+            raise QuestionError(f"{where}: unknown option {name!r}; a set of your own has {' and '.join(OPTIONS)}")
     form = options.get("gold", "as-is")
     if form not in GOLDS:
         raise QuestionError(f"{where}: options.gold is {form!r}{near(str(form), list(GOLDS))}")
@@ -56,7 +57,10 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
             return {"answer": GOLDS[form](str(answer))}
         if domain == "choice":
             choices = option_list(pick(row, column("choices"), what="choices"))
-            index = pick(row, *(c for c in (column("answer_index"), "answer") if has(row, c)), what="answer")
+            name = (
+                "answer" if "answer_index" not in columns and not has(row, "answer_index") else column("answer_index")
+            )
+            index = pick(row, name if has(row, name) else column("answer_index"), what="answer")
             return {"choices": choices, "answer_index": option_index(index, choices)}
         return {"tests": _tests({name: optional(row, name) for name in FIELDS["code"]})}
 
@@ -78,7 +82,7 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
         solution = optional(row, "solution")
         return {
             "text": f"{narrative.strip()}\n\n{text}" if isinstance(narrative, str) and narrative.strip() else text,
-            "solution": str(solution) if solution is not None else None,
+            "solution": without_marks(str(solution)) if solution is not None else None,
             "name": str(optional(row, "id") or ""),
             "meta": meta,
             **gold(row),

@@ -1,6 +1,7 @@
 r"""How the gold answer is cut out of what a publisher wrote: after `####`, the last `\boxed{}`, plain numbers, options.
 
-Promises: pure functions on strings. What cannot be cut out raises RowError; nothing is guessed.
+Promises: pure functions on strings. What cannot be cut out raises RowError (NoGold where the publisher left it out); nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from midway.questions.base import RowError
+from midway.questions.base import NoGold, RowError
 
-_MARKS = re.compile(r"<<[^<>]*>>")
+_MARKS = re.compile(r"<<[^<>\n]*=[^<>\n]*>>")
+_LAST_LINE = re.compile(r"(^|\n)####[^\n]*\s*\Z")
 _NUMBER = re.compile(r"[-+]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][-+]?\d+)?")
 
 
@@ -27,8 +29,13 @@ def after_hashes(text: str) -> str:
 
 
 def without_marks(solution: str) -> str:
-    """Return a GSM8K solution in plain words: calculator marks `<<3*4=12>>` and the line `#### 12` removed."""
-    return _MARKS.sub("", solution.rpartition("####")[0] or solution).rstrip()
+    """Return a GSM8K solution in plain words: calculator marks `<<3*4=12>>` and a last line `#### 12` removed.
+
+    Any other text comes back as it is.
+    """
+    if "####" not in solution and "<<" not in solution:
+        return solution
+    return _MARKS.sub("", _LAST_LINE.sub("", solution)).rstrip()
 
 
 def last_boxed(text: str) -> str:
@@ -50,7 +57,7 @@ def last_boxed(text: str) -> str:
             if depth == 0:
                 inside = rest[1:i].strip()
                 if not inside:
-                    raise RowError("no answer: the last \\boxed{} is empty")
+                    raise NoGold("published with an empty \\boxed{}")
                 return inside
     raise RowError("no answer: the last \\boxed{ is never closed")
 
@@ -80,7 +87,7 @@ def without_dollars(text: str) -> str:
 
 def without_unit(text: str) -> str:
     """Return ASDiv's `9 (apples)` without the unit in brackets at the end."""
-    return number_text(re.sub(r"\s*\([^()]*\)\s*$", "", text) or text)
+    return re.sub(r"\s*\([^()]*\)\s*$", "", text).strip() or text.strip()
 
 
 def option_list(value: Any) -> tuple[str, ...]:

@@ -91,7 +91,9 @@ def markdown() -> str:
         + ", ".join(f"`{k.name}` from {'/'.join(k.few_shot)}" for k in KNOWN.values() if k.few_shot)
         + ". The other sets have none.",
         "- A row that repeats another one (same text, same gold) is dropped with a note, since a question's id is its content.",
-        "- Rows that cannot be read stop the load with their number and the places of the first ones; nothing is skipped in silence.",
+        "- Rows that cannot be used stop the load, with their number and the places of the first ones; `options: {skip_bad: true}` leaves",
+        "  them out and says how many. Nothing is skipped in silence.",
+        "- GSM8K's solutions come without calculator marks and without the last line `#### 18`; the answer stands in `answer`.",
         "",
         "## Files and Hub sets of your own",
         "",

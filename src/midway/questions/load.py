@@ -120,8 +120,8 @@ def _known(known: KnownSet, source: SourceConfig, data: str | None) -> tuple[lis
         raise QuestionError(
             f"{known.name}: its columns are known; leave `columns` out, or write the Hub id (source: {known.hub}) with domain and columns"
         )
-    if source.options:
-        raise QuestionError(f"{known.name}: unknown option {next(iter(source.options))!r}: this set has no options")
+    if unknown := [name for name in source.options if name != "skip_bad"]:
+        raise QuestionError(f"{known.name}: unknown option {unknown[0]!r}; this set has only skip_bad")
     if source.subset is not None and source.subset not in known.parts:
         names = [name for name in known.parts if name]
         raise QuestionError(
@@ -136,7 +136,7 @@ def _known(known: KnownSet, source: SourceConfig, data: str | None) -> tuple[lis
             raise QuestionError(f"{known.name}: there is no split {source.split!r}; it has {', '.join(splits)}")
         label = "/".join(filter(None, (known.name, subset, source.split)))
         rows = _rows(known, label, splits[source.split], source.revision, data, notes)
-        questions += _convert(label, known.domain, rows, known.convert, notes, known.hub)
+        questions += _convert(label, known.domain, rows, known.convert, notes, source, known.hub)
     return questions, notes
 
 
@@ -202,7 +202,7 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
         label = "/".join(filter(None, (name, source.subset, source.split)))
     notes: list[str] = []
     _mapped_columns(source, rows)
-    return _convert(label, source.domain, rows, convert, notes, None), notes
+    return _convert(label, source.domain, rows, convert, notes, source, None), notes
 
 
 def _mapped_columns(source: SourceConfig, rows: Sequence[Placed]) -> None:
@@ -216,24 +216,35 @@ def _mapped_columns(source: SourceConfig, rows: Sequence[Placed]) -> None:
             )
 
 
+def _found(rows: Sequence[Placed]) -> list[str]:
+    return sorted({key for _, row in rows[:1000] for key in row})
+
+
 def _columns(found: Sequence[str]) -> str:
-    return f"\n  columns found: {', '.join(sorted(found))}"
+    return f"\n  columns found: {', '.join(found)}"
 
 
 def _convert(
-    label: str, domain: Domain, rows: Sequence[Placed], convert: Convert, notes: list[str], hub: str | None
+    label: str,
+    domain: Domain,
+    rows: Sequence[Placed],
+    convert: Convert,
+    notes: list[str],
+    source: SourceConfig,
+    hub: str | None,
 ) -> list[Question]:
+    """Make questions of rows; `hub` is the Hub id of a known set. Raises QuestionError with the count and places of bad rows."""
     questions: list[Question] = []
     bad: list[tuple[str, RowError]] = []
-    without_gold: list[str] = []
-    stem = label.rsplit(".", 1)[0] if hub is None else label
+    without_gold: list[NoGold] = []
+    stem = label.split(".")[0] if hub is None else label
     for number, (place, row) in enumerate(rows):
         try:
             fields = convert(row)
             fields["name"] = fields.get("name") or f"{stem.replace('/', '-')}-{number:05d}"
             questions.append(Question(domain=domain, source=label, **fields))
         except NoGold as error:
-            without_gold.append(str(error))
+            without_gold.append(error)
         except RowError as error:
             bad.append((place, error))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -242,21 +253,18 @@ def _convert(
         notes.append(f"{label}: {len(without_gold)} of {len(rows)} rows left out: {without_gold[0]}")
     if bad:
         if len(bad) == len(rows) and bad[0][1].columns:
-            found = sorted({key for _, row in rows[:1000] for key in row})
-            raise QuestionError(
-                f"{label}: {bad[0][1]}{_columns(found)}\n  "
-                + ("map it: columns: {" + _example(bad[0][1].columns) + "}" if hub is None else _renamed(hub, domain))
-            )
+            wrong = bad[0][1]
+            way = f"map it: columns: {{{wrong.columns[0]}: YOUR_COLUMN}}"
+            raise QuestionError(f"{label}: {wrong}{_columns(_found(rows))}\n  {_renamed(hub, domain) if hub else way}")
         first = "\n  ".join(f"{place}: {error}" for place, error in bad[:3])
         more = f"\n  and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise QuestionError(
-            f"{label}: {len(bad)} of {len(rows)} rows cannot be used\n  {first}{more}\n  mend or remove these rows"
-        )
+        message = f"{label}: {len(bad)} of {len(rows)} rows cannot be used\n  {first}{more}"
+        if source.options.get("skip_bad") is not True:
+            raise QuestionError(f"{message}\n  mend these rows, or leave them out with options: {{skip_bad: true}}")
+        notes.append(f"{message}\n  they are left out (skip_bad)")
+    if not questions:
+        raise QuestionError(f"{label}: none of {len(rows)} rows is left")
     return questions
-
-
-def _example(columns: tuple[str, ...]) -> str:
-    return f"{columns[0]}: YOUR_COLUMN"
 
 
 def _renamed(hub: str, domain: Domain) -> str:

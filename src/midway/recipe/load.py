@@ -144,7 +144,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe in a file or of a shipped name, with overrides applied. Raises RecipeError.
 
     Relative paths inside the recipe (files of questions, recorded completions) are looked up from the working directory
-    first, then beside the recipe; see `resolve_file`.
+    first, then beside the recipe, then among the files that come with midway.
     """
     path = find_recipe(name)
     tree = _read(path)
@@ -172,9 +172,15 @@ def _with_files(tree: Any, folder: Path) -> Any:
     return tree
 
 
+FIXTURES = Path(__file__).parents[1] / "questions" / "fixtures"
+"""Small files of questions and recorded completions that come with midway."""
+
+
 def _beside(value: str, folder: Path) -> str:
-    if ("/" in value or "." in value) and not Path(value).exists() and (folder / value).exists():
-        return str((folder / value).resolve())
+    if ("/" in value or "." in value) and not Path(value).exists():
+        for place in (folder, FIXTURES):
+            if (place / value).exists():
+                return str((place / value).resolve())
     return value
 
 
