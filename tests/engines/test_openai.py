@@ -62,9 +62,20 @@ def test_five_thousand_requests_at_20_percent_faults(tmp_path: Path) -> None:
         report = complete(asked(5000), engine, tmp_path / "c")
         struck = count(url)["struck"]
         stored = run.read_table(tmp_path / "c", run.COMPLETIONS)
-    assert set(struck) == set(
-        ["429", "429-after", "429-date", "500", "503", "drop", "half-json", "no-choice", "two-choices", "empty", "stall", "html"]
-    )
+    assert set(struck) == {
+        "429",
+        "429-after",
+        "429-date",
+        "500",
+        "503",
+        "drop",
+        "half-json",
+        "no-choice",
+        "two-choices",
+        "empty",
+        "stall",
+        "html",
+    }
     assert sum(struck.values()) > 500
     assert (report.asked, report.done, report.failed) == (5000, 5000, 0)
     rows = sum(len(run.pl.read_parquet(f)) for f in (tmp_path / "c").glob("*.parquet"))
