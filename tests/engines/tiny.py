@@ -61,11 +61,11 @@ def tiny_checkpoint(
     tokenizer = tiny_tokenizer(chat)
     size = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 64,
+        "hidden_size": 128,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "intermediate_size": 128,
+        "intermediate_size": 256,
         "max_position_embeddings": context,
         "initializer_range": 0.2,
         "bos_token_id": None,
@@ -83,7 +83,7 @@ def tiny_checkpoint(
         size["n_positions"] = size.pop("max_position_embeddings")
         del size["num_key_value_heads"], size["intermediate_size"]
     elif family in ("gemma", "qwen3"):
-        size["head_dim"] = 16
+        size["head_dim"] = 32
     size.update(config)
     kind = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma": "Gemma", "gpt2": "GPT2"}[family]
     torch.manual_seed(seed)

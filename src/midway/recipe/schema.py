@@ -115,6 +115,9 @@ class VllmEngine(Section):
     kind: Literal["vllm"]
     args: dict[str, Any] = {}
     """Passed to `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, max_model_len, ...)."""
+    seeded: bool = True
+    """Give each sample a seed of its own, so that it can be drawn again; false asks for a prompt's samples at once (`n`), which spares a
+    GPU some work in each step."""
     lora: str | None = None
     """Directory of a LoRA adapter."""
 
@@ -128,15 +131,15 @@ class OpenAIEngine(Section):
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable with the key; never written anywhere. Local servers need none."""
     chat: bool = True
-    """Use /chat/completions, else /completions with the template applied here."""
+    """Send messages to /chat/completions, else to /completions with the template applied here. Plain text always goes to /completions."""
     max_concurrency: int = Field(256, ge=1)
-    """Requests in flight at most; fewer when the server says it is too busy."""
+    """Requests in flight at most, over all servers; fewer when a server says it is overloaded."""
     timeout: float = Field(600, gt=0)
     """Seconds for one request."""
     max_retries: int = Field(8, ge=0)
-    """Tries after the first before a request counts as failed."""
+    """How often a request is tried again before it counts as failed."""
     serve: list[str] | None = None
-    """Arguments for a local `vllm serve` that `midway serve` starts for the run."""
+    """Arguments for the local `vllm serve` that `midway serve` starts (`[--tensor-parallel-size, "2"]`)."""
 
 
 class RecordedEngine(Section):

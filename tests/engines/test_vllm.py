@@ -1,0 +1,168 @@
+"""A real vLLM (its CPU build will do): in this process and as a server. Run by tools/engines-test.sh in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+for _name, _value in {
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+vllm = pytest.importorskip("vllm", reason="vllm is not installed here: run tools/engines-test.sh")
+
+from midway import run  # noqa: E402
+from midway.engines import Engine, EngineError, open_engine  # noqa: E402
+from midway.engines.serve import serve_command, serving  # noqa: E402
+from midway.engines.stream import complete  # noqa: E402
+from midway.recipe import ModelConfig, OpenAIEngine, TransformersEngine, VllmEngine  # noqa: E402
+from midway.records import Finish, Prompt, Request, Sampling  # noqa: E402
+
+pytestmark = pytest.mark.slow
+SHARED = "Let x be the unknown. Look back: does the answer make sense? Try a simpler problem first. " * 4
+ARGS = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16, "block_size": 32}
+
+
+def asked(questions: int, samples: int = 1, sampling: Sampling | None = None, tag: str = "") -> list[Request]:
+    sampling = sampling or Sampling(max_tokens=12)
+    return [
+        Request(f"{tag}{q}-{s}", Prompt(text=f"{SHARED}How many clips? {q}"), sampling, f"q{q}", index=s)
+        for q in range(questions)
+        for s in range(samples)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Callable[..., Path]) -> Path:
+    return checkpoint("qwen2")
+
+
+@pytest.fixture(scope="module")
+def engine(model: Path) -> Iterator[Engine]:
+    engine = open_engine(VllmEngine(kind="vllm", args=ARGS), ModelConfig(path=str(model)))
+    yield engine
+    engine.close()
+
+
+def test_greedy_and_logprobs_are_those_of_transformers(engine: Engine, model: Path) -> None:
+    plain = open_engine(TransformersEngine(), ModelConfig(path=str(model)))
+    greedy = asked(4, sampling=Sampling(temperature=0, max_tokens=8))
+    theirs = {c.id: c for c in plain.generate(greedy)}
+    for c in engine.generate(greedy):
+        other = theirs[c.id]
+        assert (c.prompt_tokens, c.finish) == (other.prompt_tokens, other.finish)
+        assert c.text.rstrip("\ufffd") == other.text.rstrip("\ufffd")  # vLLM holds an unfinished character back
+    items = [(r.prompt, text) for r in asked(3) for text in ("So 48 / 2 = 24.", "x")]
+    for ours, want in zip(engine.logprobs(items), plain.logprobs(items), strict=True):
+        assert ours == (pytest.approx(want[0], abs=1e-3), want[1])
+    assert engine.model_key == plain.model_key
+    assert engine.count_tokens(greedy[0].prompt) == plain.count_tokens(greedy[0].prompt)
+
+
+def test_samples_are_seeded_and_the_prefix_is_cached(engine: Engine, tmp_path: Path) -> None:
+    first = complete(asked(6, 4), engine, tmp_path / "a")
+    assert (first.done, first.failed) == (24, 0)
+    assert first.prefix_hit_rate > 0.4
+    assert len(set(run.read_table(tmp_path / "a", run.COMPLETIONS)["text"])) == 24
+    one = next(iter(engine.generate(asked(6, 4)[7:8])))
+    stored = run.read_table(tmp_path / "a", run.COMPLETIONS).filter(run.pl.col("id") == one.id)
+    assert stored["text"].item() == one.text  # alone or in a batch: the seed decides
+    more = complete(asked(6, 8), engine, tmp_path / "a")
+    assert (more.held, more.done) == (24, 24)
+
+
+def test_n_samples_in_one_vllm_request(engine: Engine, tmp_path: Path) -> None:
+    engine.seeded = False  # type: ignore[attr-defined]
+    try:
+        report = complete(asked(5, 3, tag="n"), engine, tmp_path / "n")
+    finally:
+        engine.seeded = True  # type: ignore[attr-defined]
+    assert (report.done, report.failed) == (15, 0)
+    assert len(set(run.read_table(tmp_path / "n", run.COMPLETIONS)["text"])) == 15
+
+
+def test_limits_and_stops(engine: Engine) -> None:
+    (long,) = engine.generate([Request("l", Prompt(text="x " * 3000), Sampling(max_tokens=8), "q")])
+    assert long.finish is Finish.ERROR and "exceeds the context of 1024" in long.error
+    (full,) = engine.generate(asked(1, sampling=Sampling(temperature=0, max_tokens=12)))
+    (cut,) = engine.generate(asked(1, sampling=Sampling(temperature=0, max_tokens=12, stop=(full.text[3:5],))))
+    assert cut.finish is Finish.STOP and full.text[3:5] not in cut.text and full.text.startswith(cut.text)
+    walk = engine.generate(asked(40))
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    assert len(list(engine.generate(asked(2)))) == 2  # nothing is left over from the walk that was broken off
+
+
+def test_kill_9_and_go_on(engine: Engine, model: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[3]); from pathlib import Path; from test_vllm import *\n"
+        "engine = open_engine(VllmEngine(kind='vllm', args=ARGS), ModelConfig(path=sys.argv[1]))\n"
+        "complete(asked(60, 4), engine, Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(model), str(tmp_path / "c"), str(Path(__file__).parent)]
+    )
+    while len(run.stored_ids(tmp_path / "c")) < 20:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    held = len(run.stored_ids(tmp_path / "c"))
+    assert 20 <= held < 240
+    report = complete(asked(60, 4), engine, tmp_path / "c")
+    assert (report.held, report.done) == (held, 240 - held)
+    assert run.stored_ids(tmp_path / "c") == {r.id for r in asked(60, 4)}
+
+
+def test_a_model_that_is_not_there() -> None:
+    with pytest.raises(EngineError, match="no model directory"):
+        open_engine(VllmEngine(kind="vllm"), ModelConfig(path="/nowhere"))
+
+
+def test_as_a_server_killed_and_started_again(model: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    args = ["--enforce-eager", "--max-num-seqs", "16", "--block-size", "32"]
+    config = OpenAIEngine(kind="openai", base_urls=[url], timeout=20, max_concurrency=16, serve=args)
+    settings = ModelConfig(path=str(model), dtype="float32")
+    command = serve_command(config, settings)
+    with serving(command, url, seconds=300) as server:
+        engine = open_engine(config, settings)
+        plain = open_engine(TransformersEngine(), settings)
+        items = [(r.prompt, "So 48 / 2 = 24.") for r in asked(2)]
+        for ours, want in zip(engine.logprobs(items), plain.logprobs(items), strict=True):
+            assert ours == (pytest.approx(want[0], abs=1e-3), want[1])
+        chat = Prompt(messages=({"role": "user", "content": SHARED + "2+2?"},))
+        greedy = Request("chat", chat, Sampling(temperature=0, max_tokens=8), "q")
+        mine, theirs = next(iter(engine.generate([greedy]))), next(iter(plain.generate([greedy])))
+        assert (mine.text.rstrip("\ufffd"), mine.prompt_tokens) == (theirs.text.rstrip("\ufffd"), theirs.prompt_tokens)
+        first = complete(asked(10, 4), engine, tmp_path / "c")
+        assert (first.done, first.failed) == (40, 0) and first.prefix_hit_rate > 0.4
+
+        def until() -> bool:
+            if len(run.stored_ids(tmp_path / "c")) >= 80:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+            return False
+
+        with pytest.raises(EngineError, match="no server answers any more"):
+            complete(asked(100, 4), engine, tmp_path / "c", stop=until)
+    held = len(run.stored_ids(tmp_path / "c"))
+    assert 80 <= held < 400
+    with serving(command, url, seconds=300):
+        report = complete(asked(100, 4), open_engine(config, settings), tmp_path / "c")
+    assert (report.held, report.done, report.failed) == (held, 400 - held, 0)
+    assert run.stored_ids(tmp_path / "c") == {r.id for r in asked(100, 4)}
