@@ -261,7 +261,7 @@ class _Reader:
 
     def open(self, way: str, text: str) -> bool:
         right = True
-        numbers = [int(n) for n in re.findall(r"\d+", text)]
+        numbers = [int(n) for n in re.findall(r"-?\d+", text)]
         if way == DECOMPOSE:
             self.together = text.lower().startswith("together")
             if not self.together:
