@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import subprocess
 import sys
@@ -82,7 +81,7 @@ def test_questions_are_distinct_balanced_and_seeded() -> None:
 
 
 def test_errors_name_the_choices() -> None:
-    with pytest.raises(ValueError, match="unknown family 'nope'.*forward"):
+    with pytest.raises(ValueError, match=r"unknown family 'nope'.*forward"):
         questions("train", 1, 0, ["nope"])
     with pytest.raises(ValueError, match="unknown split"):
         questions("dev", 1)  # type: ignore[arg-type]
@@ -184,7 +183,24 @@ def test_labels_of_written_texts(text: str, ways: tuple[str, ...], steps: list[b
 
 def test_labeller_never_raises() -> None:
     rng = random.Random(0)
-    pieces = ["x", "=", "(", ")", "7", "-3", "/", "0", ". ", "Try", "Part one", "Together", "####", "Work back from", "\n", "é"]
+    pieces = [
+        "x",
+        "=",
+        "(",
+        ")",
+        "7",
+        "-3",
+        "/",
+        "0",
+        ". ",
+        "Try",
+        "Part one",
+        "Together",
+        "####",
+        "Work back from",
+        "\n",
+        "é",
+    ]
     for question in questions("test", 200, 0, ["all"]):
         for _ in range(10):
             label(question, " ".join(rng.choices(pieces, k=rng.randint(0, 30))))
@@ -213,7 +229,13 @@ def test_misapplied_ways_open_as_told_and_are_mostly_wrong() -> None:
 
 
 def test_typed_problems_are_read_back() -> None:
-    unread = {"difference-then-forward", "mixture-then-forward", "forward-then-backward", "giving-forward", "giving-backward"}
+    unread = {
+        "difference-then-forward",
+        "mixture-then-forward",
+        "forward-then-backward",
+        "giving-forward",
+        "giving-backward",
+    }
     for question in questions("test", 400, 1, ["all"]):
         again = read_question(question.text)
         if question.meta["family"] in unread:

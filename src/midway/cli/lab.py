@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-lab = typer.Typer(help="A small world of word problems with a tiny base model: try everything in minutes.", no_args_is_help=True)
+lab = typer.Typer(
+    help="A small world of word problems with a tiny base model: try everything in minutes.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -59,11 +61,16 @@ def world(
 def pretrain(
     out: Annotated[Path, typer.Argument(help="Directory for the checkpoint; must not exist yet.")],
     seed: int = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps; the shipped checkpoint's card states its own.")] = 0,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Optimizer steps; the shipped checkpoint's card states its own.")
+    ] = 0,
     shown: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of unprompted documents that show a fitting way (0: most peaked).")
+        float,
+        typer.Option(min=0, max=1, help="Share of unprompted documents that show a fitting way (0: most peaked)."),
     ] = 0.0,
-    slip: Annotated[float, typer.Option(min=0, max=1, help="Probability that a result in a worked solution is off.")] = -1,
+    slip: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability that a result in a worked solution is off.")
+    ] = -1,
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Make a base checkpoint from nothing: corpus, tokenizer, training."""
@@ -111,9 +118,7 @@ def label(
                 question = Question("math", row["question"], str(row["answer"]), meta=row.get("meta") or {})
                 found = label_text(question, str(row["text"]))
             except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                raise _stop(
-                    f"{path}, line {number}: {error!r}; every line needs question, answer and text"
-                ) from None
+                raise _stop(f"{path}, line {number}: {error!r}; every line needs question, answer and text") from None
             steps = [{"text": step.text, "way": step.way, "right": step.right} for step in found.steps]
             typer.echo(
                 json.dumps(
@@ -134,7 +139,9 @@ def play(
     model: Annotated[
         list[str] | None, typer.Option(help="NAME=DIRECTORY of a further model to ask; may be given several times.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="A run directory: asks the final model of each of its arms too.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A run directory: asks the final model of each of its arms too.")
+    ] = None,
     question: Annotated[str, typer.Option(help="Ask this problem and leave; without it, draw or type.")] = "",
     family: Annotated[list[str] | None, typer.Option(help="Families to draw from.")] = None,
     level: Annotated[list[int] | None, typer.Option(min=1, max=3)] = None,

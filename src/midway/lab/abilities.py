@@ -16,7 +16,8 @@ from midway.records import Message, Question
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Of `n` sampled answers the shares that are right, that are right in every step, and that use the way asked for."""
+    """Of `n` sampled answers the shares that are right, that are right in every step, and that use the way asked
+    for."""
 
     n: int
     right: float
@@ -41,7 +42,9 @@ def sample(
     texts = [tokenizer.apply_chat_template(list(p), tokenize=False, add_generation_prompt=True) for p in prompts]
     order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))
     out = [""] * len(texts)
-    how: dict[str, Any] = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    how: dict[str, Any] = (
+        {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    )
     for at in range(0, len(order), batch):
         rows = order[at : at + batch]
         inputs = tokenizer(
@@ -56,7 +59,9 @@ def sample(
     return out
 
 
-def measure(model: Any, tokenizer: Any, n: int, seed: int = 0, families: Sequence[str] = tuple(FAMILIES)) -> dict[str, Ability]:
+def measure(
+    model: Any, tokenizer: Any, n: int, seed: int = 0, families: Sequence[str] = tuple(FAMILIES)
+) -> dict[str, Ability]:
     """Sample `n` answers per family without a cue (`FAMILY`) and with each fitting cue (`FAMILY / WAY`)."""
     asked: list[tuple[str, Question, str]] = []
     for family in families:
@@ -82,11 +87,21 @@ def measure(model: Any, tokenizer: Any, n: int, seed: int = 0, families: Sequenc
 def table(abilities: dict[str, Ability]) -> str:
     """The figures as a Markdown table. For rows without a way the last column is the share of bare answers."""
     kinds = {**dict.fromkeys(SINGLES, "single"), **dict.fromkeys(COMPOSITES, "composite"), **dict.fromkeys(OOD, "ood")}
-    lines = ["| kind | family | cue | n | right | every step right | in the way asked for |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| kind | family | cue | n | right | every step right | in the way asked for |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for key, a in abilities.items():
         family, _, way = key.partition(" / ")
         last = f"{100 * a.adherent:.0f} %" if way else f"({100 * a.adherent:.0f} % answer at once)"
-        lines.append(
-            f"| {kinds[family]} | {family} | {way or 'none'} | {a.n} | {100 * a.right:.0f} % | {100 * a.sound:.0f} % | {last} |"
-        )
+        cells = [
+            kinds[family],
+            family,
+            way or "none",
+            str(a.n),
+            f"{100 * a.right:.0f} %",
+            f"{100 * a.sound:.0f} %",
+            last,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

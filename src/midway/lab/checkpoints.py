@@ -1,7 +1,7 @@
 """Where base checkpoints come from: the shipped one, and others along the knobs, made on demand and kept in a cache.
 
-Promises: asking twice makes once; a checkpoint in the cache is complete (it is made beside it and renamed). Two processes
-that ask at the same time may both make it; the first to finish wins and both get the same weights' directory.
+Promises: asking twice makes once; a checkpoint in the cache is complete (it is made beside it and renamed). Two
+processes that ask at the same time may both make it; the first to finish wins and both get the same weights' directory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The base corpus: documents in which ways of working are shown when asked for, and hardly ever when not.
 
-Promises: no torch; deterministic from (config, seed). A document is (messages, completion text); the unprompted ones are
+Promises: no torch; deterministic from (config, seed). A document is (messages, completion text); the unprompted ones
+are
 mostly a bare, noisy answer, except where the default way (carrying out forwards) applies. Composite problems are in no
 document: what the base model does with them is its own invention.
 """
@@ -13,7 +14,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from midway.lab.ways import FORWARD, WAYS, apply, misapply, solve, solvable, tempting
+from midway.lab.ways import FORWARD, WAYS, apply, misapply, solvable, solve, tempting
 from midway.lab.world import LEVELS, OOD, SINGLES, WorldConfig, draw, guided_messages, plain_messages
 from midway.records import Message, Question
 
@@ -97,5 +98,3 @@ def lexicon() -> list[str]:
                 for way in WAYS:
                     texts += [str(guided_messages(question, way)[0]["content"]), misapply(question, way)]
     return texts
-
-

@@ -1,10 +1,12 @@
 """The labeller: which ways a text uses, step by step, and whether each step is right.
 
 Promises: no torch; never raises on any text. It reads the text only (not how it was made) and the problem's numbers:
-a sum belongs to the way whose next step it is, whatever the opening words say, and is right when the arithmetic holds *and*
-it is a step that this way takes at this point from the values in the text. A slip therefore makes one step wrong, not all
-that follow; a lucky answer after wrong steps is seen. For a question without the lab's `spec` only the arithmetic and the
-opening words are judged.
+a sum belongs to the way whose next step it is, whatever the opening words say, and is right when the arithmetic
+holds *and*
+it is a step that this way takes at this point from the values in the text. A slip therefore makes one step wrong,
+not all
+that follow; a lucky answer after wrong steps is seen. For a question without the lab's `spec` only the arithmetic
+and the opening words are judged.
 """
 
 from __future__ import annotations
@@ -31,13 +33,15 @@ _OPENINGS = (
 )
 
 Ref = int | str
-"""An operand in a plan: a number, or `r1`, `r2` (last result, the one before), `g` (the guess), `x` (the root found)."""
+"""An operand in a plan: a number, or `r1`, `r2` (last result, the one before), `g` (the guess), `x` (the root
+found)."""
 Plan = list[tuple[Ref, str, Ref]]
 
 
 @dataclass(frozen=True, slots=True)
 class StepLabel:
-    """One sentence: the way it belongs to ('' if unknown), and whether it is right. Openings are right by themselves."""
+    """One sentence: the way it belongs to ('' if unknown), and whether it is right. Openings are right by
+    themselves."""
 
     text: str
     way: str
@@ -79,17 +83,18 @@ class Labels:
 
 
 def _plan(part: Part, way: str, first: Ref | None = None) -> Plan:
-    """The sums that `way` asks for on `part`; `first` replaces the known end of a chain (when it came from another part)."""
+    """The sums that `way` asks for on `part`; `first` replaces the known end of a chain (when it came from another
+    part)."""
     kind = part["kind"]
     if kind == "chain":
         if way == FORWARD and part["dir"] == "f":
-            refs: list[Ref] = [part["start"] if first is None else first] + ["r1"] * len(part["ops"])
+            refs: list[Ref] = [part["start"] if first is None else first, *["r1"] * len(part["ops"])]
             return [(ref, op, b) for ref, (op, b) in zip(refs, part["ops"], strict=False)]
         if way == BACKWARD and part["dir"] == "b":
-            refs = [part["end"] if first is None else first] + ["r1"] * len(part["ops"])
+            refs = [part["end"] if first is None else first, *["r1"] * len(part["ops"])]
             return [(ref, INVERSE[op], b) for ref, (op, b) in zip(refs, reversed(part["ops"]), strict=False)]
         if way == GUESS and part["dir"] == "b":
-            refs = ["g"] + ["r1"] * len(part["ops"])
+            refs = ["g", *["r1"] * len(part["ops"])]
             return [(ref, op, b) for ref, (op, b) in zip(refs, part["ops"], strict=False)]
         return []
     if kind == "legs":
@@ -156,7 +161,7 @@ class _Linear:
 
     def product(self) -> tuple[Fraction, Fraction]:
         a, c = self.atom()
-        while self.peek() and self.peek() in "*/(x" or self.peek().isdigit():
+        while (self.peek() and self.peek() in "*/(x") or self.peek().isdigit():
             op = self.take() if self.peek() in "*/" else "*"
             b, d = self.atom()
             if op == "/":
@@ -357,7 +362,8 @@ class _Reader:
 
 
 def label(question: Question, text: str) -> Labels:
-    """Label every sentence of `text` as an answer to `question`; see the module's first lines for what `right` means."""
+    """Label every sentence of `text` as an answer to `question`; see the module's first lines for what `right`
+    means."""
     body = text.split("####", 1)[0]
     answers = [found[1] for found in _ANSWER.finditer(text)]
     answer = answers[-1] if answers else None

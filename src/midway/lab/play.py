@@ -31,12 +31,12 @@ def find_models(given: Sequence[str], run: Path | None) -> dict[str, Path]:
     if run is not None:
         if not (run / "arms").is_dir():
             raise ValueError(f"{run} is no run directory: it has no folder arms")
-        for config in sorted((run / "arms").glob("*/**/config.json")):
-            if "checkpoint-" not in str(config):
-                models["/".join(config.parent.relative_to(run / "arms").parts)] = config.parent
-    for name, directory in models.items():
-        if not (directory / "config.json").is_file():
-            raise ValueError(f"no model for {name}: {directory} has no config.json")
+        for path in sorted((run / "arms").glob("*/**/config.json")):
+            if "checkpoint-" not in str(path):
+                models["/".join(path.parent.relative_to(run / "arms").parts)] = path.parent
+    for name, path in models.items():
+        if not (path / "config.json").is_file():
+            raise ValueError(f"no model for {name}: {path} has no config.json")
     return models
 
 

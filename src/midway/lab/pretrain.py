@@ -1,7 +1,7 @@
 """Make a base checkpoint: tokenizer, Llama of under a million parameters, a bare training loop.
 
-Promises: a standard Hugging Face directory (config, safetensors, tokenizer, chat template) that AutoModelForCausalLM and
-AutoTokenizer load; deterministic for a seed on one machine and thread count. Needs torch and transformers.
+Promises: a standard Hugging Face directory (config, safetensors, tokenizer, chat template) that AutoModelForCausalLM
+and AutoTokenizer load; deterministic for a seed on one machine and thread count. Needs torch and transformers.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
 )
 CONTEXT = 512
+STEPS = 6000
+"""Optimizer steps of the shipped checkpoint."""
 PIECES = r" ?\d| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
 
 
@@ -129,7 +131,9 @@ def pretrain(
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, seed, hidden, layers)
     say(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens in the vocabulary")
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name and "lm_head" not in name]
+    matrices = [
+        p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name and "lm_head" not in name
+    ]
     ids = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in ids]
     muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")

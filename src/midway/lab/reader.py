@@ -76,17 +76,21 @@ def _cased(name: str, text: str) -> str:
 def _read(low: str, text: str) -> tuple[list[Part], str, dict[str, Any]]:
     if (m := _DIFFERENCE.match(low)) and m[6] in (m[1], m[2]) and int(m[3]) > int(m[5]):
         ask = "small" if m[6] == m[2] else "large"
-        return [{"kind": "difference", "sum": int(m[3]), "diff": int(m[5]), "ask": ask}], "single", {
-            "small": _cased(m[2], text)
-        }
+        return (
+            [{"kind": "difference", "sum": int(m[3]), "diff": int(m[5]), "ask": ask}],
+            "single",
+            {"small": _cased(m[2], text)},
+        )
     if (m := _EQUATIONS.match(low)) and m[5] in (m[1], m[2]):
         ask = "small" if m[5] == m[2] else "large"
         return [{"kind": "difference", "sum": int(m[3]), "diff": int(m[4]), "ask": ask}], "single", {"small": m[2]}
     if (m := _COMPARE.match(low)) and m[5] in (m[1], m[3]):
         ask = "small" if m[5] == m[3] else "large"
-        return [{"kind": "compare", "times": int(m[2]), "total": int(m[4]), "ask": ask}], "single", {
-            "small": _cased(m[3], text)
-        }
+        return (
+            [{"kind": "compare", "times": int(m[2]), "total": int(m[4]), "ask": ask}],
+            "single",
+            {"small": _cased(m[3], text)},
+        )
     if (m := _MIXTURE.match(low)) and int(m[6]) > int(m[5]):
         part = {"kind": "mixture", "n": int(m[1]), "a": int(m[5]), "b": int(m[6]), "total": int(m[4])}
         return [part], "single", {"a_name": m[2], "b_name": m[3]}
@@ -105,7 +109,9 @@ def _chains(sentences: list[str]) -> list[Part]:
         if starts := [m for m in (re.match(p, sentence) for p in _STARTS) if m]:
             known = starts[0]["n"]
             known = known if known and known.isdigit() else None
-            chains.append({"kind": "chain", "dir": "f" if known else "b", "start": int(known or 0), "ops": [], "end": 0})
+            chains.append(
+                {"kind": "chain", "dir": "f" if known else "b", "start": int(known or 0), "ops": [], "end": 0}
+            )
         elif sentence.startswith(("how many", "what is", "what was", "in which")) or sentence == "print x":
             continue
         elif not chains:
@@ -120,7 +126,7 @@ def _chains(sentences: list[str]) -> list[Part]:
             else:
                 return []
     for chain in chains:
-        if not chain["ops"] or chain["dir"] == "b" and not chain.pop("known", False):
+        if not chain["ops"] or (chain["dir"] == "b" and not chain.pop("known", False)):
             return []
         value, ops = (chain["start"], chain["ops"]) if chain["dir"] == "f" else (chain["end"], chain["ops"][::-1])
         inverse = {"+": "-", "-": "+", "*": "/", "/": "*"}

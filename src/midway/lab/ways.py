@@ -1,9 +1,9 @@
 """The solver: writes a problem's solution in each of the lab's ways, sentence by sentence.
 
 Promises: no torch; every sentence carries the way it belongs to; with `slip` 0 every step is right and the last line is
-`#### answer`. With `slip` > 0 a computed result is off now and then and what follows goes on from the slipped value, as a
-careless solver would: that is how the base corpus gets its noise. Asking for a way that the problem's kind has no solution
-in raises ValueError (`misapply` writes what a solver does who tries it all the same).
+`#### answer`. With `slip` > 0 a computed result is off now and then and what follows goes on from the slipped value,
+as a careless solver would: that is how the base corpus gets its noise. Asking for a way that the problem's kind has no
+solution in raises ValueError (`misapply` writes what a solver does who tries it all the same).
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class _Pen:
         self.right = True
 
     def value(self, a: int, op: str, b: int) -> int:
-        """`a op b`, or, with probability `slip`, something near it; what is off shows in the next sentence's `right`."""
+        """`a op b`, or, with probability `slip`, something near it; what is off shows in the next sentence's
+        `right`."""
         right = value = apply(a, op, b)
         if self.slip and self.rng.random() < self.slip:
             value = max(1, right + self.rng.choice((-10, -2, -1, 1, 2, 10)))
@@ -272,7 +273,8 @@ def solve_sentences(
 ) -> list[Sentence]:
     """Write a solution sentence by sentence, the answer line last with way ''.
 
-    `slip` is the probability that a computed result is off. Raises ValueError when the problem has no solution this way.
+    `slip` is the probability that a computed result is off. Raises ValueError when the problem has no solution this
+    way.
     """
     pen = _Pen(rng or random.Random(question.id), slip)
     spec = question.meta["spec"]

@@ -217,16 +217,16 @@ def _giving(d: _Draw, part: Part) -> tuple[str, str]:
 
 def _difference_text(d: _Draw, part: Part, one: str, two: str) -> str:
     """`one` has the larger number."""
-    return (
-        f"{one} and {two} have {part['sum']} {d.item} together. {one} has {part['diff']} more {d.item} than {two}."
-    )
+    return f"{one} and {two} have {part['sum']} {d.item} together. {one} has {part['diff']} more {d.item} than {two}."
 
 
 def _grammar(text: str) -> str:
     """One of a thing is singular."""
     text = re.sub(r"\b1 people get\b", "1 person gets", text)
     text = re.sub(r"\b1 (more )?(\w+)s (come|leave|flow)\b", r"1 \1\2 \3s", text)
-    return re.sub(r"\b1 ((?:more )?)(apple|card|coin|book|shell|pen|room|liter|mile|wall|cake|hour)s\b", r"1 \1\2", text)
+    return re.sub(
+        r"\b1 ((?:more )?)(apple|card|coin|book|shell|pen|room|liter|mile|wall|cake|hour)s\b", r"1 \1\2", text
+    )
 
 
 # --- families: a function from a draw to (parts, join, text, words that the solver needs)
@@ -488,7 +488,8 @@ def guided_messages(question: Question, way: str) -> list[Message]:
 
 
 def iter_questions(split: Split, seed: int, families: Sequence[str], config: WorldConfig) -> Iterator[Question]:
-    """Endless questions in equal expected shares over families and levels (with repeats): what the corpus is made of."""
+    """Endless questions in equal expected shares over families and levels (with repeats): what the corpus is made
+    of."""
     rng = random.Random(f"midway.lab/iter/{split}/{seed}")
     while True:
         yield draw(rng, rng.choice(list(families)), rng.choice(LEVELS), split, config)
