@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from midway.lab.ways import FORWARD, WAYS, apply, misapply, solvable, solve, tempting
 from midway.lab.world import LEVELS, OOD, SINGLES, WorldConfig, draw, guided_messages, plain_messages
@@ -73,12 +73,17 @@ def document(question: Question, rng: random.Random, config: CorpusConfig) -> Do
     return plain_messages(question), direct(question, rng, config)
 
 
-def documents(config: CorpusConfig, seed: int) -> Iterator[Document]:
+def primer(config: CorpusConfig) -> CorpusConfig:
+    """The corpus of the first lessons: every document works its problem out, without slips."""
+    return replace(config, prompted=1.0, misfit=0.0, slip=0.0)
+
+
+def documents(config: CorpusConfig, seed: int, levels: Sequence[int] = LEVELS) -> Iterator[Document]:
     """Yield documents without end."""
     rng = random.Random(f"midway.lab/corpus/{seed}")
     while True:
         families = OOD if rng.random() < config.ood else SINGLES
-        question = draw(rng, rng.choice(families), rng.choice(LEVELS), "corpus", config.world)
+        question = draw(rng, rng.choice(families), rng.choice(levels), "corpus", config.world)
         yield document(question, rng, config)
 
 

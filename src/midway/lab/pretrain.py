@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from midway.lab.corpus import CorpusConfig, documents, lexicon
+from midway.lab.corpus import CorpusConfig, documents, lexicon, primer
 
 PAD, END, USER, ASSISTANT, SYSTEM = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"
 CHAT_TEMPLATE = (
@@ -117,7 +117,8 @@ def pretrain(
     lr: float = 3e-3,
     hidden: int = 128,
     layers: int = 4,
-    question_weight: float = 0.0,
+    question_weight: float = 0.3,
+    primer_share: float = 0.25,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train a base checkpoint and write it to `out`; returns figures (loss, tokens, seconds, steps).
@@ -138,7 +139,9 @@ def pretrain(
     others = [p for p in model.parameters() if id(p) not in ids]
     muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")
     adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
-    stream = documents(config or CorpusConfig(), seed)
+    config = config or CorpusConfig()
+    lessons = documents(primer(config), seed, levels=(1,))
+    stream = documents(config, seed)
     rng = random.Random(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).train()
@@ -150,7 +153,7 @@ def pretrain(
             break
         if not pool:
             # batches of near-equal length, in random order: little padding without a packing mask
-            fresh = encode(tokenizer, list(islice(stream, 32 * batch)))
+            fresh = encode(tokenizer, list(islice(lessons if done < primer_share else stream, 32 * batch)))
             fresh.sort(key=lambda item: len(item[0]))
             chunks = [fresh[i : i + batch] for i in range(0, len(fresh), batch)]
             rng.shuffle(chunks)
