@@ -1,0 +1,197 @@
+"""Make a base checkpoint: tokenizer, Llama of under a million parameters, a bare training loop.
+
+Promises: a standard Hugging Face directory (config, safetensors, tokenizer, chat template) that AutoModelForCausalLM
+and AutoTokenizer load; deterministic for a seed on one machine and thread count. Needs torch and transformers.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from midway.lab.corpus import CorpusConfig, documents, lexicon, primer
+
+PAD, END, USER, ASSISTANT, SYSTEM = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "<|assistant|>{% generation %}{{ message['content'] }}<|end|>{% endgeneration %}"
+    "{%- else -%}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
+)
+CONTEXT = 512
+STEPS = 6000
+"""Optimizer steps of the shipped checkpoint."""
+PIECES = r" ?\d| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
+
+
+def make_tokenizer() -> Any:
+    """A byte-level tokenizer in which every word of the world is one token and every digit its own.
+
+    Text from elsewhere falls back to bytes. Merges are spelled out (no trainer), so it is the same everywhere.
+    """
+    import re
+
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = sorted({piece for text in lexicon() for piece in re.findall(PIECES, text)})
+    words = [word.replace(" ", "Ġ") for word in words] + [f"Ġ{digit}" for digit in range(10)]
+    special = [PAD, END, USER, ASSISTANT, SYSTEM]
+    vocab = {token: i for i, token in enumerate(special + alphabet)}
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        for i in range(2, len(word) + 1):
+            if word[:i] not in vocab:
+                vocab[word[:i]] = len(vocab)
+                merges.append((word[: i - 1], word[i - 1]))
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[USER, ASSISTANT, SYSTEM],
+        model_max_length=CONTEXT,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def make_model(tokenizer: Any, seed: int, hidden: int = 128, layers: int = 4) -> Any:
+    """A randomly initialised Llama whose vocabulary is the tokenizer's."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=-(-len(tokenizer) // 64) * 64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.04,
+    )
+    return LlamaForCausalLM(config)
+
+
+def encode(tokenizer: Any, docs: list[Any]) -> list[tuple[list[int], int]]:
+    """Token ids of each document and the length of its prompt."""
+    prompts = ["".join(f"<|{m['role']}|>{m['content']}" for m in messages) + ASSISTANT for messages, _ in docs]
+    heads = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    tails = tokenizer([text + END for _, text in docs], add_special_tokens=False)["input_ids"]
+    return [(head + tail, len(head)) for head, tail in zip(heads, tails, strict=True)]
+
+
+def pretrain(
+    out: Path,
+    config: CorpusConfig | None = None,
+    *,
+    seed: int = 0,
+    minutes: float = 8.0,
+    steps: int = 0,
+    batch: int = 128,
+    lr: float = 3e-3,
+    hidden: int = 128,
+    layers: int = 4,
+    question_weight: float = 0.3,
+    primer_share: float = 0.25,
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:
+    """Train a base checkpoint and write it to `out`; returns figures (loss, tokens, seconds, steps).
+
+    Runs for `steps` optimizer steps, or, when that is 0, for `minutes` of wall-clock time (then how far it gets depends
+    on the machine). `batch` is in documents.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer, seed, hidden, layers)
+    say(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens in the vocabulary")
+    matrices = [
+        p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name and "lm_head" not in name
+    ]
+    ids = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in ids]
+    muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")
+    adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    config = config or CorpusConfig()
+    lessons = documents(primer(config), seed, levels=(1,))
+    stream = documents(config, seed)
+    rng = random.Random(seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device).train()
+    pool: list[tuple[list[int], int]] = []
+    start, step, tokens, running, told = time.time(), 0, 0, 0.0, 0.0
+    while True:
+        done = step / steps if steps else (time.time() - start) / (60 * minutes)
+        if done >= 1:
+            break
+        if not pool:
+            # batches of near-equal length, in random order: little padding without a packing mask
+            fresh = encode(tokenizer, list(islice(lessons if done < primer_share else stream, 32 * batch)))
+            fresh.sort(key=lambda item: len(item[0]))
+            chunks = [fresh[i : i + batch] for i in range(0, len(fresh), batch)]
+            rng.shuffle(chunks)
+            pool = [item for chunk in chunks for item in chunk]
+        rows, pool = pool[:batch], pool[batch:]
+        width = max(len(row) for row, _ in rows)
+        input_ids = torch.full((batch, width), tokenizer.pad_token_id)
+        weight = torch.zeros((batch, width))
+        for i, (row, head) in enumerate(rows):
+            input_ids[i, : len(row)] = torch.tensor(row)
+            weight[i, 1:head] = question_weight
+            weight[i, head : len(row)] = 1.0
+        input_ids, weight = input_ids.to(device), weight.to(device)
+        scale = min(1.0, (step + 1) / 50) * min(1.0, (1 - done) / 0.4)
+        for optimizer, base in ((muon, 0.02), (adam, lr)):
+            for group in optimizer.param_groups:
+                group["lr"] = base * scale
+        hidden_states = model.model(input_ids).last_hidden_state[:, :-1]
+        target, w = input_ids[:, 1:], weight[:, 1:]
+        chosen = w > 0
+        losses = F.cross_entropy(model.lm_head(hidden_states[chosen]), target[chosen], reduction="none")
+        loss = (losses * w[chosen]).sum() / w.sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        muon.step()
+        adam.step()
+        model.zero_grad(set_to_none=True)
+        step += 1
+        tokens += sum(len(row) for row, _ in rows)
+        running = loss.item() if step == 1 else 0.98 * running + 0.02 * loss.item()
+        if time.time() - told > 20:
+            told = time.time()
+            say(f"step {step}  {done:.0%}  loss {running:.4f}  {tokens / (time.time() - start):,.0f} tokens/s")
+    seconds = time.time() - start
+    model.to("cpu").eval()
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {"loss": running, "tokens": tokens, "seconds": seconds, "steps": step}
