@@ -308,7 +308,7 @@ class Experiment:
     def share_base(self) -> None:
         """Note for every arm without mid-training that its state before RL is the base model's."""
         for name, arm in self.recipe.arms.items():
-            if arm.midtrain:
+            if arm.midtrain or not arm.rl:
                 continue
             for seed in self.recipe.seeds:
                 for benchmark in self.recipe.benchmarks:

@@ -47,7 +47,11 @@ def resolve_model(path: str) -> str:
     """Return where a model is: `lab` is the small base model shipped with midway, `lab:...` another one that the lab makes,
     `tiny:FAMILY` a random one for trying out a recipe."""
     if path == "lab" or path.startswith("lab:"):
-        return str(importlib.import_module("midway.lab").checkpoint(path.partition(":")[2]))
+        try:
+            knobs = {k: float(v) for k, v in (knob.split("=") for knob in path.split(":")[1].split(","))} if ":" in path else {}
+            return str(importlib.import_module("midway.lab.checkpoints").base_checkpoint(**knobs))
+        except (ValueError, TypeError) as error:
+            raise RunError(f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1 ({error})") from None
     if path.startswith("tiny:"):
         return str(importlib.import_module("midway.lab.tiny").cached_tiny(path.partition(":")[2]))
     return path
@@ -396,8 +400,8 @@ def labeller(source: str) -> Callable[[Question, str], list[str]] | None:
     """Return the programmatic labeller of ways where the source has one (the lab)."""
     if source != "lab":
         return None
-    world = importlib.import_module("midway.lab.world")
-    return lambda question, text: list(world.label(question, text).ways)
+    labels = importlib.import_module("midway.lab.labels")
+    return lambda question, text: list(labels.label(question, text).ways)
 
 
 def stored_questions(run: Run, name: str) -> list[Question]:

@@ -177,10 +177,36 @@ def _title(experiment: Experiment, step: Step) -> str:
 
 
 def summary(run: Path) -> str:
-    """Return the verdict and the comparison table of a finished run, from its report."""
-    from midway.report import terminal_summary
+    """Return the verdict and, for each benchmark, every arm with its pass@1 in points, from the report's results."""
+    from midway.report.words import interval, verdict
+    from midway.run import read_json
 
-    return terminal_summary(run)
+    results = read_json(run / "report" / "results.json")
+    words = verdict(results)
+    lines = ["", words["headline"], *[f"  {text}" for text in words["sentences"]]]
+    against = {(d["benchmark"], d["against"]): d for d in results["differences"]}
+    for benchmark in results["benchmarks"]:
+        name = benchmark["name"]
+        rows = [("arm", "before RL", "after RL [95 % interval]", "treatment minus this")]
+        for arm in results["arms"]:
+            scores = {s["phase"]: s for s in results["scores"] if s["arm"] == arm["name"] and s["benchmark"] == name}
+            before = scores.get("base") or scores.get("before-rl")
+            after = scores.get("after-rl")
+            difference = against.get((name, arm["name"]))
+            rows.append(
+                (
+                    arm["name"] + (" *" if arm["name"] == results["treatment"] else ""),
+                    interval(before["pass_at_1"]) if before else "-",
+                    interval(after["pass_at_1"]) if after else "-",
+                    interval(difference["difference"], sign=True) if difference else "-",
+                )
+            )
+        widths = [max(len(row[n]) for row in rows) for n in range(4)]
+        lines += ["", f"{name}: pass@1 in points, {benchmark['questions']} questions x {benchmark['samples']} samples"]
+        lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if results["problems"]:
+        lines += ["", f"{len(results['problems'])} things are missing; the report lists them"]
+    return "\n".join([*lines, ""])
 
 
 def show_status(run: str) -> None:

@@ -176,10 +176,14 @@ FIXTURES = Path(__file__).parents[1] / "questions" / "fixtures"
 """Small files of questions and recorded completions that come with midway."""
 
 
+FIXTURES = Path(__file__).parents[1] / "questions" / "fixtures"
+"""Small files of questions and completions that come with midway; shipped recipes name them."""
+
+
 def _beside(value: str, folder: Path) -> str:
     if ("/" in value or "." in value) and not Path(value).exists():
         for place in (folder, FIXTURES):
-            if (place / value).exists():
+            if (place / value).is_file() or (place / value).is_dir():
                 return str((place / value).resolve())
     return value
 
