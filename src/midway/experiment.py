@@ -21,7 +21,6 @@ from typing import Any
 
 from midway.materials import Materials, Target
 from midway.recipe import ArmConfig, Recipe, merge
-from midway.records import content_id
 from midway.run import Run, RunError, Stage, now, read_json, write_bytes, write_json
 from midway.stages.common import Control, Outcome, Stopped, recorded, versions
 
@@ -356,26 +355,6 @@ def opened(
             yield Experiment(recipe, run, materials)
         finally:
             materials.close()
-
-
-def report_digest(run: Run) -> str:
-    """Content hash of everything a report is made from: the manifests of all stages."""
-    return content_id(
-        "report", {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
-    )
-
-
-def build_run_report(run: Run) -> bool:
-    """Write the report unless it is up to date; return whether it was written."""
-    from midway.report import build_report
-
-    digest = report_digest(run)
-    mark = run.path / "report" / "digest.json"
-    if read_json(mark) == {"digest": digest}:
-        return False
-    build_report(run.path)
-    write_json(mark, {"digest": digest})
-    return True
 
 
 def run_path(name: str | Path) -> Path:

@@ -241,14 +241,25 @@ class Materials:
 
     def work_score(self, pool: str) -> Work:
         def work(stage: Stage, control: Control, outcome: Outcome) -> None:
-            from midway.adherence import open_scorer
+            from midway.adherence import Scorer, open_scorer
             from midway.stages.score import score
 
             questions = {q.id: q for q in self.questions("train")}
             folder = self.run.path / f"pools/{pool}"
             heuristics = {h.slug: h for h in self.heuristics_of(pool) if h}
-            scorer = open_scorer(self.recipe.adherence, self.engine(self.base), self.prompt, heuristics)
-            score(stage, control, outcome, folder / "completions", folder / "verdicts", questions, scorer)
+            config = self.recipe.adherence
+            engine = self.engine(self.base)
+            if config.engine is not None:
+                engine = open_engine(config.engine, self.recipe.model, log=control.note)
+
+            def opened(state: Mapping[str, Any] | None) -> Scorer:
+                return open_scorer(config, engine, self.prompt, heuristics, state=state, chat=self.chat)
+
+            try:
+                score(stage, control, outcome, folder / "completions", folder / "verdicts", questions, opened, heuristics)
+            finally:
+                if config.engine is not None:
+                    engine.close()
 
         return work
 

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from midway.experiment import Experiment, Step
+    from midway.run import Run
 
 STAGE_VERBS = {
     "generate": "Generate the completions of every pool.",
@@ -128,7 +129,7 @@ def _execute(
     import time
 
     from midway.cli.console import Console, duration
-    from midway.experiment import build_run_report, opened
+    from midway.experiment import opened
     from midway.recipe import Recipe
     from midway.stages.common import Stopped
 
@@ -176,6 +177,29 @@ def _title(experiment: Experiment, step: Step) -> str:
     return f"{step.stage.kind} {step.rel}"
 
 
+def report_digest(run: Run) -> str:
+    """Content hash of everything a report is made from: the manifests of all stages."""
+    from midway.records import content_id
+
+    return content_id(
+        "report", {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
+    )
+
+
+def build_run_report(run: Run) -> bool:
+    """Write the report unless it is up to date; return whether it was written."""
+    from midway.report import build_report
+    from midway.run import read_json, write_json
+
+    digest = report_digest(run)
+    mark = run.path / "report" / "digest.json"
+    if read_json(mark) == {"digest": digest}:
+        return False
+    build_report(run.path)
+    write_json(mark, {"digest": digest})
+    return True
+
+
 def summary(run: Path) -> str:
     """Return the verdict and, for each benchmark, every arm with its pass@1 in points, from the report's results."""
     from midway.report.words import interval, verdict
@@ -213,10 +237,10 @@ def show_status(run: str) -> None:
     """Print one line for each stage of a run."""
     from midway.cli.console import duration
     from midway.experiment import run_path
-    from midway.run import Run
+    from midway.run import Run as RunDirectory
 
     path = run_path(run)
-    for rel, manifest in Run(path).stages().items():
+    for rel, manifest in RunDirectory(path).stages().items():
         cost, result = manifest.get("cost", {}), manifest.get("result", {})
         parts = [duration(cost["seconds"])] if "seconds" in cost else []
         tokens = int(cost.get("completion_tokens", 0))

@@ -112,7 +112,7 @@ def cached_tiny(family: str) -> Path:
     if not (folder / "config.json").exists():
         root.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=root))
-        tiny_checkpoint(fresh, family, context=2048)  # type: ignore[arg-type]
+        tiny_checkpoint(fresh, family, context=2048)
         try:
             os.replace(fresh, folder)
         except OSError:  # another process was quicker

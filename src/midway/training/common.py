@@ -139,7 +139,7 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(finished, key=lambda p: int(p.name.rpartition("-")[2])))
 
 
-class RunCallback(TrainerCallback):
+class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Marks finished checkpoints, writes metrics.jsonl, reports progress, stops on request."""
 
     def __init__(
