@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,16 @@ def resolve_model(path: str) -> str:
     `tiny:FAMILY` a random one for trying out a recipe."""
     if path == "lab" or path.startswith("lab:"):
         try:
-            knobs = {k: float(v) for k, v in (knob.split("=") for knob in path.split(":")[1].split(","))} if ":" in path else {}
+            knobs = (
+                {k: float(v) for k, v in (knob.split("=") for knob in path.split(":")[1].split(","))}
+                if ":" in path
+                else {}
+            )
             return str(importlib.import_module("midway.lab.checkpoints").base_checkpoint(**knobs))
         except (ValueError, TypeError) as error:
-            raise RunError(f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1 ({error})") from None
+            raise RunError(
+                f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1 ({error})"
+            ) from None
     if path.startswith("tiny:"):
         return str(importlib.import_module("midway.lab.tiny").cached_tiny(path.partition(":")[2]))
     return path
@@ -256,7 +262,9 @@ class Materials:
                 return open_scorer(config, engine, self.prompt, heuristics, state=state, chat=self.chat)
 
             try:
-                score(stage, control, outcome, folder / "completions", folder / "verdicts", questions, opened, heuristics)
+                score(
+                    stage, control, outcome, folder / "completions", folder / "verdicts", questions, opened, heuristics
+                )
             finally:
                 if config.engine is not None:
                     engine.close()
@@ -360,10 +368,34 @@ class Materials:
             if arm.compute_matched:
                 args["max_steps"] = self._matched_steps(args, seed, control)
                 outcome.result["compute_matched_steps"] = args["max_steps"]
-            job = self._job("grpo", stage, model, seed, args, f"{self.recipe.name}-{name}-{seed}-rl")
+            curve = self._curve(stage) if self.recipe.curve.every else {}
+            job = self._job("grpo", stage, model, seed, args, f"{self.recipe.name}-{name}-{seed}-rl", curve)
             train_stage(stage, control, outcome, rows, job, self.recipe.launch)
 
         return work
+
+    def _curve(self, stage: Stage) -> dict[str, Any]:
+        """Write the slice of each benchmark that RL is watched on, and return what the training job needs to know of them."""
+        from midway.training.dataset import MESSAGES
+
+        config, sets = self.recipe.curve, []
+        for benchmark in self.recipe.benchmarks:
+            questions = self.questions(f"benchmark-{benchmark.name}")[: config.questions]
+            prompts = [self.prompt(q, None) for q in questions]
+            shown: Any = [[dict(m) for m in p.messages] for p in prompts] if self.chat else [p.text for p in prompts]
+            column = pl.Series("prompt", shown, dtype=MESSAGES if self.chat else pl.String)
+            path = stage.path / "curve" / f"{benchmark.name}.parquet"
+            write_table(path, to_frame(questions).with_columns(column))
+            sets.append(
+                {
+                    "name": benchmark.name,
+                    "rows": str(path),
+                    "sampling": asdict(self.sampling(benchmark.sampling)),
+                    "samples": config.samples,
+                    "labeller": LABELLERS.get(benchmark.source),
+                }
+            )
+        return {"every": config.every, "sets": sets}
 
     def _matched_steps(self, args: Mapping[str, Any], seed: int, control: Control) -> int:
         """RL steps that take as many seconds as the treatment's generation, mid-training and RL together."""
@@ -381,7 +413,16 @@ class Materials:
         control.note(f"compute-matched: {extra:.0f} s of generation and mid-training buy {more} further RL steps")
         return int(steps) + more
 
-    def _job(self, kind: str, stage: Stage, model: Target, seed: int, args: Mapping[str, Any], run_name: str) -> Any:
+    def _job(
+        self,
+        kind: str,
+        stage: Stage,
+        model: Target,
+        seed: int,
+        args: Mapping[str, Any],
+        run_name: str,
+        curve: dict[str, Any] | None = None,
+    ) -> Any:
         from midway.training.common import Job
 
         recipe = self.recipe
@@ -404,15 +445,21 @@ class Materials:
                 "cpu_seconds": recipe.verify.seconds,
                 "require_sandbox": recipe.verify.require_sandbox,
             },
+            curve=curve or {},
         )
 
 
+LABELLERS = {"lab": "midway.lab.labels:label"}
+"""Sources whose answers a program can label with the ways they use: source -> `module:function`."""
+
+
 def labeller(source: str) -> Callable[[Question, str], list[str]] | None:
-    """Return the programmatic labeller of ways where the source has one (the lab)."""
-    if source != "lab":
+    """Return the programmatic labeller of ways where the source has one."""
+    if source not in LABELLERS:
         return None
-    labels = importlib.import_module("midway.lab.labels")
-    return lambda question, text: list(labels.label(question, text).ways)
+    module, _, function = LABELLERS[source].partition(":")
+    label = getattr(importlib.import_module(module), function)
+    return lambda question, text: list(label(question, text).ways)
 
 
 def stored_questions(run: Run, name: str) -> list[Question]:

@@ -227,7 +227,10 @@ def summary(run: Path) -> str:
             )
         widths = [max(len(row[n]) for row in rows) for n in range(4)]
         lines += ["", f"{name}: pass@1 in points, {benchmark['questions']} questions x {benchmark['samples']} samples"]
-        lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
     if results["problems"]:
         lines += ["", f"{len(results['problems'])} things are missing; the report lists them"]
     return "\n".join([*lines, ""])

@@ -56,15 +56,28 @@ class HFEngine:
         log: Callable[[str], None] | None = None,
     ) -> None:
         path = model_path or model.path
-        self.log = log or (lambda line: None)
+        tokenizer = load_tokenizer(path, model)
         self.model_key = model_key(path, model.revision)
-        self.tokenizer = load_tokenizer(path, model)
-        self.chat = uses_chat(self.tokenizer, model)
-        self.model = _load(path, model, config.device)
+        self._hold(_load(path, model, config.device), tokenizer, uses_chat(tokenizer, model), config.batch_size, log)
+
+    @classmethod
+    def around(cls, model: Any, tokenizer: Any, *, batch_size: int | None = None) -> HFEngine:
+        """Return an engine on a model in memory, such as one in training. Make a new one when its weights have changed: this one keeps
+        what it computed of shared prefixes. Put the model into eval mode first."""
+        engine = cls.__new__(cls)
+        engine.model_key = "in memory"
+        engine._hold(model, tokenizer, bool(tokenizer.chat_template), batch_size, None)
+        return engine
+
+    def _hold(
+        self, model: Any, tokenizer: Any, chat: bool, batch_size: int | None, log: Callable[[str], None] | None
+    ) -> None:
+        self.log = log or (lambda line: None)
+        self.model, self.tokenizer, self.chat = model, tokenizer, chat
         self._config = self.model.config.get_text_config()
         self.context = int(getattr(self._config, "max_position_embeddings", 0) or 1 << 20)
         self.eos = _eos(self.model, self.tokenizer)
-        self._rows = config.batch_size or (64 if self.model.device.type == "cpu" else 512)
+        self._rows = batch_size or (64 if self.model.device.type == "cpu" else 512)
         self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
         self._tokens: OrderedDict[str, list[int]] = OrderedDict()
         self._stats = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "seconds"), 0.0)

@@ -13,7 +13,18 @@ from typing import Any
 
 from midway.adherence import Scorer, discrimination
 from midway.records import UNGUIDED, Completion, Finish, Heuristic, Judgement, Question
-from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, ShardWriter, Stage, read_json, read_table, recover, stored_ids, write_json
+from midway.run import (
+    ADHERENCE,
+    COMPLETIONS,
+    VERDICTS,
+    ShardWriter,
+    Stage,
+    read_json,
+    read_table,
+    recover,
+    stored_ids,
+    write_json,
+)
 from midway.stages.common import Control, Outcome, Stopped
 
 SAMPLE = 200

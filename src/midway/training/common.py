@@ -65,6 +65,7 @@ class Job:
     """grpo: Parquet file with the question records, for the reward."""
     verify: dict[str, Any] = field(default_factory=dict)
     curve: dict[str, Any] = field(default_factory=dict)
+    """grpo: `every` and `sets`, the slices of benchmarks to evaluate while RL runs (see `curve`)."""
 
     def save(self, path: Path) -> None:
         write_bytes(path, json.dumps(self.__dict__, indent=2).encode())
@@ -191,9 +192,9 @@ def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
 
     Returns steps, seconds, tokens and peak memory. Raises Interrupted when the callback was told to stop.
     """
+    trainer.add_callback(callback)
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    trainer.add_callback(callback)
     out = Path(job.out)
     resumed = last_checkpoint(out / "checkpoints")
     trainer.train(resume_from_checkpoint=resumed)

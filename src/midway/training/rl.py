@@ -53,6 +53,10 @@ def run_grpo(
             processing_class=tokenizer,
             peft_config=peft_config,
         )
+        if job.curve.get("every"):
+            from midway.training.curve import CurveCallback
+
+            trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], reward.verifier))
         callback = RunCallback(Path(job.out), progress, stop)
         result = train(trainer, job, callback)
     return {**result, "questions": len(rows)}
