@@ -57,8 +57,14 @@ def percent(share: float) -> str:
 
 
 def write_card(
-    out: Path, config: CorpusConfig, seed: int, batch: int, figures: dict[str, float], n: int = 200, measure_seed:
-    int = 1 ) -> None:
+    out: Path,
+    config: CorpusConfig,
+    seed: int,
+    batch: int,
+    figures: dict[str, float],
+    n: int = 200,
+    measure_seed: int = 1,
+) -> None:
     """Measure the checkpoint in `out` (`n` problems for each family and cue) and write its card beside it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -26,7 +26,7 @@ class CorpusConfig:
     """The knobs of the base model: what its pre-training documents look like."""
 
     world: WorldConfig = field(default_factory=WorldConfig)
-    prompted: float = 0.5
+    prompted: float = 0.6
     """Share of documents whose prompt names a way."""
     default_worked: float = 0.9
     """Of the unprompted forward chains, the share that is worked out; the rest is answered at once."""
@@ -40,7 +40,7 @@ class CorpusConfig:
     """Of the bare answers, the share that is right."""
     direct_tempting: float = 0.5
     """Of the bare answers, the share that gives the tempting wrong number; the rest is a number out of the blue."""
-    ood: float = 0.15
+    ood: float = 0.12
     """Share of documents that come in the clothes of the out-of-distribution families."""
 
     def digest(self) -> str:
@@ -73,9 +73,23 @@ def document(question: Question, rng: random.Random, config: CorpusConfig) -> Do
     return plain_messages(question), direct(question, rng, config)
 
 
-def primer(config: CorpusConfig) -> CorpusConfig:
-    """The corpus of the first lessons: every document works its problem out, without slips."""
+def worked(config: CorpusConfig) -> CorpusConfig:
+    """The corpus of the early lessons: every document works its problem out, without slips."""
     return replace(config, prompted=1.0, misfit=0.0, slip=0.0)
+
+
+def sums(config: CorpusConfig, seed: int) -> Iterator[Document]:
+    """The corpus of the first lesson: the sums that solutions are made of, a few at a time."""
+    rng = random.Random(f"midway.lab/sums/{seed}")
+    while True:
+        found: list[str] = []
+        while len(found) < 4:
+            question = draw(rng, rng.choice(SINGLES), rng.choice(LEVELS), "corpus", config.world)
+            text = solve(question, rng.choice(solvable(question)), rng)
+            found += [s for s in text.split(". ") if s.count(" = ") == 1 and "x" not in s]
+        found = rng.sample(found, 4)
+        asked = ", ".join(s.split(" = ")[0] for s in found)
+        yield [{"role": "user", "content": f"Compute {asked}."}], ". ".join(found) + "."
 
 
 def documents(config: CorpusConfig, seed: int, levels: Sequence[int] = LEVELS) -> Iterator[Document]:
@@ -92,14 +106,15 @@ def lexicon() -> list[str]:
     from midway.lab.world import FAMILIES, UNIVERSAL
 
     rng = random.Random("midway.lab/lexicon")
-    config = WorldConfig(fits=UNIVERSAL)
-    texts: list[str] = []
+    config = WorldConfig(fits=UNIVERSAL, doubling=True)
+    texts: list[str] = ["Compute 1 + 1, 2 + 2."]
     for family in FAMILIES:
         for level in LEVELS:
             for _ in range(60):
                 question = draw(rng, family, level, "corpus", config)
                 for way in solvable(question):
                     texts.append(solve(question, way, rng))
+                texts.append(question.text)
                 for way in WAYS:
                     texts += [str(guided_messages(question, way)[0]["content"]), misapply(question, way)]
     return texts

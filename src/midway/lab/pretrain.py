@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from midway.lab.corpus import CorpusConfig, documents, lexicon, primer
+from midway.lab.corpus import CorpusConfig, documents, lexicon, sums, worked
 
 PAD, END, USER, ASSISTANT, SYSTEM = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"
 CHAT_TEMPLATE = (
@@ -29,11 +29,11 @@ CHAT_TEMPLATE = (
 CONTEXT = 512
 STEPS = 6000
 """Optimizer steps of the shipped checkpoint."""
-PIECES = r" ?\d| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
+PIECES = r" ?\d+| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
 
 
 def make_tokenizer() -> Any:
-    """A byte-level tokenizer in which every word of the world is one token and every digit its own.
+    """A byte-level tokenizer in which every word of the world, and every number to 99, is one token.
 
     Text from elsewhere falls back to bytes. Merges are spelled out (no trainer), so it is the same everywhere.
     """
@@ -44,7 +44,7 @@ def make_tokenizer() -> Any:
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = sorted({piece for text in lexicon() for piece in re.findall(PIECES, text)})
-    words = [word.replace(" ", "Ġ") for word in words] + [f"Ġ{digit}" for digit in range(10)]
+    words = [word.replace(" ", "Ġ") for word in words] + [f"Ġ{number}" for number in range(100)]
     special = [PAD, END, USER, ASSISTANT, SYSTEM]
     vocab = {token: i for i, token in enumerate(special + alphabet)}
     merges: list[tuple[str, str]] = []
@@ -118,7 +118,6 @@ def pretrain(
     hidden: int = 128,
     layers: int = 4,
     question_weight: float = 0.3,
-    primer_share: float = 0.25,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train a base checkpoint and write it to `out`; returns figures (loss, tokens, seconds, steps).
@@ -140,8 +139,12 @@ def pretrain(
     muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")
     adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
     config = config or CorpusConfig()
-    lessons = documents(primer(config), seed, levels=(1,))
-    stream = documents(config, seed)
+    lessons = (
+        (0.05, sums(config, seed)),
+        (0.40, documents(worked(config), seed, levels=(1,))),
+        (0.65, documents(worked(config), seed + 1)),
+        (1.00, documents(config, seed + 2)),
+    )
     rng = random.Random(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).train()
@@ -153,7 +156,8 @@ def pretrain(
             break
         if not pool:
             # batches of near-equal length, in random order: little padding without a packing mask
-            fresh = encode(tokenizer, list(islice(lessons if done < primer_share else stream, 32 * batch)))
+            lesson = next(stream for until, stream in lessons if done < until)
+            fresh = encode(tokenizer, list(islice(lesson, 32 * batch)))
             fresh.sort(key=lambda item: len(item[0]))
             chunks = [fresh[i : i + batch] for i in range(0, len(fresh), batch)]
             rng.shuffle(chunks)

@@ -70,8 +70,13 @@ class WorldConfig:
 
     fits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(FITS))
     chain_ops: tuple[int, int, int] = (2, 3, 4)
-    pair_ops: tuple[int, int, int] = (1, 2, 2)
-    largest: tuple[int, int, int] = (20, 40, 60)
+    """Operations in a chain."""
+    pair_ops: tuple[int, int, int] = (1, 1, 2)
+    """Operations in each chain of a pair or of a composite."""
+    largest: tuple[int, int, int] = (20, 30, 40)
+    """Largest value within a chain; sums of two people may be 10 larger."""
+    doubling: bool = False
+    """Chains above level 1 may also double, triple or halve, once."""
 
 
 FITS: dict[str, tuple[str, ...]] = {
@@ -102,6 +107,7 @@ class _Draw:
         self.rng = rng
         self.level = level
         self.largest = config.largest[level - 1]
+        self.doubling = config.doubling and level > 1
         self.chain_ops = config.chain_ops[level - 1]
         self.pair_ops = config.pair_ops[level - 1]
         self.he, self.she = rng.choice(HE), rng.choice(SHE)
@@ -121,7 +127,7 @@ class _Draw:
             ops: list[list[Any]] = []
             for _ in range(n):
                 kinds = ["+", "-"]
-                if self.level > 1 and not plain and not any(op in "*/" for op, _ in ops):
+                if self.doubling and not plain and not any(op in "*/" for op, _ in ops):
                     kinds += ["*", "/"] if value % 2 == 0 else ["*"]
                 op = rng.choice(kinds)
                 b = rng.randint(1, 9) if op in "+-" else 2
@@ -141,7 +147,7 @@ class _Draw:
         return {"kind": "difference", "sum": 2 * small + diff, "diff": diff, "ask": ask}
 
     def mixture(self, a: int, b: int) -> Part:
-        n = self.rng.randint(3, 6 + 3 * self.level)
+        n = self.rng.randint(3, 6 + 2 * self.level)
         k = self.rng.randint(1, n - 1)
         return {"kind": "mixture", "n": n, "a": a, "b": b, "total": a * (n - k) + b * k}
 
@@ -284,7 +290,7 @@ def _make_program_difference(d: _Draw) -> Made:
 
 def _make_compare(d: _Draw) -> Made:
     times = d.rng.randint(2, 3 + d.level)
-    small = d.rng.randint(2, 4 + 2 * d.level)
+    small = d.rng.randint(2, 6 + d.level)
     ask = "small" if d.level == 1 else d.rng.choice(("small", "large"))
     part: Part = {"kind": "compare", "times": times, "total": small * (times + 1), "ask": ask}
     (one, _), (two, _) = d.people()
@@ -307,7 +313,7 @@ def _make_mixture(d: _Draw) -> Made:
 
 
 def _make_legs(d: _Draw) -> Made:
-    n, most = (2, 5) if d.level == 1 else (2, 9) if d.level == 2 else (3, 6)
+    n, most = (2, 5) if d.level == 1 else (2, 7) if d.level == 2 else (3, 5)
     legs = [[d.rng.randint(2, most), d.rng.randint(2, most)] for _ in range(n)]
     part: Part = {"kind": "legs", "legs": legs}
     name, he = d.people()[0]
