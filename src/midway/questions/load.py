@@ -83,8 +83,8 @@ def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list
     return questions[:n]
 
 
-def worked_solution(question: Question, boxed: bool = True) -> str:
-    r"""Return the reference solution so that it ends in the answer, in `\boxed{}` or in plain words.
+def worked_solution(question: Question) -> str:
+    r"""Return the reference solution so that it ends in the answer: one that has no `\boxed{}` gets a last line with it.
 
     For worked examples and for fine-tuning on reference solutions: an answer format other than the one asked for would be learnt too.
     Raises QuestionError when the question has no solution.
@@ -93,8 +93,7 @@ def worked_solution(question: Question, boxed: bool = True) -> str:
         raise QuestionError(f"question {question.name or question.id} ({question.source}) has no reference solution")
     if question.answer is None or "\\boxed" in question.solution:
         return question.solution
-    answer = f"$\\boxed{{{question.answer}}}$" if boxed else question.answer
-    return f"{question.solution.rstrip()}\nThe answer is {answer}."
+    return f"{question.solution.rstrip()}\nThe answer is $\\boxed{{{question.answer}}}$."
 
 
 def _lab(source: SourceConfig) -> list[Question]:

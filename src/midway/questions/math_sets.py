@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from midway.questions.base import Convert, KnownSet, NoGold, Part, Row, RowError, at, pick, pick_text
-from midway.questions.gold import after_hashes, last_boxed, number_text, without_dollars, without_marks, without_unit
+from midway.questions.gold import after_hashes, in_words, last_boxed, number_text, without_dollars, without_unit
 
 
 def in_own_form(row: Row) -> bool:
@@ -35,7 +35,7 @@ def _own(row: Row) -> dict[str, Any]:
     return {
         "text": pick_text(row, "question", what="question"),
         "answer": str(pick(row, "answer", what="answer")),
-        "solution": without_marks(solution) if isinstance(solution, str) and solution.strip() else None,
+        "solution": in_words(solution) if isinstance(solution, str) and solution.strip() else None,
         "name": row_name(row),
         "meta": meta,
     }
@@ -58,7 +58,7 @@ def maths(
         return {
             "text": pick_text(row, *question, what="question"),
             "answer": gold(pick(row, *answer, what="answer")),
-            "solution": without_marks(words) if words else None,
+            "solution": in_words(words) if words else None,
             "name": row_name(row, *ids),
             "meta": {k: row[column] for k, column in (meta or {}).items() if row.get(column) not in (None, "")},
         }
