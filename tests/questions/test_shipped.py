@@ -117,7 +117,8 @@ def test_every_arm_and_control_of_the_plan_is_there() -> None:
     arms = load_recipe("controls/all").arms
     wanted = {
         "base", "rl-only", "star", "unguided-8", "temperature-8", "one-heuristic-8", "reference",
-        "polya-1", "polya-2", "polya-4", "polya-8", "polya-16", "few-questions-many-ways", "many-questions-one-way", "wrong-but-diverse", "rl-only-compute-matched",
+        "polya-1", "polya-2", "polya-4", "polya-8", "polya-16",
+        "few-questions-many-ways", "many-questions-one-way", "wrong-but-diverse", "rl-only-compute-matched",
     }  # fmt: skip
     assert set(arms) == wanted
     assert arms["rl-only-compute-matched"].compute_matched
