@@ -63,11 +63,12 @@ PUBLISHED: list[tuple[str, str | None, str, str, dict[str, Any], dict[str, Any]]
      {"text": "Q", "answer": "43", "name": "m1"}),
     ("gsm_hard", None, "test", "test", {"input": "Q", "code": "...", "target": -9867630.0}, {"text": "Q", "answer": "-9867630"}),
     ("gsm_symbolic", "p1", "test", "p1", {"id": 3, "instance": 7, "question": "Q", "answer": "so\n#### 12", "original_id": 11},
-     {"text": "Q", "answer": "12", "solution": "so\nThe answer is $\\boxed{12}$.", "meta": {"template": 11, "instance": 7}}),
+     {"text": "Q", "name": "gsm_symbolic-11-7", "answer": "12", "solution": "so\\nThe answer is $\\\\boxed{12}$.",
+      "meta": {"template": 11, "instance": 7}}),
     ("gsm_plus", None, "test", "test", {"question": "Q", "solution": "S", "answer": "12.0", "perturbation_type": "numerical substitution"},
      {"text": "Q", "answer": "12", "solution": "S", "meta": {"perturbation": "numerical substitution"}}),
     ("college_math", None, "test", "test", {"data_source": "B", "question_number": "e.1", "question": "Q", "answer": "$10-4 n$",
-     "data_topic": "algebra"}, {"text": "Q", "answer": "10-4 n", "name": "e.1", "meta": {"topic": "algebra", "book": "B"}}),
+     "data_topic": "algebra"}, {"text": "Q", "answer": "10-4 n", "meta": {"topic": "algebra", "book": "B"}}),
     (
         "humaneval", None, "test", "test",
         {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "canonical_solution": "    return x\n", "entry_point": "f",
@@ -155,6 +156,14 @@ def test_rows_published_without_gold_are_left_out_and_counted(tmp_path: Path) ->
     loaded = read(SourceConfig(source="math", split="train"), data=str(tmp_path))
     assert [(q.answer, q.meta) for q in loaded.questions] == [("3", {"subject": "Algebra"})]
     assert any("1 of 2 rows left out" in note for note in loaded.notes)
+
+
+def test_one_published_id_for_two_questions_is_numbered_with_a_note(tmp_path: Path) -> None:
+    rows = [{"ID": "chal-1", "Body": f"Ann has {i}.", "Question": "How many?", "Answer": i} for i in (3, 4, 3)]
+    put(tmp_path, "svamp", "test", *rows)
+    loaded = read(SourceConfig(source="svamp", split="test"), data=str(tmp_path))
+    assert [q.name for q in loaded.questions] == ["chal-1", "chal-1-2"]
+    assert any("1 rows have the id of another, different question: chal-1; their names are numbered" in n for n in loaded.notes)
 
 
 def test_tests_of_programs(tmp_path: Path) -> None:

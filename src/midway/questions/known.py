@@ -94,7 +94,7 @@ def markdown() -> str:
         "- Rows that cannot be used stop the load, with their number and the places of the first ones; `options: {skip_bad: true}` leaves",
         "  them out and says how many. Nothing is skipped in silence.",
         "- GSM8K's solutions come without calculator marks, and their last line `#### 18` reads `The answer is $\\boxed{18}$.`",
-        "- A file has no splits: `split` means nothing there.",
+        "- A file has no splits: `split` means nothing there. `lab` gives 200 questions when no `limit` is set; it has no end.",
         "",
         "## Files and Hub sets of your own",
         "",
