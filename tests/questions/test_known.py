@@ -63,7 +63,7 @@ PUBLISHED: list[tuple[str, str | None, str, str, dict[str, Any], dict[str, Any]]
      {"text": "Q", "answer": "43", "name": "m1"}),
     ("gsm_hard", None, "test", "test", {"input": "Q", "code": "...", "target": -9867630.0}, {"text": "Q", "answer": "-9867630"}),
     ("gsm_symbolic", "p1", "test", "p1", {"id": 3, "instance": 7, "question": "Q", "answer": "so\n#### 12", "original_id": 11},
-     {"text": "Q", "name": "gsm_symbolic-11-7", "answer": "12", "solution": "so\\nThe answer is $\\\\boxed{12}$.",
+     {"text": "Q", "name": "gsm_symbolic-11-7", "answer": "12", "solution": "so\nThe answer is $\\boxed{12}$.",
       "meta": {"template": 11, "instance": 7}}),
     ("gsm_plus", None, "test", "test", {"question": "Q", "solution": "S", "answer": "12.0", "perturbation_type": "numerical substitution"},
      {"text": "Q", "answer": "12", "solution": "S", "meta": {"perturbation": "numerical substitution"}}),
