@@ -83,7 +83,7 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
         return {
             "text": f"{narrative.strip()}\n\n{text}" if isinstance(narrative, str) and narrative.strip() else text,
             "solution": in_words(str(solution)) if solution is not None else None,
-            "name": str(optional(row, "id") or ""),
+            "name": "" if optional(row, "id") is None else str(optional(row, "id")),
             "meta": meta,
             **gold(row),
         }
