@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from midway.questions.base import NoGold, RowError
 from midway.questions.gold import (
     after_hashes,
+    in_words,
     last_boxed,
     number_text,
     option_index,
     option_list,
     without_dollars,
-    without_marks,
     without_unit,
 )
 
@@ -80,9 +80,23 @@ def test_last_boxed_takes_out_what_was_put_in(inside: str, before: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(145.0, "145"), ("145.0", "145"), (7, "7"), ("1,234.50", "1234.5"), (1e16, "10000000000000000"), (-9867630.0, "-9867630")]
-    + [("0.0", "0"), ("1e3", "1000"), (2.5e-7, "0.00000025"), ("3/4", "3/4"), ("Mrs. Hilt", "Mrs. Hilt"), ("1,2", "1,2")]
-    + [(".", "."), ("-", "-"), (" 5 ", "5")],
+    [
+        (145.0, "145"),
+        ("145.0", "145"),
+        (7, "7"),
+        ("1,234.50", "1234.5"),
+        (1e16, "10000000000000000"),
+        (-9867630.0, "-9867630"),
+        ("0.0", "0"),
+        ("1e3", "1000"),
+        (2.5e-7, "0.00000025"),
+        ("3/4", "3/4"),
+        ("Mrs. Hilt", "Mrs. Hilt"),
+        ("1,2", "1,2"),
+        (".", "."),
+        ("-", "-"),
+        (" 5 ", "5"),
+    ],
 )
 def test_number_text(value: object, text: str) -> None:
     assert number_text(value) == text
@@ -95,10 +109,14 @@ def test_number_text_keeps_whole_numbers(value: int) -> None:
     assert number_text(f"{value:,}") == str(value)
 
 
-def test_without_marks() -> None:
-    assert without_marks("He has 3*4=<<3*4=12>>12.\n#### 12") == "He has 3*4=12."
-    assert without_marks("plain text\n") == "plain text\n"
-    assert without_marks("the set <<a>> of #### things\nend") == "the set <<a>> of #### things\nend"
+def test_in_words() -> None:
+    assert (
+        in_words("He has 300*4=<<300*4=1200>>1200.\n#### 1,200\n")
+        == "He has 300*4=1200.\nThe answer is $\\boxed{1200}$."
+    )
+    assert in_words("#### 12") == "The answer is $\\boxed{12}$."
+    for text in ("plain text\n", "the set <<a>> of #### things\nend", "no answer\n####\n"):
+        assert in_words(text) == text
 
 
 def test_without_dollars_and_unit() -> None:

@@ -23,7 +23,7 @@ PUBLISHED: list[tuple[str, str | None, str, str, dict[str, Any], dict[str, Any]]
     (
         "gsm8k", None, "train", "train",
         {"question": "Tom has 1,000 eggs and buys 234.", "answer": "1000+234=<<1000+234=1234>>1234\n#### 1,234"},
-        {"text": "Tom has 1,000 eggs and buys 234.", "answer": "1234", "solution": "1000+234=1234"},
+        {"text": "Tom has 1,000 eggs and buys 234.", "answer": "1234", "solution": "1000+234=1234\nThe answer is $\\boxed{1234}$."},
     ),
     (
         "math", None, "test", "test",
@@ -61,13 +61,14 @@ PUBLISHED: list[tuple[str, str | None, str, str, dict[str, Any], dict[str, Any]]
      {"text": "7 and 2 apples. How many?", "answer": "9"}),
     ("mawps", "addsub", "test", "addsub", {"id": "m1", "question": "Q", "result": "43", "result_float": 43.0, "chain": ""},
      {"text": "Q", "answer": "43", "name": "m1"}),
-    ("gsm_hard", None, "test", "test", {"input": "Q", "code": "def solution(): ...", "target": -9867630.0}, {"text": "Q", "answer": "-9867630"}),
+    ("gsm_hard", None, "test", "test", {"input": "Q", "code": "...", "target": -9867630.0}, {"text": "Q", "answer": "-9867630"}),
     ("gsm_symbolic", "p1", "test", "p1", {"id": 3, "instance": 7, "question": "Q", "answer": "so\n#### 12", "original_id": 11},
-     {"text": "Q", "answer": "12", "solution": "so", "meta": {"template": 11, "instance": 7}}),
+     {"text": "Q", "name": "gsm_symbolic-11-7", "answer": "12", "solution": "so\nThe answer is $\\boxed{12}$.",
+      "meta": {"template": 11, "instance": 7}}),
     ("gsm_plus", None, "test", "test", {"question": "Q", "solution": "S", "answer": "12.0", "perturbation_type": "numerical substitution"},
      {"text": "Q", "answer": "12", "solution": "S", "meta": {"perturbation": "numerical substitution"}}),
     ("college_math", None, "test", "test", {"data_source": "B", "question_number": "e.1", "question": "Q", "answer": "$10-4 n$",
-     "data_topic": "algebra"}, {"text": "Q", "answer": "10-4 n", "name": "e.1", "meta": {"topic": "algebra", "book": "B"}}),
+     "data_topic": "algebra"}, {"text": "Q", "answer": "10-4 n", "meta": {"topic": "algebra", "book": "B"}}),
     (
         "humaneval", None, "test", "test",
         {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "canonical_solution": "    return x\n", "entry_point": "f",
@@ -84,16 +85,19 @@ PUBLISHED: list[tuple[str, str | None, str, str, dict[str, Any], dict[str, Any]]
         "mbpp", None, "test", "test",
         {"task_id": 11, "text": "Double it.", "code": "def f(x):\r\n  return 2*x", "test_list": ["assert f(1) == 2"], "test_setup_code": "",
          "challenge_test_list": []},
-        {"text": "Double it.\nYour code should pass these tests:\n\nassert f(1) == 2", "solution": "def f(x):\n  return 2*x", "name": "mbpp-11"},
+        {"text": "Double it.\nYour code should pass these tests:\n\nassert f(1) == 2", "solution": "def f(x):\n  return 2*x",
+         "name": "mbpp-11"},
     ),
     (
         "mbpp", "sanitized", "test", "sanitized",
-        {"task_id": 11, "prompt": "Double it.", "code": "c", "test_imports": ["import math"], "test_list": ["assert f(1) == 2"], "split": "test"},
+        {"task_id": 11, "prompt": "Double it.", "code": "c", "test_imports": ["import math"], "test_list": ["assert f(1) == 2"],
+         "split": "test"},
         {"text": "Double it.\nYour code should pass these tests:\n\nassert f(1) == 2"},
     ),
     (
         "mbpp_plus", None, "test", "test",
-        {"task_id": 2, "prompt": "Double it.", "code": "c", "test_imports": [], "test_list": ["assert f(1) == 2"], "test": "assert f(2) == 4"},
+        {"task_id": 2, "prompt": "Double it.", "code": "c", "test_imports": [], "test_list": ["assert f(1) == 2"],
+         "test": "assert f(2) == 4"},
         {"text": "Double it.\nYour code should pass these tests:\n\nassert f(1) == 2"},
     ),
     (
@@ -116,7 +120,8 @@ def test_rows_in_published_form(case: Any, tmp_path: Path) -> None:
     (q,) = read(SourceConfig(source=name, subset=subset, split=split), data=str(tmp_path)).questions
     assert {field: getattr(q, field) for field in expected} == expected
     assert q.domain == KNOWN[name].domain
-    assert q.source == "/".join(filter(None, (name, subset or ("all" if name.startswith("dapo") else "full" if name == "mbpp" else None), split)))
+    default = {"dapo-math-17k": "all", "mbpp": "full"}.get(name)
+    assert q.source == "/".join(filter(None, (name, subset or default, split)))
 
 
 def test_every_known_set_has_a_published_row_above() -> None:
@@ -135,7 +140,14 @@ def test_one_changed_column_stops_every_set(tmp_path: Path) -> None:
 
 def test_rows_published_without_gold_are_left_out_and_counted(tmp_path: Path) -> None:
     row = {"question": "Q", "solution": "S", "answer": "12", "perturbation_type": "x"}
-    put(tmp_path, "gsm_plus", "test", row, {**row, "question": "R", "answer": None}, {**row, "question": "T", "answer": "None"})
+    put(
+        tmp_path,
+        "gsm_plus",
+        "test",
+        row,
+        {**row, "question": "R", "answer": None},
+        {**row, "question": "T", "answer": "None"},
+    )
     loaded = read(SourceConfig(source="gsm_plus", split="test"), data=str(tmp_path))
     assert [q.text for q in loaded.questions] == ["Q"]
     assert "gsm_plus/test: 2 of 3 rows left out: published without an answer" in loaded.notes[1]
@@ -144,6 +156,14 @@ def test_rows_published_without_gold_are_left_out_and_counted(tmp_path: Path) ->
     loaded = read(SourceConfig(source="math", split="train"), data=str(tmp_path))
     assert [(q.answer, q.meta) for q in loaded.questions] == [("3", {"subject": "Algebra"})]
     assert any("1 of 2 rows left out" in note for note in loaded.notes)
+
+
+def test_one_published_id_for_two_questions_is_numbered_with_a_note(tmp_path: Path) -> None:
+    rows = [{"ID": "chal-1", "Body": f"Ann has {i}.", "Question": "How many?", "Answer": i} for i in (3, 4, 3)]
+    put(tmp_path, "svamp", "test", *rows)
+    loaded = read(SourceConfig(source="svamp", split="test"), data=str(tmp_path))
+    assert [q.name for q in loaded.questions] == ["chal-1", "chal-1-2"]
+    assert any("1 rows have the id of another, different question: chal-1; their names are numbered" in n for n in loaded.notes)
 
 
 def test_tests_of_programs(tmp_path: Path) -> None:
@@ -156,8 +176,16 @@ def test_tests_of_programs(tmp_path: Path) -> None:
 
     assert (tests("humaneval").entry_point, tests("humaneval").prompt) == ("f", "def f(x):\n")
     plus = tests("humaneval_plus")
-    assert (plus.inputs, plus.reference, plus.atol, plus.test) == (([1], [2], [3]), "def f(x):\n    return x\n", 0.5, "")
-    assert (tests("mbpp", "sanitized").test_list, tests("mbpp", "sanitized").setup) == (("assert f(1) == 2",), "import math")
+    assert (plus.inputs, plus.reference, plus.atol, plus.test) == (
+        ([1], [2], [3]),
+        "def f(x):\n    return x\n",
+        0.5,
+        "",
+    )
+    assert (tests("mbpp", "sanitized").test_list, tests("mbpp", "sanitized").setup) == (
+        ("assert f(1) == 2",),
+        "import math",
+    )
     assert tests("mbpp_plus").test_list == ("assert f(2) == 4",)
 
 
@@ -252,7 +280,9 @@ def test_whole_files(shared_data: Path) -> None:
         assert (f"{rows - kept} of {rows} rows repeat" in said) == (kept < rows), (name, said)
         assert len({q.id for q in loaded.questions}) == kept
         assert all(gold(q) for q in loaded.questions), name
-    with pytest.raises(QuestionError, match=r"(?s)musr/team_allocation/test.*has no team_allocation.*there: murder_mystery"):
+    with pytest.raises(
+        QuestionError, match=r"(?s)musr/team_allocation/test.*has no team_allocation.*there: murder_mystery"
+    ):
         load(SourceConfig(source="musr", split="test"), data=str(shared_data))
 
 
@@ -264,7 +294,8 @@ def test_levels_tolerances_and_solutions_are_taken_along(shared_data: Path) -> N
     data = str(shared_data)
     levels = [q.meta.get("level") for q in load(SourceConfig(source="math", split="test"), data=data)]
     assert {level for level in levels if level is not None} == {1, 2, 3, 4, 5}
-    assert [q.meta["tolerance"] for q in load(SourceConfig(source="olympiadbench", split="test"), data=data) if "tolerance" in q.meta] == [0.1]
+    olympiad = load(SourceConfig(source="olympiadbench", split="test"), data=data)
+    assert [q.meta["tolerance"] for q in olympiad if "tolerance" in q.meta] == [0.1]
     train = load(SourceConfig(source="gsm8k", split="train"), data=data)
     assert not [q.name for q in train if not q.solution or "<<" in q.solution or "####" in q.solution]
 
@@ -272,7 +303,12 @@ def test_levels_tolerances_and_solutions_are_taken_along(shared_data: Path) -> N
 def test_the_same_row_has_the_same_id_from_a_folder_and_in_published_form(shared_data: Path, tmp_path: Path) -> None:
     from_folder = load(SourceConfig(source="gsm8k", split="test"), data=str(shared_data))
     lines = (shared_data / "gsm8k" / "test.jsonl").read_text().splitlines()
-    put(tmp_path, "gsm8k", "test", *({"question": r["question"], "answer": r["solution"]} for r in map(json.loads, lines)))
+    put(
+        tmp_path,
+        "gsm8k",
+        "test",
+        *({"question": r["question"], "answer": r["solution"]} for r in map(json.loads, lines)),
+    )
     published = load(SourceConfig(source="gsm8k", split="test"), data=str(tmp_path))
     assert [(q.id, q.solution, q.name) for q in published[:3]] == [
         (q.id, q.solution, f"gsm8k-test-{i:05d}") for i, q in enumerate(from_folder[:3])

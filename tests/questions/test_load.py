@@ -58,7 +58,9 @@ def message(source: SourceConfig, data: str | None = None) -> str:
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json", "a.parquet", "a.csv"])
 def test_every_kind_of_file_gives_the_same_questions(write: Write, name: str) -> None:
     questions = load(own(write(name, SUMS)))
-    assert [(q.text, q.answer, q.domain) for q in questions] == [(r["question"], str(r["answer"]), "math") for r in SUMS]
+    assert [(q.text, q.answer, q.domain) for q in questions] == [
+        (r["question"], str(r["answer"]), "math") for r in SUMS
+    ]
     assert questions[3].id == Question(domain="math", text="What is 3 + 3?", answer="6").id
     assert questions[3].name == "a-00003"
     assert questions[3].source == name
@@ -77,13 +79,27 @@ def test_columns_are_mapped_also_nested_ones(write: Write) -> None:
             }
         ],
     )
-    columns = {"question": "prompt.0.content", "answer": "reward_model.ground_truth", "level": "difficulty", "solution": "how", "id": "key"}
+    columns = {
+        "question": "prompt.0.content",
+        "answer": "reward_model.ground_truth",
+        "level": "difficulty",
+        "solution": "how",
+        "id": "key",
+    }
     (q,) = load(own(path, columns=columns))
-    assert (q.text, q.answer, q.meta, q.solution, q.name) == ("2+2?", "4", {"level": 3}, "count 4", "k1")
+    assert (q.text, q.answer, q.meta, q.solution, q.name) == (
+        "2+2?",
+        "4",
+        {"level": 3},
+        "count 4\nThe answer is $\\boxed{4}$.",
+        "k1",
+    )
 
 
-@pytest.mark.parametrize(("gold", "answer"), [("boxed", r"so \boxed{4}"), ("hashes", "so\n#### 4"), ("as-is", "4.0")])
-def test_forms_of_the_gold(write: Write, gold: str, answer: str) -> None:
+@pytest.mark.parametrize(
+    ("gold", "answer"), [("boxed", r"so \boxed{4}"), ("hashes", "so\n#### 4"), ("as-is", " 4 "), ("as-is", 4.0)]
+)
+def test_forms_of_the_gold(write: Write, gold: str, answer: str | float) -> None:
     (q,) = load(own(write("g.jsonl", [{"question": "2+2?", "answer": answer}]), options={"gold": gold}))
     assert q.answer == "4"
 
@@ -119,11 +135,15 @@ def test_limit_draws_by_seed_and_content(write: Write) -> None:
     path = write("a.jsonl", SUMS)
     some = load(own(path, limit=4, seed=1))
     assert len(some) == 4
-    assert [q.text for q in some] == [r["question"] for r in SUMS if r["question"] in {q.text for q in some}], "file order"
+    assert [q.text for q in some] == [r["question"] for r in SUMS if r["question"] in {q.text for q in some}], (
+        "file order"
+    )
     assert some == load(own(write("b/a.jsonl", SUMS), limit=4, seed=1))
     assert {q.id for q in load(own(write("turned.jsonl", SUMS[::-1]), limit=4, seed=1))} == {q.id for q in some}
     assert {q.id for q in load(own(path, limit=4, seed=2))} != {q.id for q in some}
-    assert {q.id for q in some} < {q.id for q in load(own(path, limit=6, seed=1))}, "a larger sample has the smaller one in it"
+    assert {q.id for q in some} < {q.id for q in load(own(path, limit=6, seed=1))}, (
+        "a larger sample has the smaller one in it"
+    )
 
 
 def test_limit_beyond_what_is_there_is_noted(write: Write) -> None:
@@ -173,7 +193,9 @@ def test_shuffling_puts_the_answer_everywhere_alike() -> None:
     """1,000 questions of four options: each place is expected 250 times, standard deviation 13.7; 5 of them are 68."""
     at = [0, 0, 0, 0]
     for i in range(1000):
-        index = shuffled(Question(domain="choice", text=f"q{i}", choices=("a", "b", "c", "d"), answer_index=0)).answer_index
+        index = shuffled(
+            Question(domain="choice", text=f"q{i}", choices=("a", "b", "c", "d"), answer_index=0)
+        ).answer_index
         assert index is not None
         at[index] += 1
     assert all(abs(n - 250) < 68 for n in at), at
@@ -182,7 +204,6 @@ def test_shuffling_puts_the_answer_everywhere_alike() -> None:
 def test_worked_solution_ends_in_the_answer() -> None:
     q = Question(domain="math", text="2+2?", answer="4", solution="Count on from 2.")
     assert worked_solution(q) == "Count on from 2.\nThe answer is $\\boxed{4}$."
-    assert worked_solution(q, boxed=False) == "Count on from 2.\nThe answer is 4."
     boxed = Question(domain="math", text="2+2?", answer="4", solution=r"It is \boxed{4}.")
     assert worked_solution(boxed) == r"It is \boxed{4}."
     with pytest.raises(QuestionError, match="no reference solution"):
@@ -193,12 +214,18 @@ def test_few_shot_examples(write: Write, tmp_path: Path) -> None:
     rows = [{"question": f"{i}+1?", "answer": f"add\n#### {i + 1}"} for i in range(6)]
     write("gsm8k/train.jsonl", rows)
     examples = few_shot_examples("gsm_hard", 3, data=str(tmp_path))
-    assert [(q.text, q.solution, q.answer) for q in examples] == [(f"{i}+1?", "add", str(i + 1)) for i in range(3)]
+    assert [(q.text, q.solution, q.answer) for q in examples] == [
+        (f"{i}+1?", f"add\nThe answer is $\\boxed{{{i + 1}}}$.", str(i + 1)) for i in range(3)
+    ]
     with pytest.raises(QuestionError, match="8 examples are asked for, gsm8k/train has 6 rows"):
         few_shot_examples("gsm8k", 8, data=str(tmp_path))
     for name in ("amc23", "mine.jsonl"):
         with pytest.raises(QuestionError, match=r"(?s)no published split with worked solutions.*few_shot: 0"):
             few_shot_examples(name)
+
+
+def test_an_id_of_zero_is_an_id(write: Write) -> None:
+    assert [q.name for q in load(own(write("a.jsonl", [{"id": i, **row} for i, row in enumerate(SUMS[:2])])))] == ["0", "1"]
 
 
 def test_the_lab_is_asked_for_by_name() -> None:
@@ -211,7 +238,9 @@ def test_the_lab_is_asked_for_by_name() -> None:
 
 def test_importing_the_room_is_light() -> None:
     code = "import midway.questions, sys; print([m for m in ('torch', 'datasets', 'transformers', 'midway.lab') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 # --- what does not -------------------------------------------------------------------------------------------------------------
@@ -221,7 +250,9 @@ def test_missing_file(tmp_path: Path, write: Write) -> None:
     write("other.jsonl", SUMS)
     assert message(own(tmp_path / "mine.jsonl")) == f"{tmp_path / 'mine.jsonl'}: no such file (there: other.jsonl)"
     assert "nor such a folder" in message(own(tmp_path / "no" / "mine.jsonl"))
-    assert message(SourceConfig(source="gsm8k"), data=str(tmp_path / "no")).startswith(f"{tmp_path / 'no'}: no such folder")
+    assert message(SourceConfig(source="gsm8k"), data=str(tmp_path / "no")).startswith(
+        f"{tmp_path / 'no'}: no such folder"
+    )
 
 
 @pytest.mark.parametrize(
@@ -262,7 +293,13 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes, said: str) -> 
 
 
 def test_questions_without_an_answer_are_counted_and_placed(write: Write) -> None:
-    rows = [*SUMS[:3], {"question": "x?"}, {"question": "y?", "answer": None}, {"question": "z?", "answer": ""}, {"answer": 5}]
+    rows = [
+        *SUMS[:3],
+        {"question": "x?"},
+        {"question": "y?", "answer": None},
+        {"question": "z?", "answer": float("nan")},
+        {"answer": 5},
+    ]
     path = write("a.jsonl", [*rows, {"question": "  ", "answer": 1}])
     text = message(own(path))
     assert text.startswith("a.jsonl: 5 of 8 rows cannot be used")
@@ -312,7 +349,7 @@ def test_repeats_are_dropped_with_a_note(write: Write) -> None:
 def test_one_id_for_two_questions_is_refused(write: Write) -> None:
     rows = [{"id": "a", "question": "1+1?", "answer": 2}, {"id": "a", "question": "1+2?", "answer": 3}]
     text = message(own(write("a.jsonl", rows)))
-    assert "1 rows have the id of another, different question: a" in text
+    assert "1 rows have the id of another, different question: a" in text and "an id of its own" in text
     same = read(own(write("b.jsonl", [rows[0], rows[0]])))
     assert len(same.questions) == 1 and "1 of 2 rows repeat" in same.notes[0]
 

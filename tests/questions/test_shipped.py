@@ -43,7 +43,11 @@ def test_the_verb() -> None:
     sets = {s["name"]: s for s in json.loads(call("--json"))}
     assert set(sets) == set(KNOWN)
     gsm8k = sets["gsm8k"]
-    assert {k: gsm8k[k] for k in ("hub", "licence", "domain")} == {"hub": "openai/gsm8k", "licence": "MIT", "domain": "math"}
+    assert {k: gsm8k[k] for k in ("hub", "licence", "domain")} == {
+        "hub": "openai/gsm8k",
+        "licence": "MIT",
+        "domain": "math",
+    }
     assert {s["split"]: s["rows"] for s in gsm8k["splits"]} == {"train": 7473, "test": 1319}
     assert call("--markdown") == markdown()
 
@@ -99,7 +103,9 @@ def test_completions_fit(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.engine.kind == "vllm"
     context = recipe.engine.args["max_model_len"]
-    lengths = [p.sampling.max_tokens for p in recipe.pools.values()] + [b.sampling.max_tokens for b in recipe.benchmarks]
+    lengths = [p.sampling.max_tokens for p in recipe.pools.values()] + [
+        b.sampling.max_tokens for b in recipe.benchmarks
+    ]
     assert max(lengths) + 1024 <= context, "room for a guided prompt"
     assert recipe.rl["max_completion_length"] + 512 <= recipe.rl["vllm_max_model_length"]
     assert (recipe.rl["use_vllm"], recipe.rl["vllm_mode"]) == (True, "colocate")
@@ -110,12 +116,18 @@ def test_completions_fit(name: str) -> None:
 def test_every_arm_and_control_of_the_plan_is_there() -> None:
     arms = load_recipe("controls/all").arms
     wanted = {
-        "base", "rl-only", "star", "unguided-8", "temperature-8", "one-heuristic-8", "reference", "polya-1", "polya-2", "polya-4", "polya-8",
-        "polya-16", "few-questions-many-ways", "many-questions-one-way", "wrong-but-diverse", "rl-only-compute-matched",
+        "base", "rl-only", "star", "unguided-8", "temperature-8", "one-heuristic-8", "reference",
+        "polya-1", "polya-2", "polya-4", "polya-8", "polya-16",
+        "few-questions-many-ways", "many-questions-one-way", "wrong-but-diverse", "rl-only-compute-matched",
     }  # fmt: skip
     assert set(arms) == wanted
     assert arms["rl-only-compute-matched"].compute_matched
-    assert {d.strategy for a in arms.values() for d in a.midtrain} == {"best", "one-heuristic", "wrong-but-diverse", "reference"}
+    assert {d.strategy for a in arms.values() for d in a.midtrain} == {
+        "best",
+        "one-heuristic",
+        "wrong-but-diverse",
+        "reference",
+    }
     few, many = (arms[n].midtrain[0] for n in ("few-questions-many-ways", "many-questions-one-way"))
     assert few.questions and few.per_question and many.questions and many.per_question
     assert few.questions * few.per_question == many.questions * many.per_question
@@ -144,7 +156,9 @@ def test_every_choice_of_the_paper_recipe_is_marked() -> None:
         code = line.partition("#")[0].strip()
         if marked.search(line):
             above = True
-        elif code.startswith(("- analogy", "title:", "midtrain: [", "rl: false")) or (above and re.fullmatch(r"- [a-z-]+", code)):
+        elif code.startswith(("- analogy", "title:", "midtrain: [", "rl: false")) or (
+            above and re.fullmatch(r"- [a-z-]+", code)
+        ):
             continue  # belongs to the marked line above it
         elif code and not re.fullmatch(r"-? ?[\w-]+:", code):
             unmarked.append(line)
@@ -163,3 +177,13 @@ def test_heuristics_named_in_recipes_exist() -> None:
         for pool in recipe.pools.values():
             assert set(pool.heuristics if isinstance(pool.heuristics, list) else []) <= known, name
         assert {d.heuristic for a in recipe.arms.values() for d in a.midtrain if d.heuristic} <= known, name
+
+
+def test_one_recipe_has_every_benchmark() -> None:
+    benchmarks = load_recipe("benchmarks/all").benchmarks
+    asked = {
+        (b.source, subset) for b in benchmarks for subset in ([b.subset] if b.subset else KNOWN[b.source].subsets())
+    }
+    tests = {(k.name, s) for k in KNOWN.values() for s in k.subsets() if "test" in k.parts[s]}
+    assert asked == tests
+    assert {b.split for b in benchmarks} == {"test"}

@@ -17,7 +17,9 @@ from midway.run import QUESTIONS, read_table, write_table
 
 texts = st.text(max_size=20)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
+)
 tests = st.builds(
     CodeTests,
     prompt=texts,
@@ -64,7 +66,14 @@ def test_schema_and_disk(tmp_path: Path) -> None:
     assert from_frame(read_table(tmp_path / "questions", QUESTIONS)) == [odd, plain]
     assert from_frame(to_frame([])) == []
     record = json.loads(frame["record"][1])
-    assert record == {"id": plain.id, "domain": "math", "text": "wie groß?", "answer": "3", "source": "x", "name": "x-1"}
+    assert record == {
+        "id": plain.id,
+        "domain": "math",
+        "text": "wie groß?",
+        "answer": "3",
+        "source": "x",
+        "name": "x-1",
+    }
 
 
 def test_a_damaged_row_is_named() -> None:

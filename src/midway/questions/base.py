@@ -55,7 +55,8 @@ def pick(row: Row, *names: str, what: str) -> Any:
     """Return the first of the columns `names` that holds something. Raises RowError when none does."""
     for name in names:
         value = at(row, name)
-        if value is not None and value != "":
+        blank = isinstance(value, str) and not value.strip()
+        if value is not None and not blank and value == value:  # tables write what is missing as NaN, too
             return value
     if not any(has(row, name) for name in names):
         raise RowError(f"no {what}: there is no column {' or '.join(f'`{n}`' for n in names)}", names)
@@ -63,12 +64,10 @@ def pick(row: Row, *names: str, what: str) -> Any:
 
 
 def pick_text(row: Row, *names: str, what: str) -> str:
-    """As `pick`, for text. Raises RowError for anything else and for blanks only."""
+    """As `pick`, for text. Raises RowError for anything else."""
     value = pick(row, *names, what=what)
     if not isinstance(value, str):
         raise RowError(f"no {what}: {' or '.join(f'`{n}`' for n in names)} holds {type(value).__name__}, not text")
-    if not value.strip():
-        raise RowError(f"no {what}: {' or '.join(f'`{n}`' for n in names)} holds only blanks")
     return value
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from midway.questions.base import Convert, QuestionError, Row, RowError, at, has, pick, pick_text
-from midway.questions.gold import after_hashes, last_boxed, number_text, option_index, option_list, without_marks
+from midway.questions.gold import after_hashes, in_words, last_boxed, number_text, option_index, option_list
 from midway.recipe.schema import near
 from midway.records import CodeTests, Domain
 
@@ -23,7 +23,7 @@ FIELDS: Mapping[Domain, tuple[str, ...]] = {
 """Midway's names by domain."""
 
 OPTIONS = ("gold", "skip_bad")
-GOLDS: Mapping[str, Callable[[str], str]] = {"as-is": number_text, "boxed": last_boxed, "hashes": after_hashes}
+GOLDS: Mapping[str, Callable[[str], str]] = {"as-is": str.strip, "boxed": last_boxed, "hashes": after_hashes}
 
 
 def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str, Any], where: str) -> Convert:
@@ -54,7 +54,7 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
             answer = pick(row, column("answer"), what="answer")
             if isinstance(answer, bool | list | dict):
                 raise RowError(f"no answer: `{column('answer')}` holds {type(answer).__name__}, not text or a number")
-            return {"answer": GOLDS[form](str(answer))}
+            return {"answer": GOLDS[form](str(answer)) if isinstance(answer, str) else number_text(answer)}
         if domain == "choice":
             choices = option_list(pick(row, column("choices"), what="choices"))
             name = (
@@ -82,8 +82,8 @@ def own_convert(domain: Domain, columns: Mapping[str, str], options: Mapping[str
         solution = optional(row, "solution")
         return {
             "text": f"{narrative.strip()}\n\n{text}" if isinstance(narrative, str) and narrative.strip() else text,
-            "solution": without_marks(str(solution)) if solution is not None else None,
-            "name": str(optional(row, "id") or ""),
+            "solution": in_words(str(solution)) if solution is not None else None,
+            "name": "" if optional(row, "id") is None else str(optional(row, "id")),
             "meta": meta,
             **gold(row),
         }

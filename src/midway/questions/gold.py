@@ -15,7 +15,7 @@ from typing import Any
 from midway.questions.base import NoGold, RowError
 
 _MARKS = re.compile(r"<<[^<>\n]*=[^<>\n]*>>")
-_LAST_LINE = re.compile(r"(^|\n)####[^\n]*\s*\Z")
+_LAST_LINE = re.compile(r"(^|\n)####([^\n]*)\s*\Z")
 _NUMBER = re.compile(r"[-+]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][-+]?\d+)?")
 
 
@@ -28,14 +28,19 @@ def after_hashes(text: str) -> str:
     return re.sub(r"(?<=\d),(?=\d{3})", "", answer)
 
 
-def without_marks(solution: str) -> str:
-    """Return a GSM8K solution in plain words: calculator marks `<<3*4=12>>` and a last line `#### 12` removed.
+def in_words(solution: str) -> str:
+    """Return a GSM8K solution as a person would write it: calculator marks `<<3*4=12>>` removed, the last line `#### 12` put as
+    `The answer is $\\boxed{12}$.`, so that a model fine-tuned on it learns the answer format that prompts ask for.
 
     Any other text comes back as it is.
     """
     if "####" not in solution and "<<" not in solution:
         return solution
-    return _MARKS.sub("", _LAST_LINE.sub("", solution)).rstrip()
+    words = _MARKS.sub("", solution)
+    last = _LAST_LINE.search(words)
+    if not last or not last.group(2).strip():
+        return words
+    return f"{words[: last.start()].rstrip()}\nThe answer is $\\boxed{{{after_hashes(last.group())}}}$.".lstrip()
 
 
 def last_boxed(text: str) -> str:

@@ -12,7 +12,7 @@ import importlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -55,11 +55,13 @@ def read(source: SourceConfig, *, data: str | None = None) -> Loaded:
     if data is not None and not Path(data).is_dir():
         raise QuestionError(f"{data}: no such folder (the folder with benchmark files)")
     known = known_set(source.source)
-    if known is not None and not Path(source.source).is_file():
+    if known is not None and Path(source.source).is_file():
+        known = None
+    if known is not None:
         questions, notes = _known(known, source, data)
     else:
         questions, notes = _own(source, data)
-    return _drawn(source, *_unique(source.source, questions, notes))
+    return _drawn(source, *_unique(source.source, questions, notes, published=known is not None))
 
 
 def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list[Question]:
@@ -83,8 +85,8 @@ def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list
     return questions[:n]
 
 
-def worked_solution(question: Question, boxed: bool = True) -> str:
-    r"""Return the reference solution so that it ends in the answer, in `\boxed{}` or in plain words.
+def worked_solution(question: Question) -> str:
+    r"""Return the reference solution so that it ends in the answer: one that has no `\boxed{}` gets a last line with it.
 
     For worked examples and for fine-tuning on reference solutions: an answer format other than the one asked for would be learnt too.
     Raises QuestionError when the question has no solution.
@@ -93,8 +95,7 @@ def worked_solution(question: Question, boxed: bool = True) -> str:
         raise QuestionError(f"question {question.name or question.id} ({question.source}) has no reference solution")
     if question.answer is None or "\\boxed" in question.solution:
         return question.solution
-    answer = f"$\\boxed{{{question.answer}}}$" if boxed else question.answer
-    return f"{question.solution.rstrip()}\nThe answer is {answer}."
+    return f"{question.solution.rstrip()}\nThe answer is $\\boxed{{{question.answer}}}$."
 
 
 def _lab(source: SourceConfig) -> list[Question]:
@@ -210,7 +211,7 @@ def _mapped_columns(source: SourceConfig, rows: Sequence[Placed]) -> None:
     for name, column in source.columns.items():
         head = column.split(".")[0]
         if not any(column in row or head in row for _, row in rows):
-            found = sorted({key for _, row in rows[:1000] for key in row})
+            found = _found(rows)
             raise QuestionError(
                 f"{source.source}: columns.{name}: there is no column {column!r}{near(column, found)}{_columns(found)}"
             )
@@ -273,24 +274,31 @@ def _renamed(hub: str, domain: Domain) -> str:
     )
 
 
-def _unique(name: str, questions: list[Question], notes: list[str]) -> tuple[list[Question], list[str]]:
-    """Drop repeats (same content) with a note. Raises QuestionError when one published id names two different questions."""
+def _unique(
+    name: str, questions: list[Question], notes: list[str], *, published: bool
+) -> tuple[list[Question], list[str]]:
+    """Drop repeats (same content) with a note.
+
+    One `id` for two different questions is a QuestionError in a set of one's own; in a published set the later one gets a number.
+    """
     by_id: dict[str, Question] = {}
-    by_name: dict[str, Question] = {}
+    names: dict[str, int] = {}
     repeats: list[str] = []
     clashes: list[str] = []
     for question in questions:
-        other = by_name.setdefault(question.name, question)
-        if other.id != question.id:
-            clashes.append(question.name)
-        if by_id.setdefault(question.id, question) is not question:
+        if question.id in by_id:
             repeats.append(question.name)
+            continue
+        count = names[question.name] = names.get(question.name, 0) + 1
+        if count > 1:
+            clashes.append(question.name)
+            question = replace(question, name=f"{question.name}-{count}")
+        by_id[question.id] = question
     if clashes:
-        some = ", ".join(dict.fromkeys(clashes[:5]))
-        raise QuestionError(
-            f"{name}: {len(clashes)} rows have the id of another, different question: {some}\n"
-            "  give every question an id of its own, or map no `id` column"
-        )
+        what = f"{name}: {len(clashes)} rows have the id of another, different question: {_some(list(dict.fromkeys(clashes)))}"
+        if not published:
+            raise QuestionError(f"{what}\n  give every question an id of its own, or none")
+        notes.append(f"{what}; their names are numbered")
     if repeats:
         many = f"{len(repeats)} of {len(questions)} rows"
         notes.append(f"{name}: {many} repeat another one (same text and gold) and are dropped: {_some(repeats)}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from midway.questions.base import Convert, KnownSet, NoGold, Part, Row, RowError, at, pick, pick_text
-from midway.questions.gold import after_hashes, last_boxed, number_text, without_dollars, without_marks, without_unit
+from midway.questions.gold import after_hashes, in_words, last_boxed, number_text, without_dollars, without_unit
 
 
 def in_own_form(row: Row) -> bool:
@@ -35,7 +35,7 @@ def _own(row: Row) -> dict[str, Any]:
     return {
         "text": pick_text(row, "question", what="question"),
         "answer": str(pick(row, "answer", what="answer")),
-        "solution": without_marks(solution) if isinstance(solution, str) and solution.strip() else None,
+        "solution": in_words(solution) if isinstance(solution, str) and solution.strip() else None,
         "name": row_name(row),
         "meta": meta,
     }
@@ -58,7 +58,7 @@ def maths(
         return {
             "text": pick_text(row, *question, what="question"),
             "answer": gold(pick(row, *answer, what="answer")),
-            "solution": without_marks(words) if words else None,
+            "solution": in_words(words) if words else None,
             "name": row_name(row, *ids),
             "meta": {k: row[column] for k, column in (meta or {}).items() if row.get(column) not in (None, "")},
         }
@@ -147,6 +147,15 @@ def _gsm_plus(row: Row) -> dict[str, Any]:
     if answer is None or str(answer).strip() in ("None", "N/A"):
         raise NoGold("published without an answer (perturbation `critical thinking`)")
     return maths(("question",), ("answer",), number_text, ("solution",), {"perturbation": "perturbation_type"})(row)
+
+
+def _symbolic(row: Row) -> dict[str, Any]:
+    """`id` is the template's: a question is a template and an instance."""
+    meta = {"template": "original_id", "instance": "instance"}
+    fields = maths(("question",), ("answer",), _hashes, ("answer",), meta)(row)
+    if not in_own_form(row) and row.get("instance") is not None:
+        fields["name"] = f"gsm_symbolic-{row.get('original_id', row.get('id'))}-{row['instance']}"
+    return fields
 
 
 def _olympiad(row: Row) -> dict[str, Any]:
@@ -276,7 +285,7 @@ MATH_SETS: tuple[KnownSet, ...] = (
         "gsm_symbolic", "GSM-Symbolic: GSM8K templates with other names and numbers", "math", "apple/GSM-Symbolic",
         "CC BY-NC-ND 4.0", "the number after `####`",
         {name: {"test": Part("test", (name,), rows, name)} for name, rows in (("main", 5000), ("p1", 5000), ("p2", 2500))},
-        maths(("question",), ("answer",), _hashes, ("answer",), {"template": "original_id", "instance": "instance"}),
+        _symbolic,
         few_shot=("gsm8k", "train"), columns=("question", "answer", "original_id", "instance"),
         note="50 instances of each of 100 templates: cluster by meta.template",
     ),
@@ -289,7 +298,7 @@ MATH_SETS: tuple[KnownSet, ...] = (
     KnownSet(
         "college_math", "CollegeMath (MathScale)", "math", "di-zhang-fdu/College_Math_Test",
         "per book: CC BY, CC BY-NC-SA, GFDL", "`answer`, one outer pair of `$` removed", _one(test=_split("test", 2818)),
-        maths(("question",), ("answer",), _plain, (), {"topic": "data_topic", "book": "data_source"}, ("question_number",)),
+        maths(("question",), ("answer",), _plain, (), {"topic": "data_topic", "book": "data_source"}),
         columns=("question", "answer"),
     ),
 )  # fmt: skip
