@@ -1,9 +1,9 @@
 """Load heuristics from TOML files: the built-in catalogue, then folders of the user's own.
 
 Promises: every file is checked when it is read (keys, the four cues, exemplars that name their phases in order and end
-in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is told as
-CatalogueError: which file, which key, what to write. Answers of exemplars are not judged here (`verify` lies above this
-room); the tests do that for the built-in ones.
+in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is told
+as CatalogueError: which file, which key, what to write. Answers of exemplars are not judged here (`verify` lies above
+this room); the tests do that for the built-in ones.
 
 A file:
 
@@ -223,8 +223,8 @@ def to_markdown(catalogue: Mapping[str, Heuristic]) -> str:
     lines = [
         "# The heuristics",
         "",
-        f"The {len(catalogue)} heuristics that come with midway, after George Pólya, *How to Solve It* (1945), in our own",
-        "words.",
+        f"The {len(catalogue)} heuristics that come with midway, after George Pólya, *How to Solve It* (1945),",
+        "told in our own words.",
         "Written by `midway heuristics list --markdown`; do not edit by hand.",
         "",
         "| slug | title | fits | does not fit | exemplars (math, code, choice) |",
