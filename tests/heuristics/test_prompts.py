@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +95,7 @@ def test_phases_can_be_turned_off(domain: Domain) -> None:
         assert all(f"\n{title}: " in on for title in PHASE_TITLES.values())
         assert not any(f"\n{title}:" in off for title in PHASE_TITLES.values()), h.slug
         assert all(cue in off for cue in h.cues.values())
+        assert "\n\n\n" not in off
 
 
 def test_without_a_heuristic_only_the_answer_form_is_added() -> None:
@@ -217,10 +222,34 @@ def test_the_version_is_the_same_in_another_process() -> None:
     assert done.stdout.strip() == prompt_version(CATALOGUE["symmetry"], "code", chat=False, exemplars=2)
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_no_prompt_is_long(domain: Domain) -> None:
-    """Nothing over 1,500 tokens. A tokenizer trained on these prompts would flatter, so the bound is on characters:
-    a 16k byte-level BPE trained on other text makes at least 2.9 of them into one token (docs/notebook.md)."""
-    for h in CATALOGUE.values():
-        prompt = build_prompt(PAIRS[domain][0], h, chat=False, exemplars=len(h.exemplars[domain]))
-        assert prompt.shared / 2.9 <= 1500, (h.slug, prompt.shared)
+def longest_prompts() -> dict[tuple[str, Domain], str]:
+    """For each heuristic and domain, the text of the prompt with all its exemplars and a short question."""
+    return {
+        (h.slug, domain): build_prompt(PAIRS[domain][0], h, chat=False, exemplars=len(h.exemplars[domain])).text
+        for h in CATALOGUE.values()
+        for domain in DOMAINS
+    }
+
+
+def test_no_prompt_is_over_1500_tokens_by_a_cautious_estimate() -> None:
+    """Seven letters of a word, a digit, a sign or a run of white space count as one token each."""
+    piece = re.compile(r" ?[A-Za-z]{1,7}|\d|[^\sA-Za-z\d]|\s{2,}|\n")
+    for name, text in longest_prompts().items():
+        assert len(piece.findall(text)) <= 1500, name
+
+
+def test_no_prompt_is_over_1500_tokens_of_a_small_vocabulary(shared_data: Path) -> None:
+    """16k byte-level BPE, trained on questions and solutions of others; larger vocabularies need fewer tokens."""
+    tokenizers = pytest.importorskip("tokenizers")
+    bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
+    bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=16000, show_progress=False, initial_alphabet=alphabet)
+    files = ("gsm8k/train.jsonl.gz", "musr/murder_mystery.jsonl.gz", "humaneval/test.jsonl", "mbpp/train.jsonl")
+    texts = []
+    for path in (shared_data / file for file in files):
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+            texts += [value for line in lines for value in json.loads(line).values() if isinstance(value, str)]
+    bpe.train_from_iterator(texts, trainer)
+    for name, text in longest_prompts().items():
+        assert len(bpe.encode(text).ids) <= 1500, name

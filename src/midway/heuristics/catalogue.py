@@ -147,7 +147,7 @@ def read_heuristic(path: Path) -> Heuristic:
         raise CatalogueError(f"{path}: slug = {slug!r}; use lower-case letters, digits and single hyphens")
     if slug != path.stem:
         raise CatalogueError(f"{path}: slug = {slug!r}, but the file is named {path.name}; rename it to {slug}.toml")
-    if slug == UNGUIDED and path.parent == BUILT_IN:
+    if slug == UNGUIDED and path.parent != Path(__file__).parent:
         raise CatalogueError(f"{path}: slug {UNGUIDED!r} is kept for completions without a heuristic; choose another")
     cues = data.get("cues", {})
     if not isinstance(cues, dict) or set(cues) != set(PHASES):
