@@ -1,8 +1,8 @@
 """`midway heuristics list | show | preview`: the Pólya catalogue, and exactly what a model will see.
 
 Promises: `list` and `show` need no torch and no model; `preview --model` loads that model's tokenizer (not its weights)
-and prints the prompt as the model's chat template renders it, with its token count. An unknown slug, a malformed file, a
-model without tokenizer end with exit code 2 and what to type next.
+and prints the prompt as the model's chat template renders it, with its token count. An unknown slug, a malformed file,
+a model without tokenizer end with exit code 2 and what to type next.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from midway.heuristics.catalogue import (
     UnknownHeuristicError,
     get,
     load_catalogue,
+    pick,
     to_markdown,
     unguided,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "fold_system",
     "get",
     "load_catalogue",
+    "pick",
     "prompt_version",
     "render_question",
     "to_markdown",

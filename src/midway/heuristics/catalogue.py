@@ -1,9 +1,9 @@
 """Load heuristics from TOML files: the built-in catalogue, then folders of the user's own.
 
 Promises: every file is checked when it is read (keys, the four cues, exemplars that name their phases in order and end
-in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is told as
-CatalogueError: which file, which key, what to write. Answers of exemplars are not judged here (`verify` lies above this
-room); the tests do that for the built-in ones.
+in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is told
+as CatalogueError: which file, which key, what to write. Answers of exemplars are not judged here (`verify` lies above
+this room); the tests do that for the built-in ones.
 
 A file:
 
@@ -147,7 +147,7 @@ def read_heuristic(path: Path) -> Heuristic:
         raise CatalogueError(f"{path}: slug = {slug!r}; use lower-case letters, digits and single hyphens")
     if slug != path.stem:
         raise CatalogueError(f"{path}: slug = {slug!r}, but the file is named {path.name}; rename it to {slug}.toml")
-    if slug == UNGUIDED and path.parent == BUILT_IN:
+    if slug == UNGUIDED and path.parent != Path(__file__).parent:
         raise CatalogueError(f"{path}: slug {UNGUIDED!r} is kept for completions without a heuristic; choose another")
     cues = data.get("cues", {})
     if not isinstance(cues, dict) or set(cues) != set(PHASES):
@@ -223,8 +223,8 @@ def to_markdown(catalogue: Mapping[str, Heuristic]) -> str:
     lines = [
         "# The heuristics",
         "",
-        f"The {len(catalogue)} heuristics that come with midway, after George Pólya, *How to Solve It* (1945), in our own",
-        "words.",
+        f"The {len(catalogue)} heuristics that come with midway, after George Pólya, *How to Solve It* (1945),",
+        "told in our own words.",
         "Written by `midway heuristics list --markdown`; do not edit by hand.",
         "",
         "| slug | title | fits | does not fit | exemplars (math, code, choice) |",

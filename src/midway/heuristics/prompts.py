@@ -46,7 +46,7 @@ _FORMS: dict[Domain, str] = {
     "code": "End with one complete Python program in a ```python block.",
     "choice": 'End with "The answer is (X)." where X is the letter of the best option.',
 }
-_HEADING = re.compile(rf"^(?:{'|'.join(PHASE_TITLES[p] for p in PHASES)}): *", re.MULTILINE)
+_HEADING = re.compile(rf"^(?:{'|'.join(PHASE_TITLES[p] for p in PHASES)}):[ \n]*", re.MULTILINE)
 
 
 class PromptError(UserError, ValueError):
