@@ -117,8 +117,8 @@ def difference_table(results: Json) -> Table:
     return Table(
         id="differences",
         title=f"{title}, in points of pass@1",
-        note="Paired on questions. p (Holm) is corrected over this whole table. p (questions) is the exact sign-flip "
-        "test for these trained models, p (seeds) the exact permutation of training runs: with 3 against 3 it cannot "
+        note="Paired on questions. p (Holm) is corrected over this whole table. p (questions) is the sign-flip "
+        "test for these trained models (exact where every question has as many samples), p (seeds) the exact permutation of training runs: with 3 against 3 it cannot "
         "be below 0.100.",
         head=[
             "benchmark",
