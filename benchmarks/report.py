@@ -96,7 +96,7 @@ def coverage(experiments: int = 8_000) -> int:
     arms, covered = tests.arms, tests.coverage  # type: ignore[attr-defined]
     plans = [
         (q, seeds, n, sd)
-        for q, n in ((30, 16), (200, 4), (1000, 1))
+        for q, n in ((30, 16), (300, 4))
         for seeds in ((1, 1), (2, 2), (3, 3), (5, 5), (3, 5), (1, 4))
         for sd in ((0.0,) if seeds == (1, 1) else (0.0, 0.01, 0.03))
     ]

@@ -259,6 +259,18 @@ def test_an_unreadable_shard_is_named_and_skipped(tmp_path: Path) -> None:
     assert "shard-00001.parquet cannot be read" in told and "stage.json cannot be read" in told
 
 
+def test_diversity_of_solutions_and_movement_of_the_mix(whole: Path) -> None:
+    found = results(whole)
+    arms = {a["name"]: a for a in found["arms"]}
+    assert arms["polya-8-rl"]["ways"] == pytest.approx(8) and arms["unguided-8-rl"]["ways"] == pytest.approx(1)
+    assert arms["unguided-8-rl"]["vendi"] == {"score": pytest.approx(1), "of": 8}
+    assert arms["polya-8-rl"]["vendi"]["score"] > 2 and arms["star-rl"]["vendi"] is None
+    moved = {(m["benchmark"], m["arm"], m["phase"]): m["moved"] for m in found["ways"]["mix"]}
+    assert moved["lab/test", "base", "base"] is None
+    # the base's mix is less concentrated than that of RL only, the treatment's is the same before and after
+    assert moved["lab/test", "rl-only", "after-rl"] > 0.1 > moved["lab/test", "polya-8-rl", "after-rl"]
+
+
 def test_one_seed_says_what_it_does_not_cover(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", seeds=(0,), questions=60, samples=4, benchmarks=("lab/test",))
     build_report(path)

@@ -92,6 +92,7 @@ def join(runs: Sequence[Run]) -> Run:
         joined.metrics |= {(f"{run.name}: {a}", s, p): rows for (a, s, p), rows in run.metrics.items()}
         joined.funnels |= {(f"{run.name}: {a}", s): f for (a, s), f in run.funnels.items()}
         joined.solutions |= {(f"{run.name}: {a}", s): c for (a, s), c in run.solutions.items()}
+        joined.vendi |= {f"{run.name}: {a}": v for a, v in run.vendi.items()}
         joined.problems += [replace(p, where=f"{run.name}: {p.where}") for p in run.problems]
         for stage in run.stages:
             parts = stage.where.split("/")

@@ -32,6 +32,7 @@ from midway.evidence import (
     pass_at_k,
     ratio,
     sign_flip,
+    total_variation,
 )
 from midway.report.load import Evaluation, Labels, Run
 
@@ -60,6 +61,7 @@ def compute(run: Run) -> Json:
                 "rl": a.rl,
                 "solutions": _solutions(run, a.name)[0],
                 "ways": _solutions(run, a.name)[1],
+                "vendi": run.vendi.get(a.name),
                 "rl_steps": _rl_steps(run, a.name),
             }
             for a in run.arms.values()
@@ -296,6 +298,7 @@ def _ways(run: Run) -> Json:
                 "labelled": int(lab.composed.size),
                 "entropy": number(entropy(counts)) if counts else None,
                 "effective_ways": number(effective_number(counts)) if counts else None,
+                "moved": _moved(run, ev),
             }
         )
         composed, total = _cells(lab, ev, lab.composed.astype(float)), _cells(lab, ev, np.ones(lab.composed.size))
@@ -336,6 +339,16 @@ def _ways(run: Run) -> Json:
                 continue
             matched.append({"benchmark": benchmark, "against": arm, **_length_matched(a, a.labels, b, b.labels)})
     return {"mix": mixes, "composition": composition, "length_matched": matched, "correctness": correctness}
+
+
+def _moved(run: Run, ev: Evaluation) -> float | None:
+    """Return the total variation between the mixes before and after RL, for an evaluation after RL."""
+    before = run.before(ev.benchmark, ev.arm) if ev.phase == "after-rl" else None
+    if before is None or not before.labels or not ev.labels:
+        return None
+    old, new = before.labels.counts, ev.labels.counts
+    ways = sorted({*old, *new})
+    return number(total_variation([old.get(w, 0) for w in ways], [new.get(w, 0) for w in ways])) if ways else None
 
 
 def _cells(lab: Labels, ev: Evaluation, values: Array) -> Array:

@@ -1,7 +1,7 @@
 """Reading a run directory: everything the report knows about files is in this module.
 
-Promises: reads only, imports no torch, reads no completion text. What is absent, failed or unreadable becomes an
-entry of `Run.problems`, in words, and the rest is still loaded; only a directory that is no run at all raises
+Promises: reads only, imports no torch; of texts it reads only kept solutions. What is absent, failed or unreadable
+becomes an entry of `Run.problems`, in words, and the rest is still loaded; only a directory that is no run raises
 FileNotFoundError. Samples that are missing or unjudged are counted, never taken as wrong.
 """
 
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from midway.evidence import vendi_score_of_texts
 
 Array = NDArray[np.float64]
 PHASES = ("base", "before-rl", "after-rl")
@@ -134,6 +136,8 @@ class Run:
     funnels: dict[tuple[str, int], pl.DataFrame] = field(default_factory=dict)
     solutions: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
     """(arm, seed) -> number of kept solutions per heuristic."""
+    vendi: dict[str, dict[str, float]] = field(default_factory=dict)
+    """arm -> Vendi score of the solutions of one question, and of how many solutions; means over some questions."""
     problems: list[Problem] = field(default_factory=list)
 
     def final(self, benchmark: str, arm: str) -> Evaluation | None:
@@ -468,11 +472,24 @@ def _training(run: Run, arm: Arm, seed: int) -> None:
             if name == "funnel":
                 run.funnels[arm.name, seed] = pl.read_parquet(file)
             else:
-                kept = pl.read_parquet(file, columns=["heuristic"])["heuristic"].value_counts()
+                kept = pl.read_parquet(file, columns=["heuristic"])["heuristic"].value_counts().sort("heuristic")
                 run.solutions[arm.name, seed] = {str(k): int(n) for k, n in kept.iter_rows()}
+                if arm.name not in run.vendi:
+                    _vendi(run, arm.name, file)
         except (pl.exceptions.PolarsError, OSError) as error:
             where = file.relative_to(run.path).as_posix()
             run.problems.append(Problem(where, f"cannot be read ({type(error).__name__})", "It is left out."))
+
+
+def _vendi(run: Run, arm: str, file: Path, most: int = 100) -> None:
+    columns = ["question_id", "text"]
+    if not set(columns) <= set(pl.read_parquet_schema(file)):
+        return
+    texts = pl.read_parquet(file, columns=columns).group_by("question_id").agg("text", n=pl.len())
+    texts = texts.filter(pl.col("n") > 1).sort("question_id").head(most)
+    if texts.height:
+        scores = [vendi_score_of_texts(t) for t in texts["text"].to_list()]
+        run.vendi[arm] = {"score": float(np.mean(scores)), "of": float(np.mean(texts["n"].to_list()))}
 
 
 def _missing(run: Run) -> None:

@@ -118,8 +118,8 @@ def difference_table(results: Json) -> Table:
         id="differences",
         title=f"{title}, in points of pass@1",
         note="Paired on questions. p (Holm) is corrected over this whole table. p (questions) is the sign-flip "
-        "test for these trained models (exact where every question has as many samples), p (seeds) the exact permutation of training runs: with 3 against 3 it cannot "
-        "be below 0.100.",
+        "test for these trained models (exact where every question has as many samples), p (seeds) the exact "
+        "permutation of training runs: with 3 against 3 it cannot be below 0.100.",
         head=[
             "benchmark",
             "against",
@@ -228,13 +228,26 @@ def ways_tables(results: Json) -> list[Table]:
             interval(r["rate"]),
             "n/a" if m["effective_ways"] is None else f"{m['effective_ways']:.2f}",
             "n/a" if r["mean_tokens"] is None else f"{r['mean_tokens']:.0f}",
+            "" if m["moved"] is None else f"{points(m['moved'])}",
             f"{m['labelled']:,}",
         ]
         if corrected:
             row.insert(4, interval(r["corrected"]) if r["corrected"] else "not measured")
         rows.append(row)
-    head = ["benchmark", "arm", "phase", "two or more ways", "effective ways", "tokens", "labelled samples"]
-    note = "Share of labelled samples that use two or more ways, in percent; effective ways is exp(entropy) of the mix."
+    head = [
+        "benchmark",
+        "arm",
+        "phase",
+        "two or more ways",
+        "effective ways",
+        "tokens",
+        "moved by RL",
+        "labelled samples",
+    ]
+    note = (
+        "Share of labelled samples that use two or more ways, in percent; effective ways is exp(entropy) of the mix; "
+    )
+    note += "moved by RL is how much of the mix RL turned to other ways (total variation, percent)."
     if corrected:
         head.insert(4, "corrected for labeller error")
         note += " The corrected column undoes the labeller's measured error and carries its uncertainty."
@@ -284,6 +297,10 @@ def ways_tables(results: Json) -> list[Table]:
     return out
 
 
+def _vendi(value: Json | None) -> str:
+    return "n/a" if value is None else f"{value['score']:.1f} of {value['of']:.1f}"
+
+
 def arms_table(results: Json) -> Table:
     rows: list[list[str]] = []
     strong: list[int] = []
@@ -298,6 +315,7 @@ def arms_table(results: Json) -> Table:
                 role,
                 "n/a" if a["solutions"] is None else f"{a['solutions']:,.0f}",
                 "n/a" if a["ways"] is None else f"{a['ways']:.1f}",
+                _vendi(a["vendi"]),
                 "yes" if a["rl"] else "no",
                 "n/a" if a["rl_steps"] is None else f"{a['rl_steps']:,}",
             ]
@@ -305,8 +323,10 @@ def arms_table(results: Json) -> Table:
     return Table(
         id="arms",
         title="Arms",
-        note="Solutions: kept for mid-training, mean over seeds. Effective ways: exp(entropy) of their heuristics.",
-        head=["arm", "name", "role", "solutions", "effective ways", "RL", "RL steps"],
+        note="Solutions: kept for mid-training, mean over seeds. Effective ways: exp(entropy) of their heuristics. "
+        "Vendi score: how many different texts the solutions of one question amount to, of how many (words and pairs "
+        "of words; mean over up to 100 questions of one seed).",
+        head=["arm", "name", "role", "solutions", "effective ways", "Vendi score", "RL", "RL steps"],
         rows=rows,
         strong=strong,
     )
