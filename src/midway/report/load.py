@@ -8,6 +8,7 @@ FileNotFoundError. Samples that are missing or unjudged are counted, never taken
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +127,8 @@ class Run:
     seeds: tuple[int, ...]
     arms: dict[str, Arm]
     benchmarks: list[str]
+    folders: dict[str, str] = field(default_factory=dict)
+    """Folder of each benchmark below `evaluations`, as a relative path."""
     questions: dict[str, list[str]] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     """Samples per question that were asked for, per benchmark."""
@@ -192,9 +195,9 @@ def load_run(path: Path) -> Run:
     return run
 
 
-def evaluation_folder(name: str) -> str:
-    """Return the folder name of a benchmark: its name with `/` made `_`."""
-    return name.replace("/", "_")
+def _plain(name: str) -> str:
+    """Return a benchmark's name without regard to how `/` was written in a file name: gsm8k/test or gsm8k_test."""
+    return re.sub(r"[/_-]+", "-", name)
 
 
 def _arms(run: Run) -> None:
@@ -250,10 +253,16 @@ def _benchmarks(run: Run) -> None:
         samples = spec.get("samples") or spec.get("n")
         if isinstance(samples, int):
             run.expected[name] = samples
-    folders = {evaluation_folder(b) for b in run.benchmarks}
-    for folder in sorted({p.name for p in run.path.glob("arms/*/seed-*/evaluations/*") if p.is_dir()}):
-        if folder not in folders:
-            run.benchmarks.append(folder)
+    names = {_plain(b): b for b in run.benchmarks}
+    found = set()
+    for top in run.path.glob("arms/*/seed-*/evaluations"):
+        for phase in PHASES:
+            found |= {p.parent.relative_to(top).as_posix() for p in top.rglob(phase) if p.is_dir()}
+    for folder in sorted(found):
+        name = names.get(_plain(folder), folder)
+        if name not in run.benchmarks:
+            run.benchmarks.append(name)
+        run.folders[name] = folder
 
 
 def _stages(run: Run) -> None:
@@ -323,7 +332,9 @@ def _is_base(places: dict[int, Path]) -> bool:
 
 
 def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path | None:
-    folder = run.path / "arms" / arm.name / f"seed-{seed}" / "evaluations" / evaluation_folder(benchmark) / phase
+    if benchmark not in run.folders:
+        return None
+    folder = run.path / "arms" / arm.name / f"seed-{seed}" / "evaluations" / run.folders[benchmark] / phase
     link = _json(folder / "shared.json") if (folder / "shared.json").is_file() else None
     if link is not None:
         for start in (run.path, folder):
@@ -342,10 +353,12 @@ def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path |
 
 
 def _question_ids(run: Run, benchmark: str) -> list[str]:
-    file = run.path / "questions" / f"{evaluation_folder(benchmark)}.parquet"
-    if not file.is_file():
-        return []
-    return pl.read_parquet(file, columns=["id"])["id"].to_list()
+    """Return the ids of the question set of the same name, if the run keeps one; none otherwise."""
+    for file in (run.path / "questions").rglob("*.parquet"):
+        name = file.relative_to(run.path / "questions").with_suffix("").as_posix()
+        if _plain(name) == _plain(benchmark):
+            return pl.read_parquet(file, columns=["id"])["id"].to_list()
+    return []
 
 
 def _cell(run: Run, folder: Path) -> _Cell:
@@ -496,7 +509,7 @@ def _missing(run: Run) -> None:
     """Say what should be there and is not: seeds, phases, benchmarks."""
     empty = [b for b in run.benchmarks if not any(k[0] == b for k in run.evaluations)]
     for benchmark in empty:
-        so = "It is in no table; nothing can be said about it."
+        so = "Nothing can be said about it."
         run.problems.append(Problem(f"benchmark {benchmark}", "has no samples from any arm", so))
     for arm in run.arms.values():
         lacking: dict[str, list[int]] = {}

@@ -51,7 +51,9 @@ def score_tables(results: Json) -> list[Table]:
             Table(
                 id=f"scores-{len(out)}",
                 title=f"{bench['name']}: {bench['questions']:,} questions, {bench['samples']} samples each",
-                note="pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
+                note=""
+                if out
+                else "pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
                 "every rate, never counted as wrong. “No answer” is a share of judged samples: wrong in form.",
                 head=[
                     "arm",
@@ -113,26 +115,31 @@ def difference_table(results: Json) -> Table:
         ]
         for r in results["differences"]
     ]
+    head = [
+        "benchmark",
+        "against",
+        "difference",
+        "p",
+        "p (Holm)",
+        "treatment is",
+        "p (questions)",
+        "p (seeds)",
+        "questions",
+        "seeds",
+        "interval over",
+    ]
+    over = {row[-1] for row in rows}
+    if len(over) == 1:
+        rows, head = [row[:-1] for row in rows], head[:-1]
     title = f"“{titles[results['treatment']]}” minus every other arm" if results["treatment"] else "Differences"
     return Table(
         id="differences",
         title=f"{title}, in points of pass@1",
         note="Paired on questions. p (Holm) is corrected over this whole table. p (questions) is the sign-flip "
         "test for these trained models (exact where every question has as many samples), p (seeds) the exact "
-        "permutation of training runs: with 3 against 3 it cannot be below 0.100.",
-        head=[
-            "benchmark",
-            "against",
-            "difference",
-            "p",
-            "p (Holm)",
-            "treatment is",
-            "p (questions)",
-            "p (seeds)",
-            "questions",
-            "seeds",
-            "interval over",
-        ],
+        "permutation of training runs: with 3 against 3 it cannot be below 0.100."
+        + (f" All intervals are over {over.pop()}." if len(over) == 1 else ""),
+        head=head,
         rows=rows,
     )
 
