@@ -79,7 +79,7 @@ def test_two_seeds_are_no_worse_than_promised(seed_sd: float) -> None:
     def one(rng: Rng) -> Estimate:
         return difference(*arms(rng, 200, (2, 2), 4, (0.05, 0.0), seed_sd))
 
-    assert 0.935 <= coverage(one, 0.05) <= 0.98
+    assert 0.94 <= coverage(one, 0.05) <= 0.96
 
 
 def test_unequal_and_missing_seeds() -> None:

@@ -84,6 +84,7 @@ def write_samples(
             "extracted": pl.Series(np.where(right, "42", wrong_answer)).set(pl.Series(no_answer | unjudged), None),
             "reason": reason,
             "ways": lists,
+            "steps_right": right & (rng.random(n) < 0.9),
         }
     )
     for start in range(0, n, 50_000):

@@ -174,6 +174,7 @@ def test_pass_at_1_is_what_a_spreadsheet_gives(whole: Path) -> None:
     )
     by_question = np.mean([t["rate"].to_numpy() for t in per_seed], axis=0)
     assert row["pass_at_1"]["value"] == pytest.approx(by_question.mean())
+    assert row["steps_right"] == pytest.approx(0.9, abs=0.01) and "right for the right reason" in page(whole)
     assert row["samples"] == 3 * 400 * 8 and row["judged"] + row["unjudged"] == row["samples"]
 
 

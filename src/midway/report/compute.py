@@ -123,6 +123,7 @@ def _scores(run: Run) -> list[Json]:
                 "no_answer": number(float(ev.no_answer.sum() / judged)) if judged else None,
                 "truncated": number(float(ev.truncated.sum() / rows_n)) if rows_n else None,
                 "mean_tokens": number(float(ev.tokens.sum() / rows_n)) if rows_n else None,
+                "steps_right": number(float(ev.steps_right.sum() / ev.steps_known.sum())),
             }
         majority = ev.majority
         whole = np.isfinite(majority).any()
@@ -146,7 +147,7 @@ def _scores(run: Run) -> list[Json]:
 
 
 def _differences(run: Run) -> list[Json]:
-    """Treatment against every other arm, on every benchmark, at the end of both; Holm over the whole table."""
+    """Treatment against every other arm, on every benchmark, at the end of both; Holm over each benchmark's rows."""
     rows: list[Json] = []
     if not run.treatment:
         return rows
@@ -173,10 +174,17 @@ def _differences(run: Run) -> list[Json]:
                 "p_seeds": None if seeds is None else number(seeds),
             }
             rows.append(row)
-    adjusted = holm([np.nan if r["difference"]["p"] is None else r["difference"]["p"] for r in rows])
-    for row, p in zip(rows, adjusted, strict=True):
-        row["p_holm"] = number(float(p))
+    _adjust(rows, "difference")
     return rows
+
+
+def _adjust(rows: list[Json], key: str) -> None:
+    """Add Holm's p-value to each row: one family for each benchmark."""
+    for benchmark in {r["benchmark"] for r in rows}:
+        family = [r for r in rows if r["benchmark"] == benchmark]
+        adjusted = holm([np.nan if r[key]["p"] is None else r[key]["p"] for r in family])
+        for row, p in zip(family, adjusted, strict=True):
+            row["p_holm"] = number(float(p))
 
 
 def _over_seeds(y: Array) -> Array:
@@ -225,9 +233,7 @@ def _gains(run: Run) -> list[Json]:
                     "treatment_minus_this": against,
                 }
             )
-    adjusted = holm([np.nan if r["gain"]["p"] is None else r["gain"]["p"] for r in rows])
-    for row, p in zip(rows, adjusted, strict=True):
-        row["p_holm"] = number(float(p))
+    _adjust(rows, "gain")
     return rows
 
 

@@ -21,6 +21,19 @@ from numpy.typing import NDArray
 from midway.evidence import vendi_score_of_texts
 
 Array = NDArray[np.float64]
+ARRAYS = (
+    "rows",
+    "judged",
+    "correct",
+    "unjudged",
+    "no_answer",
+    "truncated",
+    "tokens",
+    "steps_right",
+    "steps_known",
+    "majority",
+)
+"""The fields of Evaluation that are arrays (seeds, questions)."""
 PHASES = ("base", "before-rl", "after-rl")
 COLUMNS = (
     "id",
@@ -108,6 +121,9 @@ class Evaluation:
     no_answer: Array
     truncated: Array
     tokens: Array
+    steps_right: Array
+    steps_known: Array
+    """Correct samples whose steps were checked, and of those the ones with right steps."""
     majority: Array
     """Is the most frequent of all answers right (ties: a share); NaN where nothing was judged or no answers were
     kept.
@@ -240,9 +256,9 @@ def _arms(run: Run) -> None:
 
 def _pools(path: Path, midtrain: Any) -> Iterator[str]:
     for item in midtrain if isinstance(midtrain, list) else []:
-        name = item.get("pool") if isinstance(item, dict) else item
-        if isinstance(name, str) and (path / "pools" / name).is_dir():
-            yield name
+        for name in item.values() if isinstance(item, dict) else [item]:
+            if isinstance(name, str) and name and (path / "pools" / name).is_dir():
+                yield name
 
 
 def _benchmarks(run: Run) -> None:
@@ -381,8 +397,13 @@ def _cell(run: Run, folder: Path) -> _Cell:
     frame = pl.concat(frames, how="diagonal_relaxed")
     for column in COLUMNS:
         if column not in frame.columns and column != "ways":
-            kind = pl.Float64 if column == "completion_tokens" else pl.String
-            frame = frame.with_columns(pl.lit(None, kind).alias(column))
+            frame = frame.with_columns(pl.lit(None).alias(column))
+    words = ("id", "question_id", "finish", "judgement", "extracted", "reason")
+    frame = frame.with_columns(
+        *(pl.col(c).cast(pl.String) for c in words),
+        pl.col("completion_tokens").cast(pl.Float64),
+        pl.col("steps_right").cast(pl.Boolean),
+    )
     if frame["id"].null_count() == 0:
         frame = frame.unique("id", keep="first", maintain_order=True)
     judged = pl.col("judgement").is_in(["correct", "wrong"]) & (pl.col("finish").fill_null("") != "error")
@@ -396,6 +417,8 @@ def _cell(run: Run, folder: Path) -> _Cell:
         no_answer=(pl.col("judged") & (pl.col("reason").fill_null("") == "no-answer")).sum(),
         truncated=(pl.col("finish").fill_null("") == "length").sum(),
         tokens=pl.col("completion_tokens").sum(),
+        steps_right=(pl.col("right") & pl.col("steps_right")).sum(),
+        steps_known=(pl.col("right") & pl.col("steps_right").is_not_null()).sum(),
     )
     table = table.join(_majority(frame), on="question_id", how="left")
     samples, counts = None, {}
@@ -429,13 +452,13 @@ def _majority(frame: pl.DataFrame) -> pl.DataFrame:
 def _stack(
     benchmark: str, arm: Arm, phase: str, seeds: tuple[int, ...], fixed: bool, cells: list[_Cell], index: pl.DataFrame
 ) -> Evaluation:
-    names = ("rows", "judged", "correct", "no_answer", "truncated", "tokens", "majority")
     tables = [index.join(c.table, on="question_id", how="left", maintain_order="left") for c in cells]
     arrays: dict[str, Array] = {
         n: np.stack(
             [t[n].cast(pl.Float64).fill_null(float("nan") if n == "majority" else 0.0).to_numpy() for t in tables]
         )
-        for n in names
+        for n in ARRAYS
+        if n != "unjudged"
     }
     labels = None
     frames = [

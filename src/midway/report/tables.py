@@ -32,6 +32,7 @@ NO_SAMPLES = "no samples"
 def score_tables(results: Json) -> list[Table]:
     """Return one table per benchmark, every arm in every phase, also the arms that have nothing."""
     out: list[Table] = []
+    steps = any(s["steps_right"] is not None for s in results["scores"])
     for bench in results["benchmarks"]:
         rows: list[list[str]] = []
         strong: list[int] = []
@@ -39,14 +40,14 @@ def score_tables(results: Json) -> list[Table]:
             scores = [s for s in results["scores"] if s["arm"] == arm["name"] and s["benchmark"] == bench["name"]]
             scores.sort(key=lambda s: list(PHASE).index(s["phase"]))
             if not any(s["final"] for s in scores):
-                row = [arm["title"], "final", NO_SAMPLES, *["n/a"] * 8]
-                scores_rows = [_score(arm, s) for s in scores]
+                row = [arm["title"], "final", NO_SAMPLES, *["n/a"] * (8 + steps)]
+                scores_rows = [_score(arm, s, steps) for s in scores]
                 rows += [*scores_rows, row]
                 continue
             for s in scores:
                 if arm["name"] == results["treatment"] and s["final"]:
                     strong.append(len(rows))
-                rows.append(_score(arm, s))
+                rows.append(_score(arm, s, steps))
         out.append(
             Table(
                 id=f"scores-{len(out)}",
@@ -62,6 +63,7 @@ def score_tables(results: Json) -> list[Table]:
                     "majority of all",
                     "no answer",
                     "truncated",
+                    *(["right for the right reason"] if steps else []),
                     "unjudged",
                     "missing",
                     "tokens",
@@ -75,7 +77,7 @@ def score_tables(results: Json) -> list[Table]:
     return out
 
 
-def _score(arm: Json, s: Json) -> list[str]:
+def _score(arm: Json, s: Json, steps: bool) -> list[str]:
     seeds = ", ".join(map(str, s["seeds"])) if s["seeds"] else "fixed"
     return [
         arm["title"],
@@ -84,6 +86,7 @@ def _score(arm: Json, s: Json) -> list[str]:
         interval(s["majority"]) if s["majority"] else "n/a",
         percent(s["no_answer"]),
         percent(s["truncated"]),
+        *([percent(s["steps_right"])] if steps else []),
         f"{s['unjudged']:,}",
         f"{s['missing']:,}",
         "n/a" if s["mean_tokens"] is None else f"{s['mean_tokens']:.0f}",
@@ -135,7 +138,7 @@ def difference_table(results: Json) -> Table:
     return Table(
         id="differences",
         title=f"{title}, in points of pass@1",
-        note="Paired on questions. p (Holm) is corrected over this whole table. p (questions) is the sign-flip "
+        note="Paired on questions. p (Holm) is corrected over all rows of a benchmark. p (questions) is the sign-flip "
         "test for these trained models (exact where every question has as many samples), p (seeds) the exact "
         "permutation of training runs: with 3 against 3 it cannot be below 0.100."
         + (f" All intervals are over {over.pop()}." if len(over) == 1 else ""),
