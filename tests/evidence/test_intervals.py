@@ -79,7 +79,7 @@ def test_two_seeds_are_no_worse_than_promised(seed_sd: float) -> None:
     def one(rng: Rng) -> Estimate:
         return difference(*arms(rng, 200, (2, 2), 4, (0.05, 0.0), seed_sd))
 
-    assert 0.935 <= coverage(one, 0.05) <= 0.98
+    assert 0.94 <= coverage(one, 0.05) <= 0.96
 
 
 def test_unequal_and_missing_seeds() -> None:
@@ -206,7 +206,7 @@ def test_questions_without_judged_samples_are_left_out_in_pairs() -> None:
     e = difference(a, b)
     assert e.questions == 49
     keep = np.arange(50) != 7
-    assert e.value == pytest.approx(np.nanmean(a, axis=0)[keep].mean() - b.mean(axis=0)[keep].mean())
+    assert e.value == pytest.approx(np.nanmean(a[:, keep], axis=0).mean() - b[:, keep].mean())
 
 
 def test_a_whole_missing_seed_is_not_a_seed() -> None:

@@ -50,6 +50,9 @@ def test_power_knows_what_helps() -> None:
     assert plan.from_seeds + plan.from_questions + plan.from_samples == pytest.approx(1)
     assert minimum_detectable_effect(500, 5, 4, seed_sd=0.02).difference < plan.difference
     assert minimum_detectable_effect(5000, 3, 4, seed_sd=0.02).from_seeds > plan.from_seeds
+    assert str(plan).startswith("with 3 seeds x 500 questions x 4 samples you can see differences of ")
+    assert "of the noise would fall with more seeds" in str(plan)
+    assert "these trained models only" in str(minimum_detectable_effect(500, 1, 4))
     with pytest.raises(ValueError, match="at least 2 questions"):
         minimum_detectable_effect(1, 1, 1)
     with pytest.raises(ValueError, match="pass_rate"):

@@ -84,6 +84,7 @@ def write_samples(
             "extracted": pl.Series(np.where(right, "42", wrong_answer)).set(pl.Series(no_answer | unjudged), None),
             "reason": reason,
             "ways": lists,
+            "steps_right": right & (rng.random(n) < 0.9),
         }
     )
     for start in range(0, n, 50_000):
@@ -189,9 +190,9 @@ def _selection(folder: Path, arm: str) -> None:
     rows = [(s, k, n * scale // len(kinds)) for s, n in steps.items() for k in kinds]
     pl.DataFrame(rows, schema=["step", "heuristic", "count"], orient="row").write_parquet(folder / "funnel.parquet")
     kept = [k for k in kinds for _ in range(100 * scale // len(kinds))]
-    pl.DataFrame({"question_id": ["q"] * len(kept), "heuristic": kept, "text": ["t"] * len(kept)}).write_parquet(
-        folder / "solutions.parquet"
-    )
+    asked = [f"q{i % 100}" for i in range(len(kept))]
+    texts = [f"by {k} we find the answer {q}" for k, q in zip(kept, asked, strict=True)]
+    pl.DataFrame({"question_id": asked, "heuristic": kept, "text": texts}).write_parquet(folder / "solutions.parquet")
 
 
 def _rl(folder: Path, rng: np.random.Generator, low: float, high: float, steps: int, benchmark: str) -> None:

@@ -117,7 +117,7 @@ def test_the_page_is_self_contained_and_every_figure_has_its_table(whole: Path) 
     assert not re.search(r"url\(|@import|https?://", html)
     assert found.tags["figure"] >= 7
     for figure in re.findall(r"<figure.*?</figure>", html, re.S):
-        assert "<svg" in figure and "<details>" in figure and "<td>" in figure
+        assert "<svg" in figure and "<details>" in figure and "</td>" in figure
     assert len(found.ids) == len(set(found.ids))
     assert "prefers-color-scheme: dark" in html and "@media print" in html and "width=device-width" in html
 
@@ -174,6 +174,7 @@ def test_pass_at_1_is_what_a_spreadsheet_gives(whole: Path) -> None:
     )
     by_question = np.mean([t["rate"].to_numpy() for t in per_seed], axis=0)
     assert row["pass_at_1"]["value"] == pytest.approx(by_question.mean())
+    assert row["steps_right"] == pytest.approx(0.9, abs=0.01) and "right for the right reason" in page(whole)
     assert row["samples"] == 3 * 400 * 8 and row["judged"] + row["unjudged"] == row["samples"]
 
 
@@ -257,6 +258,31 @@ def test_an_unreadable_shard_is_named_and_skipped(tmp_path: Path) -> None:
     build_report(path)
     told = " ".join(p["where"] + " " + p["what"] for p in results(path)["problems"])
     assert "shard-00001.parquet cannot be read" in told and "stage.json cannot be read" in told
+
+
+def test_diversity_of_solutions_and_movement_of_the_mix(whole: Path) -> None:
+    found = results(whole)
+    arms = {a["name"]: a for a in found["arms"]}
+    assert arms["polya-8-rl"]["ways"] == pytest.approx(8) and arms["unguided-8-rl"]["ways"] == pytest.approx(1)
+    assert arms["unguided-8-rl"]["vendi"] == {"score": pytest.approx(1), "of": 8}
+    assert arms["polya-8-rl"]["vendi"]["score"] > 2 and arms["star-rl"]["vendi"] is None
+    moved = {(m["benchmark"], m["arm"], m["phase"]): m["moved"] for m in found["ways"]["mix"]}
+    assert moved["lab/test", "base", "base"] is None
+    # the base's mix is less concentrated than that of RL only, the treatment's is the same before and after
+    assert moved["lab/test", "rl-only", "after-rl"] > 0.1 > moved["lab/test", "polya-8-rl", "after-rl"]
+
+
+def test_nested_and_dashed_benchmark_folders_are_the_same_benchmark(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab/test",))
+    build_report(path)
+    before = results(path)["scores"]
+    for file in path.glob("arms/*/seed-0/evaluations/*/before-rl/shared.json"):
+        file.write_text(file.read_text(encoding="utf-8").replace("lab_test", "lab/test"), encoding="utf-8")
+    for folder in list(path.glob("arms/*/seed-0/evaluations/lab_test")):
+        (folder.parent / "lab").mkdir()
+        folder.rename(folder.parent / "lab" / "test")
+    build_report(path)
+    assert results(path)["scores"] == before
 
 
 def test_one_seed_says_what_it_does_not_cover(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -135,8 +135,13 @@ def wilson(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
 def _wilson_of(share: float, raw: Estimate, level: float) -> tuple[float, float]:
     spread = share * (1 - share)
     if raw.se == 0 or spread <= 0:
-        return wilson(share, raw.questions, float(stats.t.isf((1 - level) / 2, raw.questions - 1)))
-    return wilson(share, spread / raw.se**2, float(stats.t.isf((1 - level) / 2, raw.df)))
+        return wilson(share, raw.questions, t_quantile(level, raw.questions - 1))
+    return wilson(share, spread / raw.se**2, t_quantile(level, raw.df))
+
+
+def t_quantile(level: float, df: float) -> float:
+    """Return the two-sided quantile of Student's t: 1.96 for level 0.95 and many degrees of freedom."""
+    return float(special.stdtrit(df, (1 + level) / 2))
 
 
 def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float = 0.95) -> Estimate:
@@ -170,8 +175,8 @@ def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float =
         # all differences are equal: with finite data that is no proof of certainty, and no interval can be given
         # unless 0
         return Estimate(value, value, value, 0.0, df, 1.0 if value == 0 else 0.0, q, seeds, over, level)
-    half = float(stats.t.isf((1 - level) / 2, df)) * se
-    p = float(2 * stats.t.sf(abs(value) / se, df))
+    half = t_quantile(level, df) * se
+    p = float(2 * special.stdtr(df, -abs(value) / se))
     return Estimate(value, value - half, value + half, se, df, p, q, seeds, over, level)
 
 
@@ -243,7 +248,7 @@ def bootstrap(
         index = rng.integers(0, q, size=(min(chunk, resamples - start), q), dtype=np.int32)
         with np.errstate(invalid="ignore"):
             drawn[start : start + index.shape[0]] = num[index].sum(axis=1) / den[index].sum(axis=1)
-    tail = float(stats.norm.sf(np.sqrt(q / (q - 1)) * stats.t.isf((1 - level) / 2, q - 1)))
+    tail = float(special.ndtr(-np.sqrt(q / (q - 1)) * t_quantile(level, q - 1)))
     low, high = np.nanquantile(drawn, [tail, 1 - tail])
     return float(num.sum() / den.sum()), float(low), float(high)
 

@@ -15,7 +15,15 @@ from midway.evidence.intervals import degrees_of_freedom
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
-    """The smallest true difference that is found with probability `power`, and where the noise comes from."""
+    """The smallest true difference that is found with probability `power`, and where the noise comes from.
+
+    `str()` of it is the sentence for `midway check`.
+    """
+
+    questions: int
+    seeds: int
+    samples: int
+    power: float
 
     difference: float
     """In the unit of pass rates: 0.03 is three points."""
@@ -26,6 +34,16 @@ class Detectable:
     """Share that only more questions lower."""
     from_samples: float
     """Share that more samples per question (or questions, or seeds) lower."""
+
+    def __str__(self) -> str:
+        plan = f"with {self.seeds} seed{'s' * (self.seeds > 1)} x {self.questions} questions x {self.samples} samples"
+        text = f"{plan} you can see differences of {100 * self.difference:.1f} points (power {self.power:.0%}"
+        if self.seeds == 1:
+            return text + "; one seed: about these trained models only)"
+        main = max(
+            (self.from_seeds, "seeds"), (self.from_questions, "questions"), (self.from_samples, "samples or questions")
+        )
+        return text + f"; {main[0]:.0%} of the noise would fall with more {main[1]})"
 
 
 def minimum_detectable_effect(
@@ -79,4 +97,14 @@ def minimum_detectable_effect(
             low = middle
         else:
             high = middle
-    return Detectable(high * se, se, by_seed / variance, by_question / variance, by_sample / variance)
+    return Detectable(
+        questions,
+        seeds,
+        samples,
+        power,
+        high * se,
+        se,
+        by_seed / variance,
+        by_question / variance,
+        by_sample / variance,
+    )

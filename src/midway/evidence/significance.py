@@ -100,12 +100,14 @@ def _lattice(d: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Return integers proportional to d, or None: differences of counts over n1 and n2 samples are multiples of 1 /
     lcm.
     """
-    for base in range(1, 4097):
+    bases = np.arange(1, 4097)
+    few = d[:8, None] * bases
+    for base in bases[(np.abs(few - np.rint(few)) < 1e-7).all(axis=0)]:
         scaled = d * base
         rounded = np.rint(scaled)
         if np.abs(scaled - rounded).max() < 1e-7:
             whole = rounded.astype(np.int64)
-            return whole // gcd(*np.abs(whole).tolist())
+            return np.asarray(whole // gcd(*np.abs(whole).tolist()))
     return None
 
 

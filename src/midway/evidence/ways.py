@@ -155,8 +155,9 @@ def corrected_rate(
     """Return (rate, low, high) corrected for the labeller's error, whose own uncertainty widens the interval.
 
     rate: observed share of positive labels; effective_n: independent samples it is worth, `rate (1 - rate) / se^2`
-    from a clustered standard error (with few degrees of freedom, times `(z / t)^2`). Method: Lang and Reiczigel 2014, which adds pseudo-observations so that small
-    validation sets still cover. Assumes that the error was measured on samples like these.
+    from a clustered standard error (with few degrees of freedom, times `(z / t)^2`). Method: Lang and
+    Reiczigel 2014, which adds pseudo-observations so that small validation sets still cover. Assumes that the error
+    was measured on samples like these.
     """
     z = float(stats.norm.isf((1 - level) / 2))
     value = rogan_gladen(rate, error.sensitivity, error.specificity)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from midway.report.compute import compute
-from midway.report.load import Run, load_run
+from midway.report.load import ARRAYS, Run, load_run
 from midway.report.page import html_page, markdown_page
 
 
@@ -76,7 +76,7 @@ def join(runs: Sequence[Run]) -> Run:
                 if b != benchmark:
                     continue
                 arrays: dict[str, Any] = {}
-                for name in ("rows", "judged", "correct", "unjudged", "no_answer", "truncated", "tokens", "majority"):
+                for name in ARRAYS:
                     old = getattr(ev, name)
                     new = np.full((old.shape[0], len(ids)), np.nan if name == "majority" else 0.0)
                     new[:, columns] = old
@@ -92,6 +92,7 @@ def join(runs: Sequence[Run]) -> Run:
         joined.metrics |= {(f"{run.name}: {a}", s, p): rows for (a, s, p), rows in run.metrics.items()}
         joined.funnels |= {(f"{run.name}: {a}", s): f for (a, s), f in run.funnels.items()}
         joined.solutions |= {(f"{run.name}: {a}", s): c for (a, s), c in run.solutions.items()}
+        joined.vendi |= {f"{run.name}: {a}": v for a, v in run.vendi.items()}
         joined.problems += [replace(p, where=f"{run.name}: {p.where}") for p in run.problems]
         for stage in run.stages:
             parts = stage.where.split("/")

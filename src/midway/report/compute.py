@@ -32,6 +32,7 @@ from midway.evidence import (
     pass_at_k,
     ratio,
     sign_flip,
+    total_variation,
 )
 from midway.report.load import Evaluation, Labels, Run
 
@@ -60,6 +61,7 @@ def compute(run: Run) -> Json:
                 "rl": a.rl,
                 "solutions": _solutions(run, a.name)[0],
                 "ways": _solutions(run, a.name)[1],
+                "vendi": run.vendi.get(a.name),
                 "rl_steps": _rl_steps(run, a.name),
             }
             for a in run.arms.values()
@@ -121,6 +123,7 @@ def _scores(run: Run) -> list[Json]:
                 "no_answer": number(float(ev.no_answer.sum() / judged)) if judged else None,
                 "truncated": number(float(ev.truncated.sum() / rows_n)) if rows_n else None,
                 "mean_tokens": number(float(ev.tokens.sum() / rows_n)) if rows_n else None,
+                "steps_right": number(float(ev.steps_right.sum() / ev.steps_known.sum())),
             }
         majority = ev.majority
         whole = np.isfinite(majority).any()
@@ -144,7 +147,7 @@ def _scores(run: Run) -> list[Json]:
 
 
 def _differences(run: Run) -> list[Json]:
-    """Treatment against every other arm, on every benchmark, at the end of both; Holm over the whole table."""
+    """Treatment against every other arm, on every benchmark, at the end of both; Holm over each benchmark's rows."""
     rows: list[Json] = []
     if not run.treatment:
         return rows
@@ -171,10 +174,17 @@ def _differences(run: Run) -> list[Json]:
                 "p_seeds": None if seeds is None else number(seeds),
             }
             rows.append(row)
-    adjusted = holm([np.nan if r["difference"]["p"] is None else r["difference"]["p"] for r in rows])
-    for row, p in zip(rows, adjusted, strict=True):
-        row["p_holm"] = number(float(p))
+    _adjust(rows, "difference")
     return rows
+
+
+def _adjust(rows: list[Json], key: str) -> None:
+    """Add Holm's p-value to each row: one family for each benchmark."""
+    for benchmark in {r["benchmark"] for r in rows}:
+        family = [r for r in rows if r["benchmark"] == benchmark]
+        adjusted = holm([np.nan if r[key]["p"] is None else r[key]["p"] for r in family])
+        for row, p in zip(family, adjusted, strict=True):
+            row["p_holm"] = number(float(p))
 
 
 def _over_seeds(y: Array) -> Array:
@@ -223,9 +233,7 @@ def _gains(run: Run) -> list[Json]:
                     "treatment_minus_this": against,
                 }
             )
-    adjusted = holm([np.nan if r["gain"]["p"] is None else r["gain"]["p"] for r in rows])
-    for row, p in zip(rows, adjusted, strict=True):
-        row["p_holm"] = number(float(p))
+    _adjust(rows, "gain")
     return rows
 
 
@@ -296,6 +304,7 @@ def _ways(run: Run) -> Json:
                 "labelled": int(lab.composed.size),
                 "entropy": number(entropy(counts)) if counts else None,
                 "effective_ways": number(effective_number(counts)) if counts else None,
+                "moved": _moved(run, ev),
             }
         )
         composed, total = _cells(lab, ev, lab.composed.astype(float)), _cells(lab, ev, np.ones(lab.composed.size))
@@ -336,6 +345,16 @@ def _ways(run: Run) -> Json:
                 continue
             matched.append({"benchmark": benchmark, "against": arm, **_length_matched(a, a.labels, b, b.labels)})
     return {"mix": mixes, "composition": composition, "length_matched": matched, "correctness": correctness}
+
+
+def _moved(run: Run, ev: Evaluation) -> float | None:
+    """Return the total variation between the mixes before and after RL, for an evaluation after RL."""
+    before = run.before(ev.benchmark, ev.arm) if ev.phase == "after-rl" else None
+    if before is None or not before.labels or not ev.labels:
+        return None
+    old, new = before.labels.counts, ev.labels.counts
+    ways = sorted({*old, *new})
+    return number(total_variation([old.get(w, 0) for w in ways], [new.get(w, 0) for w in ways])) if ways else None
 
 
 def _cells(lab: Labels, ev: Evaluation, values: Array) -> Array:

@@ -15,6 +15,8 @@ WIDTH = 380.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 40.0
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
 COLOURS = 8
+LONGEST = 60
+"""Characters that fit a panel; the data table below each figure has the whole text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def short(value: float) -> str:
 def marker(x: float, y: float, style: int, size: float = 3.4) -> str:
     """Return the marker of an arm: circle, square, triangle, diamond, repeated with the colours."""
     c = f'class="m c{style % COLOURS}"'
-    kind = style % 4
+    kind = (style + style // COLOURS) % 4
     if kind == 0:
         return f'<circle {c} cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
     if kind == 1:
@@ -227,6 +229,7 @@ def _open(height: float, describe: str) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick", more: str = "") -> str:
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
 
 
@@ -235,5 +238,5 @@ def _points(at: Sequence[tuple[float, float]]) -> str:
 
 
 def _dash(style: int) -> str:
-    dash = DASHES[style // 2 % 4]
+    dash = DASHES[(style // 2 + style // COLOURS) % 4]
     return f' stroke-dasharray="{dash}"' if dash else ""

@@ -1,13 +1,14 @@
 """Reading a run directory: everything the report knows about files is in this module.
 
-Promises: reads only, imports no torch, reads no completion text. What is absent, failed or unreadable becomes an
-entry of `Run.problems`, in words, and the rest is still loaded; only a directory that is no run at all raises
+Promises: reads only, imports no torch; of texts it reads only kept solutions. What is absent, failed or unreadable
+becomes an entry of `Run.problems`, in words, and the rest is still loaded; only a directory that is no run raises
 FileNotFoundError. Samples that are missing or unjudged are counted, never taken as wrong.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from midway.evidence import vendi_score_of_texts
+
 Array = NDArray[np.float64]
+ARRAYS = (
+    "rows",
+    "judged",
+    "correct",
+    "unjudged",
+    "no_answer",
+    "truncated",
+    "tokens",
+    "steps_right",
+    "steps_known",
+    "majority",
+)
+"""The fields of Evaluation that are arrays (seeds, questions)."""
 PHASES = ("base", "before-rl", "after-rl")
 COLUMNS = (
     "id",
@@ -105,6 +121,9 @@ class Evaluation:
     no_answer: Array
     truncated: Array
     tokens: Array
+    steps_right: Array
+    steps_known: Array
+    """Correct samples whose steps were checked, and of those the ones with right steps."""
     majority: Array
     """Is the most frequent of all answers right (ties: a share); NaN where nothing was judged or no answers were
     kept.
@@ -124,6 +143,8 @@ class Run:
     seeds: tuple[int, ...]
     arms: dict[str, Arm]
     benchmarks: list[str]
+    folders: dict[str, str] = field(default_factory=dict)
+    """Folder of each benchmark below `evaluations`, as a relative path."""
     questions: dict[str, list[str]] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     """Samples per question that were asked for, per benchmark."""
@@ -134,6 +155,8 @@ class Run:
     funnels: dict[tuple[str, int], pl.DataFrame] = field(default_factory=dict)
     solutions: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
     """(arm, seed) -> number of kept solutions per heuristic."""
+    vendi: dict[str, dict[str, float]] = field(default_factory=dict)
+    """arm -> Vendi score of the solutions of one question, and of how many solutions; means over some questions."""
     problems: list[Problem] = field(default_factory=list)
 
     def final(self, benchmark: str, arm: str) -> Evaluation | None:
@@ -188,9 +211,9 @@ def load_run(path: Path) -> Run:
     return run
 
 
-def evaluation_folder(name: str) -> str:
-    """Return the folder name of a benchmark: its name with `/` made `_`."""
-    return name.replace("/", "_")
+def _plain(name: str) -> str:
+    """Return a benchmark's name without regard to how `/` was written in a file name: gsm8k/test or gsm8k_test."""
+    return re.sub(r"[/_-]+", "-", name)
 
 
 def _arms(run: Run) -> None:
@@ -233,9 +256,9 @@ def _arms(run: Run) -> None:
 
 def _pools(path: Path, midtrain: Any) -> Iterator[str]:
     for item in midtrain if isinstance(midtrain, list) else []:
-        name = item.get("pool") if isinstance(item, dict) else item
-        if isinstance(name, str) and (path / "pools" / name).is_dir():
-            yield name
+        for name in item.values() if isinstance(item, dict) else [item]:
+            if isinstance(name, str) and name and (path / "pools" / name).is_dir():
+                yield name
 
 
 def _benchmarks(run: Run) -> None:
@@ -246,10 +269,16 @@ def _benchmarks(run: Run) -> None:
         samples = spec.get("samples") or spec.get("n")
         if isinstance(samples, int):
             run.expected[name] = samples
-    folders = {evaluation_folder(b) for b in run.benchmarks}
-    for folder in sorted({p.name for p in run.path.glob("arms/*/seed-*/evaluations/*") if p.is_dir()}):
-        if folder not in folders:
-            run.benchmarks.append(folder)
+    names = {_plain(b): b for b in run.benchmarks}
+    found = set()
+    for top in run.path.glob("arms/*/seed-*/evaluations"):
+        for phase in PHASES:
+            found |= {p.parent.relative_to(top).as_posix() for p in top.rglob(phase) if p.is_dir()}
+    for folder in sorted(found):
+        name = names.get(_plain(folder), folder)
+        if name not in run.benchmarks:
+            run.benchmarks.append(name)
+        run.folders[name] = folder
 
 
 def _stages(run: Run) -> None:
@@ -319,7 +348,9 @@ def _is_base(places: dict[int, Path]) -> bool:
 
 
 def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path | None:
-    folder = run.path / "arms" / arm.name / f"seed-{seed}" / "evaluations" / evaluation_folder(benchmark) / phase
+    if benchmark not in run.folders:
+        return None
+    folder = run.path / "arms" / arm.name / f"seed-{seed}" / "evaluations" / run.folders[benchmark] / phase
     link = _json(folder / "shared.json") if (folder / "shared.json").is_file() else None
     if link is not None:
         for start in (run.path, folder):
@@ -338,10 +369,12 @@ def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path |
 
 
 def _question_ids(run: Run, benchmark: str) -> list[str]:
-    file = run.path / "questions" / f"{evaluation_folder(benchmark)}.parquet"
-    if not file.is_file():
-        return []
-    return pl.read_parquet(file, columns=["id"])["id"].to_list()
+    """Return the ids of the question set of the same name, if the run keeps one; none otherwise."""
+    for file in (run.path / "questions").rglob("*.parquet"):
+        name = file.relative_to(run.path / "questions").with_suffix("").as_posix()
+        if _plain(name) == _plain(benchmark):
+            return pl.read_parquet(file, columns=["id"])["id"].to_list()
+    return []
 
 
 def _cell(run: Run, folder: Path) -> _Cell:
@@ -364,8 +397,13 @@ def _cell(run: Run, folder: Path) -> _Cell:
     frame = pl.concat(frames, how="diagonal_relaxed")
     for column in COLUMNS:
         if column not in frame.columns and column != "ways":
-            kind = pl.Float64 if column == "completion_tokens" else pl.String
-            frame = frame.with_columns(pl.lit(None, kind).alias(column))
+            frame = frame.with_columns(pl.lit(None).alias(column))
+    words = ("id", "question_id", "finish", "judgement", "extracted", "reason")
+    frame = frame.with_columns(
+        *(pl.col(c).cast(pl.String) for c in words),
+        pl.col("completion_tokens").cast(pl.Float64),
+        pl.col("steps_right").cast(pl.Boolean),
+    )
     if frame["id"].null_count() == 0:
         frame = frame.unique("id", keep="first", maintain_order=True)
     judged = pl.col("judgement").is_in(["correct", "wrong"]) & (pl.col("finish").fill_null("") != "error")
@@ -379,6 +417,8 @@ def _cell(run: Run, folder: Path) -> _Cell:
         no_answer=(pl.col("judged") & (pl.col("reason").fill_null("") == "no-answer")).sum(),
         truncated=(pl.col("finish").fill_null("") == "length").sum(),
         tokens=pl.col("completion_tokens").sum(),
+        steps_right=(pl.col("right") & pl.col("steps_right")).sum(),
+        steps_known=(pl.col("right") & pl.col("steps_right").is_not_null()).sum(),
     )
     table = table.join(_majority(frame), on="question_id", how="left")
     samples, counts = None, {}
@@ -412,13 +452,13 @@ def _majority(frame: pl.DataFrame) -> pl.DataFrame:
 def _stack(
     benchmark: str, arm: Arm, phase: str, seeds: tuple[int, ...], fixed: bool, cells: list[_Cell], index: pl.DataFrame
 ) -> Evaluation:
-    names = ("rows", "judged", "correct", "no_answer", "truncated", "tokens", "majority")
     tables = [index.join(c.table, on="question_id", how="left", maintain_order="left") for c in cells]
     arrays: dict[str, Array] = {
         n: np.stack(
             [t[n].cast(pl.Float64).fill_null(float("nan") if n == "majority" else 0.0).to_numpy() for t in tables]
         )
-        for n in names
+        for n in ARRAYS
+        if n != "unjudged"
     }
     labels = None
     frames = [
@@ -468,18 +508,31 @@ def _training(run: Run, arm: Arm, seed: int) -> None:
             if name == "funnel":
                 run.funnels[arm.name, seed] = pl.read_parquet(file)
             else:
-                kept = pl.read_parquet(file, columns=["heuristic"])["heuristic"].value_counts()
+                kept = pl.read_parquet(file, columns=["heuristic"])["heuristic"].value_counts().sort("heuristic")
                 run.solutions[arm.name, seed] = {str(k): int(n) for k, n in kept.iter_rows()}
+                if arm.name not in run.vendi:
+                    _vendi(run, arm.name, file)
         except (pl.exceptions.PolarsError, OSError) as error:
             where = file.relative_to(run.path).as_posix()
             run.problems.append(Problem(where, f"cannot be read ({type(error).__name__})", "It is left out."))
+
+
+def _vendi(run: Run, arm: str, file: Path, most: int = 100) -> None:
+    columns = ["question_id", "text"]
+    if not set(columns) <= set(pl.read_parquet_schema(file)):
+        return
+    texts = pl.read_parquet(file, columns=columns).group_by("question_id").agg("text", n=pl.len())
+    texts = texts.filter(pl.col("n") > 1).sort("question_id").head(most)
+    if texts.height:
+        scores = [vendi_score_of_texts(t) for t in texts["text"].to_list()]
+        run.vendi[arm] = {"score": float(np.mean(scores)), "of": float(np.mean(texts["n"].to_list()))}
 
 
 def _missing(run: Run) -> None:
     """Say what should be there and is not: seeds, phases, benchmarks."""
     empty = [b for b in run.benchmarks if not any(k[0] == b for k in run.evaluations)]
     for benchmark in empty:
-        so = "It is in no table; nothing can be said about it."
+        so = "Nothing can be said about it."
         run.problems.append(Problem(f"benchmark {benchmark}", "has no samples from any arm", so))
     for arm in run.arms.values():
         lacking: dict[str, list[int]] = {}

@@ -7,6 +7,8 @@ data as a table; text from the run (names, errors, recipe) is escaped.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -43,6 +45,7 @@ def html_page(results: Json, run: Run) -> str:
         tables=main_tables(results),
         figures=all_figures(results),
         appendix=_appendix(results, run),
+        text_columns=text_columns,
         key=lambda style: Markup(fig.key(style)),
         svg=Markup,
     )
@@ -406,6 +409,12 @@ def _appendix(results: Json, run: Run) -> Json:
         "digest": results["digest"] or "not recorded",
         "states": [[s.where, s.state, duration(s.cost.get("seconds", 0.0))] for s in run.stages],
     }
+
+
+def text_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Return for each column whether it holds words (left aligned) rather than numbers."""
+    numeric = re.compile(r"^([-+\u2212<]?\d|n/a|fixed|$)")
+    return [not all(numeric.match(row[i]) for row in rows if i < len(row)) for i in range(len(head))]
 
 
 def _markdown_table(table: Table) -> list[str]:

@@ -32,6 +32,7 @@ NO_SAMPLES = "no samples"
 def score_tables(results: Json) -> list[Table]:
     """Return one table per benchmark, every arm in every phase, also the arms that have nothing."""
     out: list[Table] = []
+    steps = any(s["steps_right"] is not None for s in results["scores"])
     for bench in results["benchmarks"]:
         rows: list[list[str]] = []
         strong: list[int] = []
@@ -39,19 +40,21 @@ def score_tables(results: Json) -> list[Table]:
             scores = [s for s in results["scores"] if s["arm"] == arm["name"] and s["benchmark"] == bench["name"]]
             scores.sort(key=lambda s: list(PHASE).index(s["phase"]))
             if not any(s["final"] for s in scores):
-                row = [arm["title"], "final", NO_SAMPLES, *["n/a"] * 8]
-                scores_rows = [_score(arm, s) for s in scores]
+                row = [arm["title"], "final", NO_SAMPLES, *["n/a"] * (8 + steps)]
+                scores_rows = [_score(arm, s, steps) for s in scores]
                 rows += [*scores_rows, row]
                 continue
             for s in scores:
                 if arm["name"] == results["treatment"] and s["final"]:
                     strong.append(len(rows))
-                rows.append(_score(arm, s))
+                rows.append(_score(arm, s, steps))
         out.append(
             Table(
                 id=f"scores-{len(out)}",
                 title=f"{bench['name']}: {bench['questions']:,} questions, {bench['samples']} samples each",
-                note="pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
+                note=""
+                if out
+                else "pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
                 "every rate, never counted as wrong. “No answer” is a share of judged samples: wrong in form.",
                 head=[
                     "arm",
@@ -60,6 +63,7 @@ def score_tables(results: Json) -> list[Table]:
                     "majority of all",
                     "no answer",
                     "truncated",
+                    *(["right for the right reason"] if steps else []),
                     "unjudged",
                     "missing",
                     "tokens",
@@ -73,7 +77,7 @@ def score_tables(results: Json) -> list[Table]:
     return out
 
 
-def _score(arm: Json, s: Json) -> list[str]:
+def _score(arm: Json, s: Json, steps: bool) -> list[str]:
     seeds = ", ".join(map(str, s["seeds"])) if s["seeds"] else "fixed"
     return [
         arm["title"],
@@ -82,6 +86,7 @@ def _score(arm: Json, s: Json) -> list[str]:
         interval(s["majority"]) if s["majority"] else "n/a",
         percent(s["no_answer"]),
         percent(s["truncated"]),
+        *([percent(s["steps_right"])] if steps else []),
         f"{s['unjudged']:,}",
         f"{s['missing']:,}",
         "n/a" if s["mean_tokens"] is None else f"{s['mean_tokens']:.0f}",
@@ -113,26 +118,31 @@ def difference_table(results: Json) -> Table:
         ]
         for r in results["differences"]
     ]
+    head = [
+        "benchmark",
+        "against",
+        "difference",
+        "p",
+        "p (Holm)",
+        "treatment is",
+        "p (questions)",
+        "p (seeds)",
+        "questions",
+        "seeds",
+        "interval over",
+    ]
+    over = {row[-1] for row in rows}
+    if len(over) == 1:
+        rows, head = [row[:-1] for row in rows], head[:-1]
     title = f"“{titles[results['treatment']]}” minus every other arm" if results["treatment"] else "Differences"
     return Table(
         id="differences",
         title=f"{title}, in points of pass@1",
-        note="Paired on questions. p (Holm) is corrected over this whole table. p (questions) is the exact sign-flip "
-        "test for these trained models, p (seeds) the exact permutation of training runs: with 3 against 3 it cannot "
-        "be below 0.100.",
-        head=[
-            "benchmark",
-            "against",
-            "difference",
-            "p",
-            "p (Holm)",
-            "treatment is",
-            "p (questions)",
-            "p (seeds)",
-            "questions",
-            "seeds",
-            "interval over",
-        ],
+        note="Paired on questions. p (Holm) is corrected over all rows of a benchmark. p (questions) is the sign-flip "
+        "test for these trained models (exact where every question has as many samples), p (seeds) the exact "
+        "permutation of training runs: with 3 against 3 it cannot be below 0.100."
+        + (f" All intervals are over {over.pop()}." if len(over) == 1 else ""),
+        head=head,
         rows=rows,
     )
 
@@ -228,13 +238,26 @@ def ways_tables(results: Json) -> list[Table]:
             interval(r["rate"]),
             "n/a" if m["effective_ways"] is None else f"{m['effective_ways']:.2f}",
             "n/a" if r["mean_tokens"] is None else f"{r['mean_tokens']:.0f}",
+            "" if m["moved"] is None else f"{points(m['moved'])}",
             f"{m['labelled']:,}",
         ]
         if corrected:
             row.insert(4, interval(r["corrected"]) if r["corrected"] else "not measured")
         rows.append(row)
-    head = ["benchmark", "arm", "phase", "two or more ways", "effective ways", "tokens", "labelled samples"]
-    note = "Share of labelled samples that use two or more ways, in percent; effective ways is exp(entropy) of the mix."
+    head = [
+        "benchmark",
+        "arm",
+        "phase",
+        "two or more ways",
+        "effective ways",
+        "tokens",
+        "moved by RL",
+        "labelled samples",
+    ]
+    note = (
+        "Share of labelled samples that use two or more ways, in percent; effective ways is exp(entropy) of the mix; "
+    )
+    note += "moved by RL is how much of the mix RL turned to other ways (total variation, percent)."
     if corrected:
         head.insert(4, "corrected for labeller error")
         note += " The corrected column undoes the labeller's measured error and carries its uncertainty."
@@ -284,6 +307,10 @@ def ways_tables(results: Json) -> list[Table]:
     return out
 
 
+def _vendi(value: Json | None) -> str:
+    return "n/a" if value is None else f"{value['score']:.1f} of {value['of']:.1f}"
+
+
 def arms_table(results: Json) -> Table:
     rows: list[list[str]] = []
     strong: list[int] = []
@@ -298,6 +325,7 @@ def arms_table(results: Json) -> Table:
                 role,
                 "n/a" if a["solutions"] is None else f"{a['solutions']:,.0f}",
                 "n/a" if a["ways"] is None else f"{a['ways']:.1f}",
+                _vendi(a["vendi"]),
                 "yes" if a["rl"] else "no",
                 "n/a" if a["rl_steps"] is None else f"{a['rl_steps']:,}",
             ]
@@ -305,8 +333,10 @@ def arms_table(results: Json) -> Table:
     return Table(
         id="arms",
         title="Arms",
-        note="Solutions: kept for mid-training, mean over seeds. Effective ways: exp(entropy) of their heuristics.",
-        head=["arm", "name", "role", "solutions", "effective ways", "RL", "RL steps"],
+        note="Solutions: kept for mid-training, mean over seeds. Effective ways: exp(entropy) of their heuristics. "
+        "Vendi score: how many different texts the solutions of one question amount to, of how many (words and pairs "
+        "of words; mean over up to 100 questions of one seed).",
+        head=["arm", "name", "role", "solutions", "effective ways", "Vendi score", "RL", "RL steps"],
         rows=rows,
         strong=strong,
     )

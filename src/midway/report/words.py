@@ -1,8 +1,8 @@
 """The verdict in words: what the numbers allow to be said, and no more.
 
 Promises: pure functions of the results dict; a difference is called shown only when its interval excludes zero *and*
-its p-value stays below 0.05 after Holm's correction over the whole table; with one seed the text says that another
-training run may differ; without a control of equal size nothing is said about variety.
+its p-value stays below 0.05 after Holm's correction over all comparisons on the benchmark; with one seed the text says
+that another training run may differ; without a control of equal size nothing is said about variety.
 """
 
 from __future__ import annotations
@@ -99,9 +99,8 @@ def _change(row: Json, over: str) -> str:
         return f"lowered pass@1 by {interval(down)} points against {over}"
     tail = "no difference is shown"
     if e["low"] is not None and (e["low"] > 0 or e["high"] < 0):
-        tail = (
-            f"the interval excludes zero, but not after correction for the whole table (p = {p_value(row['p_holm'])})"
-        )
+        p = p_value(row["p_holm"])
+        tail = f"the interval excludes zero, but not after correction for all comparisons on the benchmark (p = {p})"
     return f"changed pass@1 by {interval(e, sign=True)} points against {over}: {tail}"
 
 
@@ -133,10 +132,13 @@ def _variety(controls: dict[str, bool], here: dict[str, Json], titles: Json) -> 
             "No other arm was mid-trained on about as many solutions without the variety, "
             "so this run cannot tell variety from more data."
         ]
-    parts = []
-    for row in matched:
-        parts.append(f"{interval(row['difference'], sign=True)} points against “{titles[row['against']]}”")
-    text = "At the same amount of mid-training data: " + "; ".join(parts) + ". "
+    parts = [f"{interval(r['difference'], sign=True)} points against “{titles[r['against']]}”" for r in matched]
+    text = "At the same amount of mid-training data: "
+    if len(parts) <= 3:
+        text += "; ".join(parts) + ". "
+    else:
+        order = sorted(range(len(matched)), key=lambda i: matched[i]["difference"]["value"])
+        text += f"from {parts[order[0]]} to {parts[order[-1]]}, over {len(parts)} such arms. "
     kinds = {call(r) for r in matched}
     if kinds == {"higher"}:
         text += "Variety itself is shown to help."
