@@ -73,9 +73,7 @@ def serving(
                     f"the server ended (exit code {process.returncode}) before it was ready; its log, {file}:\n{_end(file)}"
                 )
             if time.monotonic() - start > seconds:
-                raise EngineError(
-                    f"the server was not ready after {seconds:.0f} s; its log, {file}:\n{_end(file)}"
-                )
+                raise EngineError(f"the server was not ready after {seconds:.0f} s; its log, {file}:\n{_end(file)}")
             time.sleep(0.25)
         yield process
     finally:
