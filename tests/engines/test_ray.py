@@ -37,7 +37,7 @@ def asked(questions: int, samples: int = 4) -> list[Request]:
         Request(
             f"{q}-{s}",
             Prompt(text=f"Let x be the unknown. How many clips? {q}"),
-            Sampling(max_tokens=48),
+            Sampling(max_tokens=32),
             f"q{q}",
             index=s,
         )
@@ -67,21 +67,21 @@ def test_an_actor_is_killed_and_nothing_is_lost(cluster: None, checkpoint: Calla
             killed.append(pids[-1])
 
     report = complete_on_ray(
-        asked(300), config, model, tmp_path / "ray", workers=2, share=100, progress=kill_one, log=log
+        asked(80), config, model, tmp_path / "ray", workers=2, share=60, progress=kill_one, log=log
     )
     assert killed and any("an engine actor died" in line for line in lines)
     assert len({m[1] for line in lines if (m := re.search(r"process (\d+)", line))}) >= 2
     engine = open_engine(config, model)
-    complete(asked(300), engine, tmp_path / "here")
+    complete(asked(80), engine, tmp_path / "here")
     there, here = (run.read_table(tmp_path / name, run.COMPLETIONS).sort("id") for name in ("ray", "here"))
     assert there["id"].to_list() == here["id"].to_list()
     assert (
         there["text"] == here["text"]
     ).mean() > 0.98  # the same code with the same seeds; batches differ in rounding
-    assert (report.asked, report.done, report.failed) == (1200, 1200, 0)
+    assert (report.asked, report.done, report.failed) == (320, 320, 0)
     assert not list((tmp_path / "ray").glob("*.jsonl"))
-    again = complete_on_ray(asked(300, 5), config, model, tmp_path / "ray", workers=2)
-    assert (again.held, again.done) == (1200, 300)
+    again = complete_on_ray(asked(80, 5), config, model, tmp_path / "ray", workers=2)
+    assert (again.held, again.done) == (320, 80)
 
 
 def test_an_engine_that_cannot_be_opened_stops_it(cluster: None, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from midway import run
 from midway.engines import open_engine
-from midway.engines.base import EngineError
+from midway.engines.base import Engine, EngineError
 from midway.engines.stream import (
     WINDOW,
     Progress,
@@ -52,26 +52,27 @@ class EngineWorker:
     """What each actor runs."""
 
     def __init__(self, config: EngineConfig, model: ModelConfig, model_path: str | None) -> None:
+        self._args = (config, model, model_path)
+        self._engine: Engine | None = None
         self._stop = False
         self._progress: Progress | None = None
-        self.engine = open_engine(config, model, model_path=model_path)
-
-    def where(self) -> tuple[int, str]:
-        """Return process id and host."""
-        return os.getpid(), socket.gethostname()
 
     def complete(self, requests: list[Request], folder: str) -> StreamReport:
         """Answer a share of the requests, none of which is held."""
+        if self._engine is None:  # here and not above, so that the driver gets the error itself
+            config, model, model_path = self._args
+            self._engine = open_engine(config, model, model_path=model_path)
+        self._progress = None
         return complete(
-            requests, self.engine, Path(folder), owner=False, stop=lambda: self._stop, progress=self._note
+            requests, self._engine, Path(folder), owner=False, stop=lambda: self._stop, progress=self._note
         )  # fmt: skip
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress
 
-    def progress(self) -> Progress | None:
-        """Return how far the present share is."""
-        return self._progress
+    def progress(self) -> tuple[int, str, Progress | None]:
+        """Return process id, host and how far the present share is."""
+        return os.getpid(), socket.gethostname(), self._progress
 
     def stop(self) -> None:
         """End the present share at the next completion."""
@@ -136,6 +137,8 @@ class _Pool:
         """Running shares: reference -> (actor, requests)."""
         self.back: deque[list[Request]] = deque()
         """Shares whose actor died."""
+        self.seen: set[tuple[int, str]] = set()
+        """Processes that were told to the user."""
         self.deaths = 0
         """In a row, without anything stored in between."""
 
@@ -174,9 +177,11 @@ class _Pool:
                         actor, alive = self._land(reference)
                         idle.append(actor if alive else self._actor())
                         exhausted = exhausted and not self.back
-                    if progress and time.monotonic() - told >= 1:
+                    if time.monotonic() - told >= 1:
                         told = time.monotonic()
-                        progress(self._progress(total, told - start))
+                        now = self._progress(total, told - start)
+                        if progress:
+                            progress(now)
                     if stop is not None and stop():
                         self.report.stopped = "requested"
                         break
@@ -215,9 +220,6 @@ class _Pool:
 
     def _start(self, actor: Any, part: list[Request]) -> None:
         self.busy[actor.complete.remote(part, str(self.folder))] = (actor, part)
-        with suppress(RayActorError, RayTaskError, ray.exceptions.GetTimeoutError):  # told for information only
-            process, host = ray.get(actor.where.remote(), timeout=0.01)
-            self.log(f"engine in process {process} on {host}: {len(part)} requests")
 
     def _land(self, reference: Any) -> tuple[Any, bool]:
         """Take in what a share came to; return its actor and whether it lives."""
@@ -253,7 +255,10 @@ class _Pool:
         )  # fmt: skip
         asked = [actor.progress.remote() for actor, _ in self.busy.values()]
         with suppress(RayActorError, ray.exceptions.GetTimeoutError):
-            for part in ray.get(asked, timeout=0.2):
+            for process, host, part in ray.get(asked, timeout=0.5):
+                if (process, host) not in self.seen:
+                    self.seen.add((process, host))
+                    self.log(f"engine in process {process} on {host}")
                 if part is not None:
                     now = replace(
                         now, done=now.done + part.done, failed=now.failed + part.failed,
