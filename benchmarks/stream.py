@@ -30,7 +30,16 @@ class Dummy:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for r in requests:
-            yield Completion(r.id, r.question_id, r.heuristic, r.index, TEXT, prompt_tokens=400, completion_tokens=120, cached_tokens=380)
+            yield Completion(
+                r.id,
+                r.question_id,
+                r.heuristic,
+                r.index,
+                TEXT,
+                prompt_tokens=400,
+                completion_tokens=120,
+                cached_tokens=380,
+            )
 
     def logprobs(self, items: Iterable[tuple[Prompt, str]]) -> Iterator[tuple[float, int]]:
         raise NotImplementedError

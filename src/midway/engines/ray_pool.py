@@ -139,6 +139,7 @@ class _Pool:
         """Shares whose actor died."""
         self.seen: set[tuple[int, str]] = set()
         """Processes that were told to the user."""
+        self.before = 0
         self.deaths = 0
         """In a row, without anything stored in between."""
 
@@ -191,6 +192,7 @@ class _Pool:
             with suppress(Stopped):
                 self._end(idle)
         self.report.seconds = time.monotonic() - start
+        self.report.unasked = self.before - self.report.held if not self.report.stopped else 0
         recover_all(self.folder)
         settle_failures(self.folder)
         if progress:
@@ -200,6 +202,7 @@ class _Pool:
     def _missing(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Yield what is not held, sorted in windows as `stream.complete` does, so that a share has few heuristics."""
         seen = run.stored_ids(self.folder)
+        self.before = len(seen)
         stream = iter(requests)
         while window := list(itertools.islice(stream, WINDOW)):
             fresh = []

@@ -60,6 +60,8 @@ class StreamReport:
     asked: int = 0
     """Requests seen, each id once."""
     held: int = 0
+    unasked: int = 0
+    """Completions in the folder that nobody asked for this time: of another prompt, model or sampling. They stay and are not used."""
     done: int = 0
     failed: int = 0
     stopped: str = ""
@@ -185,6 +187,7 @@ def complete(
     if owner:
         recover_all(folder)
     seen = run.stored_ids(folder) if owner else set()
+    before = len(seen)
     pending: set[str] = set()
     signals = Signals()
     told = start
@@ -223,6 +226,7 @@ def complete(
                 good.flush()
                 bad.flush()
     report.seconds = time.monotonic() - start
+    report.unasked = before - report.held if not report.stopped else 0
     if pending and not report.stopped:
         lost = EngineError(
             f"the engine gave no answer to {len(pending)} of {report.asked - report.held} requests: a bug"
