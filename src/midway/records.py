@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
 
 Domain = Literal["math", "code", "choice"]
@@ -190,7 +191,12 @@ def completion_id(
     `prompt_version` names the wording of the prompt (or hashes the prompt itself), `model` the exact weights
     (Hub id and revision, or a hash of a local directory).
     """
-    return content_id("completion", question_id, heuristic, prompt_version, model, asdict(sampling), index)
+    return content_id("completion", question_id, heuristic, prompt_version, model, _fields(sampling), index)
+
+
+@lru_cache(maxsize=256)
+def _fields(sampling: Sampling) -> dict[str, Any]:
+    return asdict(sampling)  # slow, and asked for with every completion
 
 
 class Finish(StrEnum):

@@ -159,12 +159,14 @@ class ShardWriter:
         new = [{key: row.get(key) for key in self.schema} for row in rows]
         if not new:
             return
-        path = self._journal_path()
-        with _disk(path):
+        try:
             if self._journal is None:
-                self._journal = open(path, "ab")  # noqa: SIM115 - held over many calls, closed in flush
+                self._journal = open(self._journal_path(), "ab")  # noqa: SIM115 - held over many calls, closed in flush
             self._journal.write(b"".join(_line(row) for row in new))
             self._journal.flush()
+        except OSError:
+            with _disk(self._journal_path()):
+                raise
         self._rows.extend(new)
         if len(self._rows) >= self.rows_per_shard:
             self.flush()
@@ -196,8 +198,12 @@ class ShardWriter:
             self.flush()
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: it runs for every row."""
+
+
 def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    return _encode(row).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def recover(folder: Path, schema: Schema) -> int:

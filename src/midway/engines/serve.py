@@ -70,12 +70,10 @@ def serving(
         while not _healthy(url):
             if process.poll() is not None:
                 raise EngineError(
-                    f"the server ended (exit code {process.returncode}) before it was ready; its log, {file}, ends:\n{_end(file)}"
+                    f"the server ended (exit code {process.returncode}) before it was ready; its log, {file}:\n{_end(file)}"
                 )
             if time.monotonic() - start > seconds:
-                raise EngineError(
-                    f"the server was not ready after {seconds:.0f} s; its log, {file}, ends:\n{_end(file)}"
-                )
+                raise EngineError(f"the server was not ready after {seconds:.0f} s; its log, {file}:\n{_end(file)}")
             time.sleep(0.25)
         yield process
     finally:

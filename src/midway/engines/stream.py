@@ -60,6 +60,8 @@ class StreamReport:
     asked: int = 0
     """Requests seen, each id once."""
     held: int = 0
+    unasked: int = 0
+    """Completions in the folder that nobody asked for this time: of another prompt, model or sampling. They stay and are not used."""
     done: int = 0
     failed: int = 0
     stopped: str = ""
@@ -135,12 +137,12 @@ class StreamReport:
         self.cached_tokens += completion.cached_tokens
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """Raised in the main thread by a signal, wherever the engine is just then."""
 
 
-class _Signals:
-    """Turns SIGINT and SIGTERM into _Stopped, but never in the middle of storing."""
+class Signals:
+    """Turns SIGINT and SIGTERM into Stopped, but never in the middle of storing."""
 
     def __init__(self) -> None:
         self.got = ""
@@ -149,7 +151,7 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.got = signal.Signals(number).name
         if not self.storing:
-            raise _Stopped
+            raise Stopped
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -171,19 +173,23 @@ def complete(
     *,
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
-    settle: bool = True,
+    owner: bool = True,
 ) -> StreamReport:
     """Ask the engine for every request that `folder` does not hold and store what comes.
 
-    `progress` is called about once a second, `stop` after every completion. `settle` puts the list of failures in order at the end;
-    only one of several writers may do it (`settle_failures`).
+    `progress` is called about once a second, `stop` after every completion. The owner of the folder turns journals of dead writers into
+    shards at the beginning and puts the list of failures in order at the end; a worker beside others (`owner=False`) does neither, and
+    is given only requests that are not held.
     """
     report = StreamReport()
     start = time.monotonic()
     total = len(requests) if isinstance(requests, Sized) else None
-    seen = run.stored_ids(folder)
+    if owner:
+        recover_all(folder)
+    seen = run.stored_ids(folder) if owner else set()
+    before = len(seen)
     pending: set[str] = set()
-    signals = _Signals()
+    signals = Signals()
     told = start
     with run.ShardWriter(folder, run.COMPLETIONS) as good, run.ShardWriter(folder / "failures", run.COMPLETIONS) as bad:
         answers = iter(engine.generate(_missing(requests, seen, pending, report)))
@@ -206,7 +212,7 @@ def complete(
                     if signals.got or (stop is not None and stop()):
                         report.stopped = signals.got or "requested"
                         break
-            except _Stopped:
+            except Stopped:
                 report.stopped = signals.got
             except EngineError as error:
                 report.seconds = time.monotonic() - start
@@ -220,13 +226,14 @@ def complete(
                 good.flush()
                 bad.flush()
     report.seconds = time.monotonic() - start
+    report.unasked = before - report.held if not report.stopped else 0
     if pending and not report.stopped:
         lost = EngineError(
             f"the engine gave no answer to {len(pending)} of {report.asked - report.held} requests: a bug"
         )
         lost.report = report
         raise lost
-    if settle:
+    if owner:
         settle_failures(folder)
     if progress:
         progress(_progress(report, total, report.seconds))
@@ -273,6 +280,12 @@ def _progress(report: StreamReport, total: int | None, seconds: float) -> Progre
         total, report.held, report.done, report.failed,
         report.prompt_tokens, report.completion_tokens, report.cached_tokens, seconds,
     )  # fmt: skip
+
+
+def recover_all(folder: Path) -> None:
+    """Turn what dead writers left in the folder into shards. Only the owner may call it, with no writer at work there."""
+    for place in (folder, folder / "failures"):
+        run.recover(place, run.COMPLETIONS)
 
 
 def open_failures(folder: Path) -> pl.DataFrame:

@@ -1,0 +1,288 @@
+"""The transformers engine against the model itself: greedy text, log-probabilities, distribution of samples, limits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import FAMILIES
+
+from midway.engines import EngineError, model_key, open_engine
+from midway.engines.sampling import filtered, uniform
+from midway.recipe import ModelConfig, TransformersEngine
+from midway.records import Finish, Prompt, Request, Sampling
+
+SHARED = "Let x be the unknown. Look back: does the answer make sense? Try a simpler problem first. " * 3
+TAILS = (
+    "How many clips?",
+    "x",
+    "2 + 3 = what, then 7 + 8",
+    "How many clips did Natalia sell altogether in April and May to friends?",
+)
+Open = Callable[..., object]
+
+
+@pytest.fixture(scope="module")
+def engine(checkpoint: Callable[..., Path]) -> Callable[..., object]:
+    made: dict[str, object] = {}
+
+    def make(family: str = "llama", **options: object) -> object:
+        key = f"{family}{sorted(options.items())}"
+        if key not in made:
+            made[key] = open_engine(TransformersEngine(), ModelConfig(path=str(checkpoint(family, **options))))
+        return made[key]
+
+    return make
+
+
+def asked(sampling: Sampling, samples: int = 1, chat: bool = False, shared: str = SHARED) -> list[Request]:
+    return [
+        Request(
+            f"{i}-{s}",
+            Prompt(messages=({"role": "user", "content": shared + tail},)) if chat else Prompt(text=shared + tail),
+            sampling,
+            f"q{i}",
+            index=s,
+        )
+        for i, tail in enumerate(TAILS)
+        for s in range(samples)
+    ]
+
+
+@torch.inference_mode()
+def reference(engine: object, request: Request) -> tuple[list[int], float]:
+    """Greedy tokens of `model.generate` for one prompt alone, and their log-probability from one plain forward pass."""
+    model = engine.model  # type: ignore[attr-defined]
+    ids = torch.tensor([engine._encode(request.prompt)])  # type: ignore[attr-defined]
+    full = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=request.sampling.max_tokens,
+        do_sample=False,
+        eos_token_id=list(engine.eos),  # type: ignore[attr-defined]
+        pad_token_id=0,
+    )
+    logp = model(full).logits[0, ids.shape[1] - 1 : -1].float().log_softmax(-1)
+    new = full[0, ids.shape[1] :]
+    return new.tolist(), float(logp.gather(-1, new[:, None]).sum())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("chat", [False, True])
+def test_greedy_text_is_that_of_generate(engine: Open, family: str, chat: bool) -> None:
+    it = engine(family)
+    requests = asked(Sampling(temperature=0, max_tokens=20), chat=chat)
+    got = {c.id: c for c in it.generate(requests)}  # type: ignore[attr-defined]
+    assert set(got) == {r.id for r in requests}
+    for request in requests:
+        tokens, logprob = reference(it, request)
+        completion = got[request.id]
+        assert completion.text == it.tokenizer.decode(tokens, skip_special_tokens=True)  # type: ignore[attr-defined]
+        assert completion.completion_tokens == len(tokens)
+        assert completion.finish is (Finish.STOP if tokens[-1] in it.eos else Finish.LENGTH)  # type: ignore[attr-defined]
+        assert completion.logprob == pytest.approx(logprob, abs=2e-3)
+    assert sum(c.cached_tokens for c in got.values()) > 0.4 * sum(c.prompt_tokens for c in got.values())
+
+
+def test_sliding_windows_see_the_right_tokens(engine: Open) -> None:
+    it = engine("qwen2", use_sliding_window=True, sliding_window=24, max_window_layers=0)
+    requests = asked(Sampling(temperature=0, max_tokens=12))
+    for completion in it.generate(requests):  # type: ignore[attr-defined]
+        request = next(r for r in requests if r.id == completion.id)
+        tokens, logprob = reference(it, request)
+        assert completion.text == it.tokenizer.decode(tokens, skip_special_tokens=True)  # type: ignore[attr-defined]
+        assert completion.logprob == pytest.approx(logprob, abs=2e-3)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_logprobs_are_those_of_a_plain_pass(engine: Open, family: str) -> None:
+    it = engine(family)
+    items = [(r.prompt, text) for r in asked(Sampling()) for text in ("So 48 / 2 = 24, and 72.", "x", "")]
+    items.append((Prompt(text="alone"), "yes"))
+    for (prompt, text), (total, count) in zip(items, it.logprobs(items), strict=True):  # type: ignore[attr-defined]
+        head = it._encode(prompt)  # type: ignore[attr-defined]
+        tail = it.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[attr-defined]
+        with torch.inference_mode():
+            logp = it.model(torch.tensor([head + tail])).logits[0].float().log_softmax(-1)  # type: ignore[attr-defined]
+        want = sum(float(logp[len(head) - 1 + i, token]) for i, token in enumerate(tail))
+        assert count == len(tail) and total == pytest.approx(want, abs=2e-3)
+
+
+def test_a_sample_depends_on_its_seed_not_on_its_neighbours(engine: Open) -> None:
+    it = engine("qwen3")
+    sampling = Sampling(temperature=0.9, top_p=0.95, top_k=40, min_p=0.01, max_tokens=16)
+    four, eight = asked(sampling, 4), asked(sampling, 8)
+    together = {c.id: c.text for c in it.generate(eight)}  # type: ignore[attr-defined]
+    assert {c.id: c.text for c in it.generate(four)} == {r.id: together[r.id] for r in four}  # type: ignore[attr-defined]
+    assert [c.text for r in eight[:5] for c in it.generate([r])] == [together[r.id] for r in eight[:5]]  # type: ignore[attr-defined]
+    assert len(set(together.values())) == len(eight)
+
+
+def test_samples_follow_the_model_distribution(engine: Open) -> None:
+    """Chi-square of the first token of 4,000 samples against softmax(logits / T)."""
+    it = engine("llama")
+    sampling = Sampling(temperature=0.7, top_k=12, max_tokens=1)
+    prompt = Prompt(text="How many clips?")
+    with torch.inference_mode():
+        logits = it.model(torch.tensor([it._encode(prompt)])).logits[0, -1:]  # type: ignore[attr-defined]
+    probs = filtered(logits, sampling)[0]
+    n = 4000
+    texts: Counter[str] = Counter()
+    for c in it.generate(Request(f"s{i}", prompt, sampling, "q", index=i) for i in range(n)):  # type: ignore[attr-defined]
+        texts[c.text] += 1
+    expected: Counter[str] = Counter()
+    for token in probs.nonzero().flatten().tolist():
+        expected[it.tokenizer.decode([token], skip_special_tokens=True)] += float(probs[token]) * n  # type: ignore[attr-defined,assignment]
+    assert set(texts) <= set(expected)
+    chi2 = sum((texts[t] - e) ** 2 / e for t, e in expected.items())
+    assert chi2 < 36  # 11 degrees of freedom: p < 0.0002
+
+
+def test_filters_agree_with_hugging_face() -> None:
+    from transformers.generation.logits_process import (
+        MinPLogitsWarper,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    torch.manual_seed(0)
+    logits = torch.randn(64, 300) * 3
+    for sampling in (
+        Sampling(0.8, 0.9),
+        Sampling(1.3, 1.0, 20),
+        Sampling(1.0, 1.0, 0, 0.05),
+        Sampling(0.7, 0.8, 50, 0.02),
+    ):
+        want = TemperatureLogitsWarper(sampling.temperature)(None, logits)
+        if sampling.top_k:
+            want = TopKLogitsWarper(sampling.top_k)(None, want)
+        if sampling.top_p < 1:
+            want = TopPLogitsWarper(sampling.top_p)(None, want)
+        if sampling.min_p:
+            want = MinPLogitsWarper(sampling.min_p)(None, want)
+        got = filtered(logits, sampling)
+        assert torch.allclose(got / got.sum(-1, keepdim=True), want.softmax(-1), atol=1e-6)
+
+
+def test_random_numbers_are_uniform_and_independent_of_order() -> None:
+    seeds = torch.arange(20000)
+    a, b = uniform(seeds, 3), uniform(seeds, 4)
+    assert float(a.min()) >= 0 and float(a.max()) < 1
+    assert abs(float(a.mean()) - 0.5) < 0.01 and abs(float((a * 12 - 6).var()) - 12) < 0.4
+    assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.03
+    assert torch.equal(uniform(seeds[100:101], 3), a[100:101])
+
+
+def test_stop_strings(engine: Open) -> None:
+    it = engine("llama")
+    (full,) = it.generate(asked(Sampling(temperature=0, max_tokens=20))[:1])  # type: ignore[attr-defined]
+    stop = full.text[4:7]
+    (cut,) = it.generate(asked(Sampling(temperature=0, max_tokens=20, stop=("never", stop)))[:1])  # type: ignore[attr-defined]
+    assert cut.finish is Finish.STOP
+    assert cut.text == full.text[: full.text.index(stop)] and cut.completion_tokens < full.completion_tokens
+
+
+def test_a_prompt_that_does_not_fit_is_a_failure_with_the_numbers(engine: Open) -> None:
+    it = engine("gpt2", context=64)
+    fits, too_long = Prompt(text="x"), Prompt(text="x " * 80)
+    n = it.count_tokens(too_long)  # type: ignore[attr-defined]
+    got = {
+        c.id: c
+        for c in it.generate(Request(i, p, Sampling(max_tokens=8), "q") for i, p in (("a", fits), ("b", too_long)))
+    }  # type: ignore[attr-defined]
+    assert got["a"].finish is not Finish.ERROR
+    assert got["b"].finish is Finish.ERROR
+    assert got["b"].error == f"prompt of {n} tokens + max_tokens 8 exceeds the context of 64"
+    (whole,) = it.generate([Request("c", fits, Sampling(temperature=0, max_tokens=63), "q")])  # type: ignore[attr-defined]
+    assert whole.completion_tokens <= 63
+    with pytest.raises(EngineError, match=r"prompt of \d+ tokens \+ continuation of 1 exceeds the context of 64"):
+        list(it.logprobs([(too_long, "x")]))  # type: ignore[attr-defined]
+
+
+def test_running_out_of_memory_halves_the_batch_and_goes_on(checkpoint: Callable[..., Path]) -> None:
+    """In a process with little address space, so that the allocation really fails."""
+    script = """
+import json, resource, sys, torch
+torch.set_num_threads(1)
+from midway.engines import open_engine
+from midway.recipe import ModelConfig, TransformersEngine
+from midway.records import Prompt, Request, Sampling
+lines = []
+engine = open_engine(TransformersEngine(batch_size=256), ModelConfig(path=sys.argv[1]), log=lines.append)
+sampling = Sampling(max_tokens=3)
+requests = [Request(str(i), Prompt(text="x " * 600 + str(i)), sampling, "q", index=i) for i in range(int(sys.argv[2]))]
+list(engine.generate(requests[:2]))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[3]), -1))
+try:
+    done = [c.id for c in engine.generate(requests)]
+    print(json.dumps({"done": len(set(done)), "twice": len(done) - len(set(done)), "lines": lines}))
+except Exception as error:
+    print(json.dumps({"error": f"{type(error).__name__}: {error}", "lines": lines}))
+"""
+
+    def run(count: int, room: int) -> dict[str, object]:
+        args = [
+            sys.executable,
+            "-c",
+            script,
+            str(checkpoint("llama", context=2048)),
+            str(count),
+            str(room),
+        ]
+        done = subprocess.run(args, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    got = run(256, 120_000_000)
+    assert (got.get("done"), got.get("twice")) == (256, 0), got
+    assert got["lines"] and got["lines"][0] == "out of memory with 256 sequences at once: going on with 128"  # type: ignore[index]
+
+
+def test_what_cannot_be_loaded_says_what_to_do(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    def opened(path: Path, **options: object) -> None:
+        open_engine(TransformersEngine(), ModelConfig(path=str(path), **options))  # type: ignore[arg-type]
+
+    with pytest.raises(EngineError, match=r"no model directory .*\n.*model\.path"):
+        opened(tmp_path / "nothing")
+    with pytest.raises(EngineError, match="holds no weights"):
+        opened(tmp_path)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for file in checkpoint("llama").iterdir():
+        if "token" not in file.name and "chat" not in file.name:
+            (bare / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(EngineError, match=r"has no tokenizer .*\n.*save_pretrained"):
+        opened(bare)
+    with pytest.raises(EngineError, match=r"no chat template\n.*model\.chat"):
+        opened(checkpoint("gpt2"), chat=True)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in checkpoint("llama").iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    (broken / "config.json").write_text("{")
+    with pytest.raises(EngineError, match=r"cannot be loaded.*\n.*model\.path"):
+        opened(broken)
+
+
+def test_model_keys_name_the_content(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in source.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "trainer_state.json").write_text("{}")  # says nothing about what the model writes
+    key = model_key(str(source))
+    assert key.startswith("dir@") and model_key(str(copy)) == key == model_key(str(copy) + "/")
+    weights = next(copy.glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert model_key(str(copy)) != key
+    assert model_key("org/model", "abc") == "org/model@abc" and model_key("org/model") == "org/model@main"
