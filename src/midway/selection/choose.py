@@ -6,6 +6,9 @@ the order in which completions were generated or on which questions share a chun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -13,6 +16,8 @@ import polars as pl
 from midway.selection.text import U32, WORDS, Shingled, bands, computation_tokens, shingles, tokens
 
 I64 = npt.NDArray[np.int64]
+Seen = dict[tuple[int, int] | int, list[int]]
+"""Kept candidates of a question by fingerprint and by (band, key)."""
 PAIR = 2
 """Computations in a shingle of a computation sequence (its end counts as one)."""
 
@@ -36,38 +41,35 @@ class Similarity:
         copy if it has at least `threshold` Jaccard similarity (exact, on pairs that MinHash banding proposes) with one that was kept.
         """
         original = np.full(len(groups), -1, dtype=np.int64)
-        views = [(s, s.fingerprints().tolist(), bands(g, self.threshold).tolist()) for s, g in self._views]
-        seen: list[dict[tuple[int, int] | int, list[int]]] = [{} for _ in views]
-        group = None
-        for i, current in enumerate(groups.tolist()):
-            if current != group:
-                group, seen = current, [{} for _ in views]
-            for view, (shingled, prints, keys) in enumerate(views):
-                if prints[i] and (match := self._match(i, shingled, prints, keys, seen[view])) >= 0:
-                    original[i] = match
-                    break
-            if original[i] < 0:
-                for view, (_, prints, keys) in enumerate(views):
-                    if prints[i]:
-                        seen[view].setdefault(prints[i], []).append(i)
-                        for band, key in enumerate(keys[i]):
-                            seen[view].setdefault((band, key), []).append(i)
+        views = [(shingled, shingled.fingerprints(), bands(g, self.threshold)) for shingled, g in self._views]
+        starts: list[int] = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])).tolist() if len(groups) else []
+        for start, end in pairwise([*starts, len(groups)]):
+            if end - start > 1:
+                seen: list[Seen] = [{} for _ in views]
+                lists = [(s, p[start:end].tolist(), k[start:end].tolist()) for s, p, k in views]
+                for i in range(start, end):
+                    original[i] = self._place(i, i - start, lists, seen)
         return original
 
-    def _match(
-        self,
-        i: int,
-        shingled: Shingled,
-        prints: list[int],
-        keys: list[list[int]],
-        seen: dict[tuple[int, int] | int, list[int]],
+    def _place(
+        self, i: int, at: int, views: Sequence[tuple[Shingled, list[int], list[list[int]]]], seen: Sequence[Seen]
     ) -> int:
-        if prints[i] in seen:  # the same list of shingles
-            return seen[prints[i]][0]
-        near: set[int] = set()
-        for band, key in enumerate(keys[i]):
-            near.update(seen.get((band, key), ()))
-        return next((j for j in sorted(near) if shingled.jaccard(i, j) >= self.threshold), -1)
+        """Return the kept candidate that i copies; if there is none, keep i and return -1."""
+        for (shingled, prints, keys), known in zip(views, seen, strict=True):
+            if not prints[at]:
+                continue  # nothing to compare
+            if prints[at] in known:  # the same list of shingles
+                return known[prints[at]][0]
+            near = {j for key in enumerate(keys[at]) for j in known.get(key, ())}
+            for j in sorted(near):
+                if shingled.jaccard(i, j) >= self.threshold:
+                    return j
+        for (_, prints, keys), known in zip(views, seen, strict=True):
+            if prints[at]:
+                known[prints[at]] = [i]
+                for key in enumerate(keys[at]):
+                    known.setdefault(key, []).append(i)
+        return -1
 
     def spread(self, rows: I64, n: int) -> I64:
         """Return `rows` (best first) in the order of taking: the best, then again and again the one least similar to those taken.

@@ -18,7 +18,7 @@ from midway.selection.text import stable_hash
 
 STEPS = ("asked", "generated", "finished", "correct", "adherent", "not a copy", "not leaked", "kept", "repeated")
 """Steps of the funnel. `correct` is `wrong` for wrong-but-diverse. `repeated` counts further examples, not fewer."""
-CHUNK = 400_000
+CHUNK = 600_000
 """Completions worked on at a time."""
 REFERENCE = "reference"
 """The `heuristic` and `source` of a reference solution."""
@@ -99,7 +99,8 @@ def select(
         one = _chunk(part, questions, leaks, config, data, rng, per_question, limits)
         steps.append(one[0])
         removed.append(one[1])
-        candidates.append(one[2])
+        # what lies beyond n is of use only to a matched arm
+        candidates.append(one[2] if match is not None else one[2].filter(pl.col("place") < per_question))
     pool = _concat(candidates, CANDIDATES).sort("question_id", "place")
     if data.questions is not None:
         drawn = sorted(pool["question_id"].unique().to_list(), key=lambda q: stable_hash(q, _seed(rng, "questions")))[: data.questions]
@@ -109,8 +110,8 @@ def select(
     if match is not None:
         kept, repeats = _matched(pool, match, rng, notes)
     else:
-        kept, repeats = pool.filter(pl.col("place") < per_question), pool.clear()
-        kept, dropped = _balanced(kept, config, data, rng, notes)
+        repeats = pool.clear()
+        kept, dropped = _balanced(pool, config, data, rng, notes)
         removed.append(dropped)
     if kept.is_empty():
         notes.append("nothing is kept: see the funnel for where the completions fall")

@@ -11,12 +11,17 @@ When things go wrong: ValueError for a solution of a question that is not there,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
 from midway.records import UNGUIDED, Heuristic, Prompt, Question
+from midway.run import write_bytes, write_table
 
 PromptBuilder = Callable[[Question, Heuristic | None], Prompt]
 
@@ -80,3 +85,149 @@ def _prompt(
     if bool(prompt.messages) != chat:
         raise ValueError("the prompt builder must build messages for a chat model and text for any other")
     return [{"role": m["role"], "content": m["content"]} for m in prompt.messages] if chat else prompt.text
+
+
+# Formats ------------------------------------------------------------------------------------------------------------------
+
+
+def _messages(rows: pl.DataFrame) -> list[list[dict[str, str]]]:
+    """Return each row as one conversation; plain text becomes a turn of the user and one of the assistant."""
+    if rows.schema["prompt"] == pl.String:
+        turns = zip(rows["prompt"].to_list(), rows["completion"].to_list(), strict=True)
+        return [[{"role": "user", "content": p}, {"role": "assistant", "content": c}] for p, c in turns]
+    return [[*p, *c] for p, c in zip(rows["prompt"].to_list(), rows["completion"].to_list(), strict=True)]
+
+
+SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+def to_messages(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `messages` (OpenAI fine-tuning; axolotl `chat_template`, LLaMA-Factory, Unsloth, verl's SFT) and the provenance."""
+    return rows.select(pl.Series("messages", _messages(rows), dtype=MESSAGES), *PROVENANCE)
+
+
+def to_sharegpt(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `conversations` of {from, value} (LLaMA-Factory's sharegpt) and the provenance."""
+    turns = [[{"from": SHAREGPT[m["role"]], "value": m["content"]} for m in row] for row in _messages(rows)]
+    kind = pl.List(pl.Struct({"from": pl.String, "value": pl.String}))
+    return rows.select(pl.Series("conversations", turns, dtype=kind), *PROVENANCE)
+
+
+def to_openrlhf(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `prompt` and `response` for OpenRLHF's SFT (input_key, output_key; with apply_chat_template for messages) and the
+    provenance."""
+    return rows.select("prompt", pl.col("completion").alias("response"), *PROVENANCE)
+
+
+def rl_rows(questions: Iterable[Question], prompts: PromptBuilder, framework: Literal["verl", "openrlhf"]) -> pl.DataFrame:
+    """Return questions for another framework's RL, one row each.
+
+    - verl: data_source, prompt (messages), ability, reward_model {style, ground_truth}, extra_info {split, index, question_id, question}.
+    - openrlhf: prompt (messages or text), label, datasource, question_id.
+    The gold is the answer (math), the letter (choice) or the tests as JSON (code); `question` is the whole record as JSON, which is what
+    midway's reward functions judge by.
+    """
+    made: list[dict[str, Any]] = []
+    chat = True
+    for index, question in enumerate(questions):
+        prompt = prompts(question, None)
+        chat = bool(prompt.messages)
+        asked: Any = [dict(m) for m in prompt.messages] if chat else prompt.text
+        gold = _gold(question)
+        if framework == "openrlhf":
+            made.append({"prompt": asked, "label": gold, "datasource": question.source, "question_id": question.id})
+            continue
+        record = {k: v for k, v in asdict(question).items() if v not in (None, "", (), {})}
+        made.append(
+            {
+                "data_source": question.source or "midway",
+                "prompt": asked if chat else [{"role": "user", "content": asked}],
+                "ability": question.domain,
+                "reward_model": {"style": "rule", "ground_truth": gold},
+                "extra_info": {
+                    "split": "train",
+                    "index": index,
+                    "question_id": question.id,
+                    "question": json.dumps(record, ensure_ascii=False, sort_keys=True),
+                },
+            }
+        )
+    text = MESSAGES if chat or framework == "verl" else pl.String()
+    if framework == "openrlhf":
+        return pl.DataFrame(made, schema={"prompt": text, "label": pl.String, "datasource": pl.String, "question_id": pl.String})
+    info = {"split": pl.String, "index": pl.Int64, "question_id": pl.String, "question": pl.String}
+    schema = {
+        "data_source": pl.String,
+        "prompt": text,
+        "ability": pl.String,
+        "reward_model": pl.Struct({"style": pl.String, "ground_truth": pl.String}),
+        "extra_info": pl.Struct(info),
+    }
+    return pl.DataFrame(made, schema=schema)
+
+
+def _gold(question: Question) -> str:
+    if question.domain == "choice":
+        return chr(65 + question.answer_index) if question.answer_index is not None else ""
+    if question.domain == "code":
+        return json.dumps(asdict(question.tests), sort_keys=True) if question.tests else ""
+    return question.answer or ""
+
+
+Format = Literal["trl", "messages", "sharegpt", "verl", "openrlhf"]
+FORMATS: tuple[Format, ...] = ("trl", "messages", "sharegpt", "verl", "openrlhf")
+
+
+def write_dataset(
+    folder: Path,
+    rows: pl.DataFrame,
+    form: Format,
+    *,
+    rl: Callable[[Literal["verl", "openrlhf"]], pl.DataFrame] | None = None,
+) -> list[Path]:
+    """Write training rows in a trainer's format; return the files, relative to `folder`.
+
+    trl: data/train.parquet; messages, sharegpt: data/train.jsonl; verl: data/sft.parquet (and data/rl.parquet); openrlhf: data/sft.jsonl
+    (and data/rl.jsonl). `rl` gives the questions of RL for a framework. Each file appears whole or not at all. Raises ValueError when the
+    folder holds another data set's files already.
+    """
+    frames: dict[str, pl.DataFrame] = {}
+    if form == "trl":
+        frames["train.parquet"] = rows
+    elif form == "messages":
+        frames["train.jsonl"] = to_messages(rows)
+    elif form == "sharegpt":
+        frames["train.jsonl"] = to_sharegpt(rows)
+    else:
+        end = "parquet" if form == "verl" else "jsonl"
+        frames[f"sft.{end}"] = to_messages(rows) if form == "verl" else to_openrlhf(rows)
+        if rl is not None:
+            frames[f"rl.{end}"] = rl(form)
+    data = folder / "data"
+    strangers = sorted(p.name for p in data.glob("*") if p.name not in frames) if data.is_dir() else []
+    if strangers:
+        raise ValueError(f"{data} holds another export ({', '.join(strangers)}): choose another folder with --out, or remove it")
+    for name, frame in frames.items():
+        if name.endswith(".parquet"):
+            write_table(data / name, frame)
+        else:
+            write_bytes(data / name, b"".join(_json_line(row) for row in frame.iter_rows(named=True)))
+    return [Path("data") / name for name in frames]
+
+
+def _json_line(row: Mapping[str, Any]) -> bytes:
+    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    return json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def push(folder: Path, repo: str, *, private: bool = True, token: str | None = None) -> str:
+    """Upload a data set folder to the Hub (or to HF_ENDPOINT) and return its address; the repository is made if it is not there.
+
+    The token is huggingface_hub's own (`hf auth login`, HF_TOKEN) unless given. Its errors pass through: they say what is missing.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+    api.upload_folder(folder_path=folder, repo_id=repo, repo_type="dataset", commit_message="midway export")
+    return str(address)

@@ -1,0 +1,155 @@
+"""`midway export`: an arm's mid-training data as a data set that other trainers read, with a card, for the Hub or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from midway.materials import Materials
+    from midway.training.card import Card
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+
+    @app.command()
+    def export(
+        run: str = typer.Argument(..., help="A run directory, or a name under runs/."),
+        arm: str = typer.Option(None, help="Whose data; the treatment's if left out."),
+        seed: int = typer.Option(None, help="Which seed; the recipe's first if left out."),
+        to: str = typer.Option("trl", help="trl, messages, sharegpt, verl or openrlhf."),
+        out: Path = typer.Option(None, help="Folder to write; exports/ARM-seed-S-FORMAT in the run directory if left out."),
+        push: str = typer.Option(None, metavar="REPO", help="Upload the folder to this data set repository of the Hub."),
+        public: bool = typer.Option(False, "--public", help="Make a new repository public; private if left out."),
+    ) -> None:
+        """Write an arm's mid-training data in another trainer's format, with a card; --push uploads it to the Hub."""
+        folder, rows, files = export_arm(run, arm, seed, to, out)
+        typer.echo(f"{folder}: {rows:,} examples in {', '.join(files)}, README.md")
+        if push:
+            from midway.training.dataset import push as upload
+
+            typer.echo(f"uploaded: {upload(folder, push, private=not public)}")
+
+
+def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path | None) -> tuple[Path, int, list[str]]:
+    """Write the data set of an arm; return the folder, the number of rows and the files. Raises RunError for what is not there."""
+    import polars as pl
+
+    from midway.experiment import run_path
+    from midway.materials import Materials, stored_questions
+    from midway.recipe import loads_recipe, near
+    from midway.run import Run, RunError, read_json, write_bytes
+    from midway.training.card import FIGURE, figure, render
+    from midway.training.dataset import FORMATS, rl_rows, training_rows, write_dataset
+
+    form = next((f for f in FORMATS if f == to), None)
+    if form is None:
+        raise RunError(f"--to {to}: there is no such format; there are {', '.join(FORMATS)}")
+    path = run_path(run)
+    recipe = loads_recipe(read_json(path / "resolved.json")["recipe"], str(path / "resolved.json"))
+    arm = arm or recipe.treatment_arm or next((name for name, a in recipe.arms.items() if a.midtrain), "")
+    if arm not in recipe.arms or not recipe.arms[arm].midtrain:
+        trained = [name for name, a in recipe.arms.items() if a.midtrain]
+        raise RunError(f"--arm {arm or '?'}: no arm with mid-training data has this name{near(arm, trained)}")
+    seed = recipe.seeds[0] if seed is None else seed
+    stage = path / f"arms/{arm}/seed-{seed}/selection"
+    if not (stage / "solutions.parquet").exists():
+        raise RunError(f"{stage} has no solutions yet: midway select {run}")
+    store = Run(path)
+    materials = Materials(recipe, store)
+    questions = stored_questions(store, "train")
+    keep = recipe.selection.prompt_with_heuristic
+    rows = training_rows(
+        pl.read_parquet(stage / "solutions.parquet"),
+        {q.id: q for q in questions},
+        materials.prompt,
+        materials.chat,
+        heuristics=materials.catalogue if keep else None,
+    )
+    folder = out or path / "exports" / f"{arm}-seed-{seed}-{form}"
+    files = write_dataset(folder, rows, form, rl=lambda kind: rl_rows(stored_questions(store, "rl"), materials.prompt, kind))
+    card = _card(materials, path, arm, seed, stage, rows, [(f.stem, f.as_posix()) for f in files], form)
+    write_bytes(folder / FIGURE, figure(card.funnel).encode())
+    write_bytes(folder / "README.md", render(card).encode("utf-8", "replace"))
+    return folder, rows.height, [f.as_posix() for f in files]
+
+
+def _card(
+    materials: Materials, path: Path, arm: str, seed: int, stage: Path, rows: pl.DataFrame, files: list[tuple[str, str]], form: str
+) -> Card:
+    import polars as pl
+
+    from midway.materials import stored_questions
+    from midway.run import Run, read_json
+    from midway.selection import diversity
+    from midway.training.card import Card
+
+    recipe = materials.recipe
+    manifest = read_json(stage / "stage.json") or {}
+    pools = list(dict.fromkeys(d.pool for d in recipe.arms[arm].midtrain if d.pool))
+    questions = {q.id: q for q in stored_questions(Run(path), "train")}
+    solutions = pl.read_parquet(stage / "solutions.parquet")
+    adherence: dict[str, Any] = {}
+    for pool in pools:
+        scored = read_json(path / f"pools/{pool}/adherence/stage.json") or {}
+        if scored:
+            found = (scored.get("result") or {}).get("discrimination") or {}
+            adherence = {**recipe.adherence.model_dump(mode="json"), "sentence": found.get("sentence")}
+    return Card(
+        title=recipe.title or recipe.name,
+        arm=arm,
+        seed=seed,
+        model=recipe.model.path,
+        revision=recipe.model.revision,
+        model_key=materials.base.key,
+        rows=rows.height,
+        data=[d.model_dump(mode="json", exclude_none=True) for d in recipe.arms[arm].midtrain],
+        selection=recipe.selection.model_dump(mode="json"),
+        pools={p: recipe.pools[p].model_dump(mode="json", exclude_none=True) for p in pools},
+        prompts=_prompts(materials, solutions, questions, pools),
+        sources=_sources([questions[q] for q in solutions["question_id"].unique().to_list()]),
+        funnel=pl.read_parquet(stage / "funnel.parquet"),
+        diversity=diversity(solutions),
+        removed=pl.read_parquet(stage / "removed.parquet"),
+        notes=(manifest.get("result") or {}).get("notes", []),
+        adherence=adherence,
+        files=files,
+        versions=manifest.get("versions", {}),
+        form=form,
+    )
+
+
+def _prompts(materials: Materials, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]) -> dict[str, str]:
+    """One question's training prompt, and its guided prompts."""
+    if solutions.is_empty():
+        return {}
+    question = questions[solutions["question_id"][0]]
+
+    def text(heuristic: Any) -> str:
+        prompt = materials.prompt(question, heuristic)
+        return "\n".join(f"[{m['role']}]\n{m['content']}" for m in prompt.messages) if prompt.messages else prompt.text
+
+    shown = {"Training prompt of one question": text(None)}
+    for heuristic in (h for pool in pools for h in materials.heuristics_of(pool) if h):
+        shown[f"Prompt that its `{heuristic.slug}` solutions were written under"] = text(heuristic)
+    return shown
+
+
+def _sources(questions: list[Any]) -> list[tuple[str, str | None, int]]:
+    """Name, licence and number of questions of each source."""
+    from midway.questions import known_set
+
+    counts: dict[str, int] = {}
+    for question in questions:
+        counts[question.source] = counts.get(question.source, 0) + 1
+    rows = []
+    for source, count in sorted(counts.items()):
+        known = known_set(source.split("/")[0])
+        licence = "Apache-2.0" if source.split("/")[0] == "lab" else known.licence if known else None
+        rows.append((source or "not named", licence, count))
+    return rows
