@@ -73,7 +73,7 @@ class _Parser:
             head, found, tail = word.partition(name)
             if found and len(head) <= 2 and len(tail) <= 2:
                 return [*head, "\\" + name, *tail]
-        if len(word) <= 2 or len(set(word)) == len(word) <= 4 and word.isupper():
+        if len(word) <= 2 or (len(set(word)) == len(word) <= 4 and word.isupper()):
             return list(word)
         raise Unreadable(f"a word: {word!r}")
 
