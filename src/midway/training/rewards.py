@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from midway.records import CodeTests, Question
+from midway.records import Question
 from midway.verify import Verifier
 
 

@@ -18,14 +18,14 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from types import CodeType
 from typing import Any
 
 from midway.records import CodeTests, Judgement, Question, Verdict
 from midway.verify import extract
-from midway.verify.remote import ProgramEnded, ProgramError, Session
+from midway.verify.remote import Function, ProgramEnded, ProgramError, Remote, Session
 from midway.verify.sandbox import Limits, Program, SandboxUnavailable, require
 
 MAX_PROGRAM = 200_000
@@ -132,7 +132,7 @@ def tests_of(columns: Mapping[str, Any]) -> CodeTests:
         if not _defines(reference, text["entry_point"]):
             reference = text["prompt"] + reference
         return CodeTests(
-            prompt=text["prompt"] if _defines(text["prompt"], text["entry_point"]) else "",
+            prompt=text["prompt"],
             entry_point=text["entry_point"],
             inputs=tuple(inputs),
             reference=reference,
@@ -224,7 +224,7 @@ def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
         with contextlib.redirect_stdout(io.StringIO()):
             for trusted in (_helpers(tests.prompt), tests.setup, tests.test):
                 if trusted:
-                    exec(_compiled(trusted), space)  # noqa: S102
+                    exec(_compiled(trusted), space)
             if tests.entry_point:
                 mine = session.names([tests.entry_point])
                 if tests.entry_point not in mine:
@@ -241,7 +241,7 @@ def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
 
 def _failure(statement: str, space: dict[str, Any]) -> str:
     try:
-        exec(_compiled(statement), space)  # noqa: S102
+        exec(_compiled(statement), space)
     except AssertionError:
         return f"wrong-answer: {statement}"[:200]
     except RecursionError:
@@ -288,40 +288,81 @@ def _free_names(sources: tuple[str, ...]) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def _expected(reference: str, entry_point: str, inputs: str, limits: Limits) -> list[Any]:
+def _expected(tests: CodeTests, inputs: str, limits: Limits) -> tuple[list[Any], float]:
+    """What the reference returns for each input (an exception where it raises or returns no data), and its CPU seconds."""
     results: list[Any] = []
-    with Session(reference, limits) as session:
+    with Session(tests.reference, limits) as session:
         if session.error:
             raise ValueError(f"{session.error[0]}: {session.error[1]}")
-        for args in json.loads(inputs):
+        for args in _arguments(tests, inputs):
             try:
-                results.append(session.call(entry_point, tuple(args), {}))
+                result = session.call(tests.entry_point, args, {})
+                results.append(result if _is_data(result) else TypeError("the reference returns an object"))
             except Exception as error:
                 results.append(error)
-    return results
+        session.program.kill()
+        return results, session.program.cpu
+
+
+def _is_data(x: Any) -> bool:
+    if isinstance(x, dict):
+        return all(_is_data(v) for v in x.values())
+    return all(map(_is_data, x)) if isinstance(x, (list, tuple)) else not isinstance(x, (Remote, Function))
 
 
 def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
     inputs = json.dumps(tests.inputs)
+    key = replace(tests, inputs=())
     try:
-        expected = _expected(tests.reference, tests.entry_point, inputs, Limits(cpu_seconds=4 * limits.cpu_seconds))
+        expected, seconds = _expected(key, inputs, replace(limits, cpu_seconds=4 * limits.cpu_seconds))
     except (ValueError, ProgramEnded) as error:
         return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {error}"[:300])
     usable = [k for k, e in enumerate(expected) if not isinstance(e, Exception)]
     if not usable:
         return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {expected[0]!r}"[:300])
+    limits = replace(limits, cpu_seconds=max(limits.cpu_seconds, math.ceil(4 * seconds)))
     with Session(program, limits) as session:
         if session.error:
             return _load_error(program, session.error)
-        fresh = json.loads(inputs)
+        arguments = _arguments(tests, inputs)
         for k in usable:
             try:
-                given = session.call(tests.entry_point, tuple(fresh[k]), {})
+                given = session.call(tests.entry_point, arguments[k], {})
             except Exception as error:
                 return Verdict(Judgement.WRONG, program, f"runtime-error: {error!r} (input {k + 1})"[:200])
             if not _same(expected[k], given, tests.atol):
                 return Verdict(Judgement.WRONG, program, f"wrong-answer: input {k + 1} of {len(expected)}")
     return Verdict(Judgement.CORRECT, program, "passed")
+
+
+def _arguments(tests: CodeTests, inputs: str) -> list[tuple[Any, ...]]:
+    """The argument lists, fresh. JSON has no tuples or sets: types follow the example call in the prompt's assertion."""
+    example = _example_call(tests.prompt, tests.entry_point)
+    return [
+        tuple(_typed(a, example[k] if k < len(example) else None) for k, a in enumerate(args))
+        for args in json.loads(inputs)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _example_call(prompt: str, entry_point: str) -> list[Any]:
+    for line in re.findall(r"^assert .*$", prompt, re.MULTILINE):
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.walk(ast.parse(line)):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry_point:
+                    return [ast.literal_eval(a) for a in node.args]
+    return []
+
+
+def _typed(value: Any, example: Any) -> Any:
+    if isinstance(value, list):
+        inner = list(example) if isinstance(example, (list, tuple, set)) and example else [None]
+        parts = [_typed(v, inner[k] if k < len(inner) else inner[-1]) for k, v in enumerate(value)]
+        try:
+            return type(example)(parts) if isinstance(example, (tuple, set)) else parts
+        except TypeError:  # a set of lists
+            return parts
+    return value
 
 
 def _same(expected: Any, given: Any, atol: float) -> bool:

@@ -8,12 +8,13 @@ or an early exit cannot make a test pass: tests run here, on copies. Every wait 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import marshal
 import os
 import select
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -47,8 +48,7 @@ class Session:
         except BaseException:
             self.program.kill()
             raise
-        if "error" in answer:
-            self.error = (str(answer["error"][0]), str(answer["error"][1]))
+        self.error = _error(answer)
 
     def __enter__(self) -> Session:
         return self
@@ -104,10 +104,8 @@ class Session:
         pipe = self.program.process.stderr
         assert pipe
         os.set_blocking(pipe.fileno(), False)
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.program.stderr = os.read(pipe.fileno(), 8192)
-        except BlockingIOError:
-            pass
         why = self.program.why_dead()
         if why == "sandbox":
             raise SandboxUnavailable(self.program.stderr.decode(errors="replace").strip()[-300:])
@@ -119,8 +117,9 @@ class Session:
         return self._result(self._receive())
 
     def _result(self, answer: Any) -> Any:
-        if "error" in answer:
-            name, message = str(answer["error"][0]), str(answer["error"][1])
+        error = _error(answer)
+        if error:
+            name, message = error
             if name in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
                 raise ProgramEnded(f"runtime-error: {name}")
             kind = getattr(builtins, name, None)
@@ -130,54 +129,75 @@ class Session:
                 except TypeError:  # UnicodeDecodeError and the like take other arguments
                     raise ProgramError(f"{name}: {message}") from None
             raise ProgramError(f"{name}: {message}")
-        return self.decode(answer["result"])
+        return self.decode(answer.get("result"))
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function of the program; arguments that it changes in place are changed here too."""
         self._send(("call", target, args, kwargs))
         answer = self._receive()
-        if "args" in answer:
-            for mine, theirs in zip(args, self.decode(answer["args"]), strict=True):
-                _update(mine, theirs)
-        return self._result(answer)
+        result = self._result(answer)
+        changed = self.decode(answer.get("args", []))
+        for mine, theirs in zip(args, changed if isinstance(changed, list) else [], strict=False):
+            _update(mine, theirs)
+        return result
 
     def names(self, wanted: list[str]) -> dict[str, Any]:
         """Return those of the names that the program defines: stand-ins for what can be called, values for the rest."""
         self._send(("names", wanted))
-        found = {}
-        for name, can_call in self._receive():
+        answer = self._receive()
+        if not isinstance(answer, list) or not all(isinstance(row, list) and len(row) == 2 for row in answer):
+            raise ProgramEnded("unreadable-result")
+        found: dict[str, Any] = {}
+        for name, can_call in answer:
             if name in wanted:
                 found[name] = Function(self, name) if can_call else self.request("name", name)
         return found
 
     def decode(self, x: Any) -> Any:
+        """Return the value that an answer describes. Raises ProgramEnded when it describes none."""
+        try:
+            return self._decode(x)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            raise ProgramEnded("unreadable-result") from None
+
+    def _decode(self, x: Any) -> Any:
         if isinstance(x, list):
             if set(map(type, x)) <= {int, float, str}:
                 return x
-            return [self.decode(y) for y in x]
+            return [self._decode(y) for y in x]
         if not isinstance(x, dict):
             return x
         ((tag, content),) = x.items()
         if tag == "t":
-            return tuple(self.decode(y) for y in content)
+            return tuple(self._decode(y) for y in content)
         if tag in ("s", "z"):
-            return (set if tag == "s" else frozenset)(self.decode(y) for y in content)
+            return (set if tag == "s" else frozenset)(self._decode(y) for y in content)
         if tag == "d":
-            return {self.decode(k): self.decode(v) for k, v in content}
+            return {self._decode(k): self._decode(v) for k, v in content}
         if tag == "o":
             return Remote(self, int(content))
         if tag == "c":
             return complex(float(content[0]), float(content[1]))
-        simple = {
+        simple: dict[str, Callable[[], Any]] = {
             "i": lambda: int(content, 16),
             "f": lambda: float(content),
             "b": lambda: bytes.fromhex(content),
             "r": lambda: range(*content),
-            "q": lambda: Fraction(self.decode(content[0]), self.decode(content[1])),
+            "q": lambda: Fraction(self._decode(content[0]), self._decode(content[1])),
             "m": lambda: Decimal(content),
-            "k": lambda: deque(self.decode(y) for y in content),
+            "k": lambda: deque(self._decode(y) for y in content),
         }
         return simple[tag]()
+
+
+def _error(answer: Any) -> tuple[str, str] | None:
+    """`(type, message)` of an answer that reports an exception. Raises ProgramEnded if it is no answer at all."""
+    if not isinstance(answer, dict):
+        raise ProgramEnded("unreadable-result")
+    error = answer.get("error")
+    if isinstance(error, list) and len(error) == 2:
+        return str(error[0]), str(error[1])
+    return None
 
 
 class Function:
@@ -248,9 +268,9 @@ def _pack(x: Any) -> tuple[str, Any]:
     try:
         marshal.dumps(x)
     except ValueError:
-        for base in (str, int, float):
-            if isinstance(x, base):
-                return "=", base(x)
+        for plain in (str, int, float):
+            if isinstance(x, plain):
+                return "=", plain(x)
         raise ValueError(f"cannot hand a {type(x).__name__} to the program") from None
     return "=", x
 

@@ -8,21 +8,26 @@ CONFIG (set by sandbox.py): `script` (run as `__main__` with the real standard s
 (folders to import from), `cpu`, `memory`, `file`, `filter` (a seccomp program to install here, or empty).
 """
 
-# ruff: noqa: S102, SIM105
+from __future__ import annotations
+
 import marshal
+import posix as os
 import sys
 
-import posix as os
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-CONFIG = globals().get("CONFIG", {})
-_objects: list = []
+CONFIG: dict[str, Any] = globals().get("CONFIG", {})
+_objects: list[Any] = []
 
 
 class _Unsendable(Exception):
     pass
 
 
-def _encode(x, depth=0):  # type: ignore[no-untyped-def]
+def _encode(x: Any, depth: int = 0) -> str:
     """One value as JSON text: plain data by kind, anything else as the number of an object that stays here."""
     from _json import encode_basestring_ascii as quote
 
@@ -46,7 +51,8 @@ def _encode(x, depth=0):  # type: ignore[no-untyped-def]
             if "n" not in text:  # no inf, no nan
                 return text
         return "[" + ",".join([_encode(y, depth) for y in list.__iter__(x)]) + "]"
-    for base, tag in ((tuple, "t"), (set, "s"), (frozenset, "z")):
+    kinds: tuple[tuple[Any, str], ...] = ((tuple, "t"), (set, "s"), (frozenset, "z"))
+    for base, tag in kinds:
         if isinstance(x, base):
             return '{"' + tag + '":[' + ",".join([_encode(y, depth) for y in base.__iter__(x)]) + "]}"
     if isinstance(x, dict):
@@ -71,7 +77,7 @@ def _encode(x, depth=0):  # type: ignore[no-untyped-def]
     return '{"o":' + str(len(_objects) - 1) + "}"
 
 
-def _unpack(x):  # type: ignore[no-untyped-def]
+def _unpack(x: tuple[str, Any]) -> Any:
     """A value as the judge wraps it when it holds objects that live here: `(kind, content)`."""
     kind, content = x
     if kind == "=":
@@ -83,11 +89,11 @@ def _unpack(x):  # type: ignore[no-untyped-def]
     return {"l": list, "t": tuple, "s": set}[kind]([_unpack(y) for y in content])
 
 
-def _mutable(values):  # type: ignore[no-untyped-def]
+def _mutable(values: Any) -> bool:
     return any(isinstance(v, (list, dict, set, bytearray)) for v in values)
 
 
-def _do(request, module):  # type: ignore[no-untyped-def]
+def _do(request: Any, module: dict[str, Any]) -> str:
     """Answer one request: `(verb, packed, ...)`. Returns JSON text."""
     verb, packed, *rest = request
     if packed:
@@ -111,20 +117,19 @@ def _do(request, module):  # type: ignore[no-untyped-def]
         return '{"result":' + result + "}"
     if verb == "name":
         return '{"result":' + _encode(module[rest[0]]) + "}"
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "get": getattr, "set": setattr, "item": lambda x, k: x[k], "len": len, "bool": bool, "iter": list, "str": str,
         "repr": repr, "same": lambda a, b: a == b, "next": next,
     }  # fmt: skip
     return '{"result":' + _encode(functions[verb](*rest)) + "}"
 
 
-def _serve(program):  # type: ignore[no-untyped-def]
+def _serve(program: str, null: int) -> None:
     source, sink = os.dup(0), os.dup(1)
-    null = os.open("/dev/null", 2)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
 
-    def read(size):  # type: ignore[no-untyped-def]
+    def read(size: int) -> bytes:
         data = b""
         while len(data) < size:
             chunk = os.read(source, min(size - len(data), 1 << 20))
@@ -133,12 +138,12 @@ def _serve(program):  # type: ignore[no-untyped-def]
             data += chunk
         return data
 
-    def answer(text):  # type: ignore[no-untyped-def]
+    def answer(text: str) -> None:
         data = text.encode() + b"\n"
         while data:
             data = data[os.write(sink, data) :]
 
-    def attempt(function, *args):  # type: ignore[no-untyped-def]
+    def attempt(function: Callable[..., str], *args: Any) -> str:
         try:
             return function(*args)
         except SystemExit:
@@ -156,7 +161,7 @@ def _serve(program):  # type: ignore[no-untyped-def]
     module = type(sys)("program")
     sys.modules["program"] = module
 
-    def load():  # type: ignore[no-untyped-def]
+    def load() -> str:
         exec(compile(program, "<program>", "exec", dont_inherit=True), module.__dict__)
         return '{"result":null}'
 
@@ -166,7 +171,8 @@ def _serve(program):  # type: ignore[no-untyped-def]
         answer(attempt(_do, request, module.__dict__))
 
 
-def _script(program):  # type: ignore[no-untyped-def]
+def _script(program: str, null: int) -> None:
+    os.close(null)
     module = type(sys)("__main__")
     sys.modules["__main__"] = module
     sys.argv = ["program.py"]
@@ -174,7 +180,7 @@ def _script(program):  # type: ignore[no-untyped-def]
     exec(compile(program, "<program>", "exec", dont_inherit=True), module.__dict__)
 
 
-def _limit():  # type: ignore[no-untyped-def]
+def _limit() -> None:
     import resource as r
 
     cpu, memory, file = CONFIG["cpu"], CONFIG["memory"], CONFIG["file"]
@@ -204,5 +210,6 @@ def _limit():  # type: ignore[no-untyped-def]
 if CONFIG:
     sys.path.extend(CONFIG["path"])
     sys.setrecursionlimit(10_000 if sys.version_info >= (3, 12) else 3_000)
+    _null = os.open("/dev/null", 2)  # before the filter, which may refuse to
     _limit()
-    (_script if CONFIG["script"] else _serve)(CONFIG["program"])
+    (_script if CONFIG["script"] else _serve)(CONFIG["program"], _null)
