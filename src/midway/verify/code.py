@@ -300,8 +300,7 @@ def _expected(tests: CodeTests, inputs: str, limits: Limits) -> tuple[list[Any],
                 results.append(result if _is_data(result) else TypeError("the reference returns an object"))
             except Exception as error:
                 results.append(error)
-        session.program.kill()
-        return results, session.program.cpu
+        return results, session.program.used()
 
 
 def _is_data(x: Any) -> bool:

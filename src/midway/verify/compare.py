@@ -32,6 +32,7 @@ _DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _AND = re.compile(r"\\t\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-z])")
 _RELATION = re.compile(r"\\(?:ne|le|ge|approx|in|equiv)(?![a-zA-Z])|:=|[=<>]")
 _MATRIX = re.compile(r"^\(?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}\s*\)?$", re.DOTALL)
+_TEXT = re.compile(r"^\\t\{([^{}]*)\}$")
 _NAME = re.compile(r"[A-Za-z\\{}()_|:/'\s,0-9]+")
 _DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
@@ -72,7 +73,7 @@ def _key(text: str) -> str:
 
 
 def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
-    g, c = g.strip(), c.strip()
+    g, c = (_TEXT.sub(r"\1", t.strip()).strip() for t in (g, c))
     if not g or not c:
         return None
     if _key(g) == _key(c):
@@ -167,7 +168,7 @@ def _close(a: Node, b: Node, g: str, c: str, tolerance: float) -> bool:
     x, y = evaluate.sample(a, [])[0], evaluate.sample(b, [])[0]
     if x is None or y is None or x.imag or y.imag or abs(x) > 1e30 or abs(y) > 1e30:
         return False
-    x, y = (Fraction(*_ratio(v)) for v in (x, y))
+    x, y = (Fraction(*_ratio(v.real)) for v in (x, y))
     return bool(tolerance and abs(x - y) <= Fraction(tolerance)) or _rounds(_key(g), _key(c), x, y)
 
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 MAX_TEXT = 20_000
+MAX_BOXES = 64
 EXPLICIT = frozenset({"boxed", "tag", "hashes", "statement"})
 
 
@@ -103,7 +104,7 @@ def answer_part(text: str, limit: int = MAX_TEXT) -> str:
 def _boxed(text: str) -> str | None:
     """The last box; several boxes joined by commas when only `and`, `or`, commas or names stand between them."""
     boxes: list[tuple[int, int, str | None]] = []
-    for match in _BOX.finditer(text):
+    for match in list(_BOX.finditer(text))[-MAX_BOXES:]:
         if match[1]:
             end = _closing(text, match.end())
             if end < 0:

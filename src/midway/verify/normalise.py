@@ -27,6 +27,7 @@ _LAYOUT = re.compile(
     r"|mathopen|mathclose)(?![a-zA-Z])\.?"
     r"|\\(?:[,;:>]|hspace\*?\{[^{}]*\}|q?quad|phantom\{[^{}]*\})"
 )
+_SPACE = re.compile(r"(?<!\\)\\ ")
 _TIGHT = re.compile(r"\\!")
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!,)\s*(?=\d{3}(?!\d))")
 _COMMANDS = (
@@ -109,7 +110,8 @@ def clean(text: str) -> str:
     text = _DOUBLE.sub(r"\\", text) if "\\begin" not in text else text
     text = _SEPARATOR.sub("", text)
     text = _TIGHT.sub("", text)
-    text = _LAYOUT.sub(" ", text).replace("\\ ", " ").replace("~", " ")
+    text = _LAYOUT.sub(" ", text).replace("~", " ")
+    text = _SPACE.sub(" ", text)
     text = text.replace("\\%", "%")
     for pattern, replacement in _COMMANDS:
         text = pattern.sub(replacement, text)

@@ -230,6 +230,14 @@ class Program:
         elapsed = time.monotonic() - self.started
         return elapsed > self.limits.idle_seconds and idle_seconds(self.inside(), elapsed) > self.limits.idle_seconds
 
+    def used(self) -> float:
+        """CPU seconds that the living program itself has used so far."""
+        try:
+            fields = Path(f"/proc/{self.inside()}/stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> int:
         """Kill it, reap it and return its exit code (negative: a signal). `cpu` then holds its CPU seconds."""
         if self.process.returncode is None:
