@@ -1,26 +1,95 @@
-"""TRL reward (temporary, replaced by the verifier room)."""
+"""Thin adapters of `midway.verify` for the reward conventions of TRL, verl, OpenRLHF and verifiers.
+
+Promises: importing this needs neither torch nor any of those libraries. A text that could not be judged gets None where the
+library knows None (TRL leaves it out of the group's statistics), else NaN where it knows metrics, and never a silent 0:
+verl and OpenRLHF have no such value, so there it is 0.0 together with `unjudged: 1.0`, which their logs show.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from midway.records import Question
 from midway.verify import Verifier
 
 
+@cache
+def _verifier() -> Verifier:
+    return Verifier()
+
+
+def _text(completion: Any) -> str:
+    """The words of a completion: plain text, or the last message of a conversation."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
+
+
+def question_of(columns: Mapping[str, Any]) -> Question:
+    """Return the question that a row of a dataset describes: `answer`, or `choices` and `answer_index`, or tests."""
+    if columns.get("tests") is not None or columns.get("test") or columns.get("test_list"):
+        from midway.verify.code import tests_of
+
+        return Question("code", "", tests=tests_of(columns))
+    if columns.get("choices"):
+        return Question("choice", "", choices=tuple(columns["choices"]), answer_index=int(columns["answer_index"]))
+    answer = columns.get("answer", columns.get("ground_truth", columns.get("label")))
+    if answer is None:
+        raise KeyError(f"no answer, choices or tests among the columns {sorted(columns)}; name the column `answer`")
+    return Question("math", "", answer=str(answer))
+
+
 class TRLReward:
-    __name__ = "verdict"
+    """A reward function for TRL's GRPOTrainer: 1.0 correct, 0.0 wrong, None unjudged. Picklable.
 
-    def __init__(self, questions: dict[str, Question], **options: Any) -> None:
-        self.questions, self.verifier = questions, Verifier(**options)
+    With `questions`, the dataset's column `question_id` says which one each completion answers (KeyError for an unknown
+    id); without, each row's own columns do (see `question_of`).
+    """
 
-    def __enter__(self) -> TRLReward:
-        return self
+    __name__ = "midway_correct"
 
-    def __exit__(self, *_: object) -> None:
-        self.verifier.close()
+    def __init__(self, questions: Sequence[Question] = (), verifier: Verifier | None = None) -> None:
+        self.questions = {q.id: q for q in questions}
+        self.verifier = verifier or Verifier()
 
-    def __call__(self, completions: list[Any], question_id: list[str], **_: Any) -> list[float | None]:
-        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        items = [(self.questions[q], t) for q, t in zip(question_id, texts, strict=True)]
-        return [v.score() for v in self.verifier.verify_batch(items)]
+    def __call__(self, prompts: Any = None, completions: Sequence[Any] = (), **columns: Any) -> list[float | None]:
+        rows = [
+            self.questions[columns["question_id"][k]]
+            if self.questions
+            else question_of({c: v[k] for c, v in columns.items() if isinstance(v, (list, tuple)) and len(v) > k})
+            for k in range(len(completions))
+        ]
+        texts = map(_text, completions)
+        return [verdict.score() for verdict in self.verifier.verify_batch(zip(rows, texts, strict=True))]
+
+
+def compute_score(
+    data_source: str, solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None, **_: Any
+) -> dict[str, float]:
+    """verl: `custom_reward_function.path=.../rewards.py`. `ground_truth` is the answer, or a mapping of columns."""
+    columns = ground_truth if isinstance(ground_truth, Mapping) else {"answer": ground_truth}
+    score = _verifier().verify(question_of(columns), solution_str).score()
+    return {"score": score or 0.0, "acc": score or 0.0, "unjudged": float(score is None)}
+
+
+def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str], **_: Any) -> dict[str, Any]:
+    """OpenRLHF: `--remote_rm_url .../rewards.py`. A query is the prompt and the completion; a label the answer."""
+    import torch
+
+    questions = [question_of(json.loads(a)) if str(a).startswith("{") else question_of({"answer": a}) for a in labels]
+    texts = [q[len(p) :] if q.startswith(p) else q for q, p in zip(queries, prompts, strict=True)]
+    scores = [v.score() for v in _verifier().verify_batch(zip(questions, texts, strict=True))]
+    rewards = torch.tensor([s or 0.0 for s in scores])
+    unjudged = torch.tensor([float(s is None) for s in scores])
+    return {"rewards": rewards, "scores": rewards, "extra_logs": {"correct": rewards, "unjudged": unjudged}}
+
+
+async def correct(completion: Any, answer: Any, info: Mapping[str, Any] | None = None, **_: Any) -> float:
+    """verifiers: `vf.Rubric(funcs=[correct])`; NaN when it could not be judged."""
+    import asyncio
+
+    question = question_of({"answer": answer or None, **(info or {})})
+    verdict = await asyncio.wrap_future(_verifier().submit(question, _text(completion)))
+    score = verdict.score()
+    return float("nan") if score is None else score

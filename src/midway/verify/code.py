@@ -1,17 +1,436 @@
-"""Judges programs against tests, in a sandbox."""
+"""Judges programs: finds the program in what a model wrote, and runs it against tests in a sandbox (sandbox.py).
+
+Promises: the tests (the question's own, which are trusted) run here, in the worker, and only their calls go to the program
+(remote.py); a program is never run in this process. Tests: HumanEval's `check(candidate)`, MBPP's assert statements,
+standard input and output, or EvalPlus's argument lists compared with a reference program.
+
+Reasons: correct: `passed`. Wrong: `no-answer`, `truncated`, `syntax-error: ...`, `wrong-answer: ...`, `runtime-error: ...`,
+`timeout: cpu | idle`, `program-ended: ...`, `output-limit`. Unjudged: `no-tests`, `no-sandbox: ...`, `reference-failed: ...`,
+`deadline` (the tests themselves ran too long).
+"""
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
-from midway.records import Judgement, Question, Verdict
+from midway.records import CodeTests, Judgement, Question, Verdict
+from midway.verify import extract
+from midway.verify.remote import Function, ProgramEnded, ProgramError, Remote, Session
+from midway.verify.sandbox import Limits, Program, SandboxUnavailable, require
+
+MAX_PROGRAM = 200_000
+"""Characters of a program."""
+JUDGE_CPU_SECONDS = 30.0
+"""CPU time of the tests themselves, outside the sandbox."""
 
 
-def task(question: Question, text: str, truncated: bool, **limits: Any) -> Verdict | dict[str, Any]:
-    """Not there yet."""
-    return Verdict(Judgement.UNJUDGED, None, "code-not-supported-yet")
+# finding the program ---------------------------------------------------------------------------------------------------
+
+_FENCE = re.compile(
+    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+)
 
 
-def judge_task(task: dict[str, Any]) -> Verdict:
-    """Not there yet."""
-    return Verdict(Judgement.UNJUDGED, None, "code-not-supported-yet")
+def _compiles(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _defines(source: str, name: str) -> bool:
+    return not name or bool(
+        re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", source, re.M)
+    )
+
+
+def _preamble(prompt: str, entry_point: str) -> str:
+    """What stands before the entry point in the prompt: imports and helpers."""
+    match = re.search(rf"^def\s+{re.escape(entry_point)}\b", prompt, re.MULTILINE) if entry_point else None
+    head = prompt[: match.start()] if match else ""
+    return head if _compiles(head) else ""
+
+
+def find_program(text: str, prompt: str = "", entry_point: str = "") -> str | None:
+    """Return the program in `text`: a fenced block, the text itself, or the prompt completed by it; None if there is none.
+
+    Of several blocks the last that defines the entry point counts. Text that goes on after the program (more examples,
+    an explanation) is cut at the end of the longest part that compiles. A program that does not compile is returned as it
+    is, so that the verdict can say why.
+    """
+    if not text.strip():
+        return None
+    blocks = [(lang.lower(), body) for lang, body in _FENCE.findall(text)]
+    blocks = [b for b in blocks if b[0] in ("", "python", "py", "python3")] or blocks
+    bodies = [body for _, body in blocks if body.strip()]
+    candidates = [b for b in reversed(bodies) if _defines(b, entry_point)]
+    if prompt and entry_point:
+        candidates += [prompt + b for b in reversed(bodies)]
+    candidates += bodies[::-1]
+    if not bodies:
+        if _defines(text, entry_point):
+            candidates.append(text)
+        if prompt:
+            candidates.append(prompt + text)
+        if not candidates:
+            candidates.append(text)
+    head = _preamble(prompt, entry_point)
+    complete = [head + c if head and not c.startswith(prompt) else c for c in dict.fromkeys(candidates)]
+    for program in complete:
+        if _compiles(program) and _defines(program, entry_point):
+            return program
+    for program in complete:
+        shorter = _longest_prefix(program)
+        if shorter and _defines(shorter, entry_point) and len(shorter) > len(prompt):
+            return shorter
+    return complete[0]
+
+
+def _longest_prefix(program: str) -> str:
+    """The longest run of leading lines that compiles, cut where a line starts at the margin; at most 60 tries."""
+    lines = program.split("\n")
+    edges = [k for k, line in enumerate(lines) if k and line[:1].strip() and line[:1] not in ")]}#@"]
+    for edge in reversed(edges[-60:]):
+        shorter = "\n".join(lines[:edge]) + "\n"
+        if _compiles(shorter):
+            return shorter
+    return ""
+
+
+# tasks -----------------------------------------------------------------------------------------------------------------
+
+
+def tests_of(columns: Mapping[str, Any]) -> CodeTests:
+    """Return the tests in a row with HumanEval's, MBPP's or EvalPlus's own column names, or `tests: [{input, output}]`.
+
+    Raises KeyError when there are none.
+    """
+    text = {k: columns.get(k) or "" for k in ("prompt", "entry_point", "test", "canonical_solution")}
+    if columns.get("tests"):
+        tests = columns["tests"]
+        if isinstance(tests, CodeTests):
+            return tests
+        tests = json.loads(tests) if isinstance(tests, str) else tests
+        return CodeTests(io=tuple((_words(t["input"]), _words(t["output"])) for t in tests))
+    if columns.get("test_list"):
+        setup = "\n".join([*(columns.get("test_imports") or []), columns.get("test_setup_code") or ""]).strip()
+        return CodeTests(test_list=tuple(columns["test_list"]), setup=setup)
+    if "base_input" in columns:
+        inputs = [*columns["base_input"], *(columns.get("plus_input") or [])]
+        reference = text["canonical_solution"]
+        if not _defines(reference, text["entry_point"]):
+            reference = text["prompt"] + reference
+        return CodeTests(
+            prompt=text["prompt"],
+            entry_point=text["entry_point"],
+            inputs=tuple(inputs),
+            reference=reference,
+            atol=float(columns.get("atol") or 0.0),
+        )
+    if text["test"]:
+        return CodeTests(prompt=text["prompt"], entry_point=text["entry_point"], test=text["test"])
+    raise KeyError("no tests: the columns need `test` and `entry_point`, `test_list`, `base_input`, or `tests`")
+
+
+def _words(lines: Any) -> str:
+    return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
+
+
+def task(
+    question: Question, text: str, truncated: bool = False, *, require_sandbox: bool = False
+) -> Verdict | dict[str, Any]:
+    """Return the task for a worker, or the verdict where there is nothing to run.
+
+    `question.meta["time_limit"]` (seconds) limits the program's CPU and idle time, where a question sets it. Raises
+    SandboxUnavailable if `require_sandbox` and there is none.
+    """
+    if require_sandbox:
+        require()
+    tests = question.tests
+    if tests is None or not (tests.test or tests.test_list or tests.io or tests.inputs):
+        return Verdict(Judgement.UNJUDGED, None, "no-tests")
+    try:
+        text = extract.answer_part(text, limit=MAX_PROGRAM)
+    except extract.Truncated:
+        return Verdict(Judgement.WRONG, None, "truncated")
+    if not text.strip():
+        return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
+    seconds = float(question.meta.get("time_limit") or 0.0)
+    return {
+        "kind": "code",
+        "tests": asdict(tests),
+        "text": text,
+        "truncated": truncated,
+        "seconds": seconds,
+        "cpu_seconds": JUDGE_CPU_SECONDS,
+        "idle_limit": 60.0 + 4 * (seconds or 10.0) * max(1, len(tests.io)),
+    }
+
+
+def _limits(seconds: float) -> Limits:
+    return Limits(cpu_seconds=max(1, math.ceil(seconds)), idle_seconds=seconds) if seconds else Limits()
+
+
+def _tests(content: Mapping[str, Any]) -> CodeTests:
+    lists = {k: tuple(content[k]) for k in ("test_list", "inputs")}
+    return CodeTests(**{**content, **lists, "io": tuple((a, b) for a, b in content["io"])})
+
+
+def judge_task(task: Mapping[str, Any]) -> Verdict:
+    """Judge a task made by `task`. Runs tests in this process, the program in a sandbox."""
+    tests = _tests(task["tests"])
+    program = find_program(task["text"], tests.prompt, tests.entry_point)
+    if program is None:
+        return Verdict(Judgement.WRONG, None, "no-answer")
+    try:
+        compile(program, "<program>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = "truncated" if task["truncated"] else f"syntax-error: {type(error).__name__}: {error}"[:200]
+        return Verdict(Judgement.WRONG, program, reason)
+    limits = _limits(task["seconds"])
+    try:
+        if tests.io:
+            return _judge_io(program, tests, limits)
+        if tests.inputs:
+            return _judge_inputs(program, tests, limits)
+        return _judge_asserts(program, tests, limits)
+    except ProgramEnded as end:
+        return Verdict(Judgement.WRONG, program, end.reason)
+    except SandboxUnavailable as error:
+        return Verdict(Judgement.UNJUDGED, program, f"no-sandbox: {error}"[:300])
+
+
+# asserts: HumanEval and MBPP -------------------------------------------------------------------------------------------
+
+
+def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
+    with Session(_definitions(tests.setup) + program, limits) as session:
+        if session.error:
+            return _load_error(program, session.error)
+        space: dict[str, Any] = {"__name__": "tests"}
+        names = _free_names((tests.prompt, tests.setup, tests.test, *tests.test_list))
+        space.update(session.names(names))
+        with contextlib.redirect_stdout(io.StringIO()):
+            for trusted in (_helpers(tests.prompt), tests.setup, tests.test):
+                if trusted:
+                    exec(_compiled(trusted), space)
+            if tests.entry_point:
+                mine = session.names([tests.entry_point])
+                if tests.entry_point not in mine:
+                    return Verdict(Judgement.WRONG, program, f"runtime-error: NameError: {tests.entry_point}")
+                space.update(mine)
+            statements = tests.test_list or (f"check({tests.entry_point})",)
+            for k, statement in enumerate(statements):
+                failed = _failure(statement, space)
+                if failed:
+                    where = f" (test {k + 1} of {len(statements)})" if len(statements) > 1 else ""
+                    return Verdict(Judgement.WRONG, program, failed + where)
+    return Verdict(Judgement.CORRECT, program, "passed")
+
+
+def _failure(statement: str, space: dict[str, Any]) -> str:
+    try:
+        exec(_compiled(statement), space)
+    except AssertionError:
+        return f"wrong-answer: {statement}"[:200]
+    except RecursionError:
+        return "runtime-error: RecursionError"
+    except ProgramError as error:
+        return f"runtime-error: {error}"[:200]
+    except Exception as error:  # the test met what it did not expect: that is the program's failure
+        return f"runtime-error: {type(error).__name__}: {error}"[:200]
+    return ""
+
+
+def _load_error(program: str, error: tuple[str, str]) -> Verdict:
+    return Verdict(Judgement.WRONG, program, f"runtime-error: {error[0]}: {error[1]}"[:200])
+
+
+@lru_cache(maxsize=512)
+def _definitions(setup: str) -> str:
+    """Imports and definitions of the setup, which the program may rely on; the rest of it runs with the tests only."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    return "".join(f"{ast.unparse(node)}\n" for node in ast.parse(setup).body if isinstance(node, kinds))
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: str) -> CodeType:
+    return compile(source, "<tests>", "exec", dont_inherit=True)
+
+
+@lru_cache(maxsize=512)
+def _helpers(prompt: str) -> str:
+    """The prompt as a module of its own: its helpers are trusted. Empty if it cannot be completed to one."""
+    return next((p for p in (prompt, prompt + "\n    pass\n") if p.strip() and _compiles(p)), "")
+
+
+def _free_names(sources: tuple[str, ...]) -> list[str]:
+    """Names that the tests use; the program is asked which of them it defines."""
+    names: set[str] = set()
+    for source in filter(None, sources):
+        with contextlib.suppress(SyntaxError, ValueError):
+            names |= {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)}
+    return sorted(names)
+
+
+# EvalPlus: argument lists and a reference ------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def _expected(tests: CodeTests, inputs: str, limits: Limits) -> tuple[list[Any], float]:
+    """What the reference returns for each input (an exception where it raises or returns no data), and its CPU seconds."""
+    results: list[Any] = []
+    with Session(tests.reference, limits) as session:
+        if session.error:
+            raise ValueError(f"{session.error[0]}: {session.error[1]}")
+        for args in _arguments(tests, inputs):
+            try:
+                result = session.call(tests.entry_point, args, {})
+                results.append(result if _is_data(result) else TypeError("the reference returns an object"))
+            except Exception as error:
+                results.append(error)
+        return results, session.program.used()
+
+
+def _is_data(x: Any) -> bool:
+    if isinstance(x, dict):
+        return all(_is_data(v) for v in x.values())
+    return all(map(_is_data, x)) if isinstance(x, (list, tuple)) else not isinstance(x, (Remote, Function))
+
+
+def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
+    inputs = json.dumps(tests.inputs)
+    key = replace(tests, inputs=())
+    try:
+        expected, seconds = _expected(key, inputs, replace(limits, cpu_seconds=4 * limits.cpu_seconds))
+    except (ValueError, ProgramEnded) as error:
+        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {error}"[:300])
+    usable = [k for k, e in enumerate(expected) if not isinstance(e, Exception)]
+    if not usable:
+        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {expected[0]!r}"[:300])
+    limits = replace(limits, cpu_seconds=max(limits.cpu_seconds, math.ceil(4 * seconds)))
+    with Session(program, limits) as session:
+        if session.error:
+            return _load_error(program, session.error)
+        arguments = _arguments(tests, inputs)
+        for k in usable:
+            try:
+                given = session.call(tests.entry_point, arguments[k], {})
+            except Exception as error:
+                return Verdict(Judgement.WRONG, program, f"runtime-error: {error!r} (input {k + 1})"[:200])
+            if not _same(expected[k], given, tests.atol):
+                return Verdict(Judgement.WRONG, program, f"wrong-answer: input {k + 1} of {len(expected)}")
+    return Verdict(Judgement.CORRECT, program, "passed")
+
+
+def _arguments(tests: CodeTests, inputs: str) -> list[tuple[Any, ...]]:
+    """The argument lists, fresh. JSON has no tuples or sets: types follow the example call in the prompt's assertion."""
+    example = _example_call(tests.prompt, tests.entry_point)
+    return [
+        tuple(_typed(a, example[k] if k < len(example) else None) for k, a in enumerate(args))
+        for args in json.loads(inputs)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _example_call(prompt: str, entry_point: str) -> list[Any]:
+    for line in re.findall(r"^assert .*$", prompt, re.MULTILINE):
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.walk(ast.parse(line)):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry_point:
+                    return [ast.literal_eval(a) for a in node.args]
+    return []
+
+
+def _typed(value: Any, example: Any) -> Any:
+    if isinstance(value, list):
+        inner = list(example) if isinstance(example, (list, tuple, set)) and example else [None]
+        parts = [_typed(v, inner[k] if k < len(inner) else inner[-1]) for k, v in enumerate(value)]
+        try:
+            return type(example)(parts) if isinstance(example, (tuple, set)) else parts
+        except TypeError:  # a set of lists
+            return parts
+    return value
+
+
+def _same(expected: Any, given: Any, atol: float) -> bool:
+    """EvalPlus's comparison: equal, or floats within `atol` (1e-6 where none is set) or a relative 1e-7."""
+    if isinstance(expected, float) and isinstance(given, (int, float)) and not isinstance(given, bool):
+        if math.isnan(expected) or math.isnan(given):
+            return math.isnan(expected) and math.isnan(given)
+        return math.isclose(expected, given, rel_tol=1e-7, abs_tol=atol or 1e-6)
+    if isinstance(expected, (list, tuple)) and type(expected) is type(given):
+        return len(expected) == len(given) and all(_same(a, b, atol) for a, b in zip(expected, given, strict=True))
+    if isinstance(expected, dict) and isinstance(given, dict):
+        return expected.keys() == given.keys() and all(_same(v, given[k], atol) for k, v in expected.items())
+    return bool(expected == given)
+
+
+# standard input and output ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One input/output case: `status` is `passed`, `wrong-answer`, `runtime-error: ...`, `timeout` or `output-limit`."""
+
+    index: int
+    status: str
+    output: str
+
+
+def run_cases(question: Question, text: str) -> Iterator[Case]:
+    """Run every case of a standard-input question, each in a sandbox of its own; for partial credit and for debugging.
+
+    A program that cannot be found or compiled gives one Case with index -1. Raises SandboxUnavailable.
+    """
+    if question.tests is None or not question.tests.io:
+        raise ValueError(f"question {question.name or question.id} has no input/output cases")
+    tests = question.tests
+    program = find_program(text, tests.prompt, tests.entry_point)
+    try:
+        compile(program or "", "<program>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        yield Case(-1, f"syntax-error: {type(error).__name__}: {error}", "")
+        return
+    if not program:
+        yield Case(-1, "no-answer", "")
+        return
+    yield from _cases(program, tests, _limits(float(question.meta.get("time_limit") or 0.0)))
+
+
+def _cases(program: str, tests: CodeTests, limits: Limits) -> Iterator[Case]:
+    for index, (given, expected) in enumerate(tests.io):
+        with Program(program, limits, script=True) as running:
+            status, output = running.run(given.encode("utf-8", "replace"), limits.output_bytes + 2 * len(expected))
+            why = running.why_dead() if status == "done" else status
+            if why == "sandbox":
+                raise SandboxUnavailable(running.stderr.decode(errors="replace")[-300:])
+            words = output.decode("utf-8", "replace")
+            if why == "exit 0":
+                status = "passed" if _lines(words) == _lines(expected) else "wrong-answer"
+            elif status == "done":
+                lines = running.stderr.decode("utf-8", "replace").strip().split("\n")
+                status = f"runtime-error: {lines[-1][:200] or why}"
+            yield Case(index, status, words)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def _judge_io(program: str, tests: CodeTests, limits: Limits) -> Verdict:
+    for case in _cases(program, tests, limits):
+        if case.status != "passed":
+            return Verdict(Judgement.WRONG, program, f"{case.status} (case {case.index + 1} of {len(tests.io)})")
+    return Verdict(Judgement.CORRECT, program, "passed")

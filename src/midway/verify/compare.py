@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from midway.verify import evaluate
 from midway.verify.expression import Node, Unreadable, parse, symbols
@@ -23,13 +24,15 @@ from midway.verify.normalise import Answer, normalise
 MAX_PARTS = 60
 SIGNIFICANT = 6
 
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\s?\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\s?\d{3})+(?:\.\d+)?")
+_LONG = re.compile(r"-?[\d,]{300,}")
 _INNER_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_SPACE_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_SPACE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _AND = re.compile(r"\\t\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-z])")
 _RELATION = re.compile(r"\\(?:ne|le|ge|approx|in|equiv)(?![a-zA-Z])|:=|[=<>]")
 _MATRIX = re.compile(r"^\(?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}\s*\)?$", re.DOTALL)
+_TEXT = re.compile(r"^\\t\{([^{}]*)\}$")
 _NAME = re.compile(r"[A-Za-z\\{}()_|:/'\s,0-9]+")
 _DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
@@ -39,6 +42,8 @@ _ARTICLES = {"a", "an", "the"}
 
 def equal(gold: str, given: str, tolerance: float = 0.0) -> bool | None:
     """Return whether `given` is the same answer as `gold`; None when that cannot be told here."""
+    if re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", given) and not re.search(r"\d\s+\d", gold + given):
+        return True
     try:
         return _equal(_normal(gold), _normal(given), tolerance)
     except RecursionError:
@@ -68,7 +73,7 @@ def _key(text: str) -> str:
 
 
 def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
-    g, c = g.strip(), c.strip()
+    g, c = (_TEXT.sub(r"\1", t.strip()).strip() for t in (g, c))
     if not g or not c:
         return None
     if _key(g) == _key(c):
@@ -76,9 +81,12 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
     if depth > 6:
         return None
     depth += 1
-    numbers = _number(g), _number(c)
-    if numbers[0] is not None and numbers[1] is not None:
-        return _same_number(g, c, *numbers, tolerance)
+    if _LONG.search(g) or _LONG.search(c):
+        digits = [t.lstrip("+0").replace(",", "") if _LONG.fullmatch(t) else "" for t in (g, c)]
+        return digits[0] == digits[1] if any(digits) else None
+    x, y = _number(g), _number(c)
+    if x is not None and y is not None:
+        return _same_number(g, c, x, y, tolerance)
     words = _words(g), _words(c)
     if words[0] is not None or words[1] is not None:
         return _compare_words(*words)
@@ -104,13 +112,16 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
 @lru_cache(maxsize=8192)
 def _number(text: str) -> Fraction | None:
     """The value of a plain number: sign, digits, separators, decimals, fraction a/b; None for anything else."""
-    text = text.replace(" ", "") if not _SPACE_THOUSANDS.fullmatch(text) else text.replace(" ", "")
+    if " " in text and not _SPACE_THOUSANDS.fullmatch(text) and re.search(r"\d \d", text):
+        return None
+    text = text.replace(" ", "")
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
     elif _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
-    if len(text) > 400:
-        return None
+    whole, point, decimals = text.partition(".")
+    if len(decimals) > 300:
+        text = whole + point + decimals[:300]
     match = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:/(-?\d+(?:\.\d+)?))?", text)
     if not match:
         return None
@@ -155,15 +166,14 @@ def _compare_leaves(g: str, c: str, tolerance: float) -> bool | None:
 
 def _close(a: Node, b: Node, g: str, c: str, tolerance: float) -> bool:
     x, y = evaluate.sample(a, [])[0], evaluate.sample(b, [])[0]
-    if x is None or y is None or getattr(x, "imag", 0) or getattr(y, "imag", 0) or abs(x) > 1e30 or abs(y) > 1e30:
+    if x is None or y is None or x.imag or y.imag or abs(x) > 1e30 or abs(y) > 1e30:
         return False
-    x, y = (Fraction(*_ratio(v)) for v in (x, y))
+    x, y = (Fraction(*_ratio(v.real)) for v in (x, y))
     return bool(tolerance and abs(x - y) <= Fraction(tolerance)) or _rounds(_key(g), _key(c), x, y)
 
 
-def _ratio(value: object) -> tuple[int, int]:
-    digits = f"{round(value * 10**40)}"  # type: ignore[call-overload,operator]
-    return int(digits), 10**40
+def _ratio(value: Any) -> tuple[int, int]:
+    return int(value * 10**40), 10**40
 
 
 @lru_cache(maxsize=8192)
@@ -235,6 +245,11 @@ def _split(text: str, separators: str = ",;") -> list[str]:
     return kept if 0 < len(kept) <= MAX_PARTS else [text]
 
 
+def _formula(text: str) -> bool:
+    """Whether `text` is something that this module reads, so that a difference is a difference."""
+    return bool(_relation(text)[1] or _brackets(text) or "\\cup" in text or tree(text) is not None or _words(text))
+
+
 def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], tolerance: float, depth: int) -> bool | None:
     joined = [_INNER_THOUSANDS.sub("", t) for t in (g, c)]
     if joined != [g, c] and tree(joined[0]) is not None and tree(joined[1]) is not None:
@@ -251,7 +266,12 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
         bare = several if not found else [rest, *several[1:]]
         if len(bare) == 2 and _DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
             return _compare(*((_key(",".join(bare)), single_text)), tolerance, depth)
-        return False
+        answers = [
+            _compare(*((p, single_text) if several is parts_g else (single_text, p)), tolerance, depth) for p in several
+        ]
+        if all(answers):  # one answer, given in several forms
+            return True
+        return False if all(_formula(part) for part in (*several, *single)) else None
     left, parts, _ = inner
     if left == "{":
         return _same_set(several, parts, tolerance, depth)
@@ -387,7 +407,15 @@ def _is_name(text: str) -> bool:
     return not re.search(r"\d", outside)
 
 
+def _unwrap(text: str) -> str:
+    """Without brackets around a whole relation: `(35 + 70 = 105)`."""
+    if text[:1] in "([" and text[-1:] in ")]" and "=" in text and _one_group(text) and len(_split(text[1:-1])) == 1:
+        return text[1:-1].strip()
+    return text
+
+
 def _compare_relations(g: str, c: str, tolerance: float, depth: int) -> bool | None:
+    g, c = _unwrap(g), _unwrap(c)
     (sides_g, signs_g), (sides_c, signs_c) = _relation(g), _relation(c)
     if not signs_g and not signs_c:
         return (

@@ -192,7 +192,7 @@ _local = threading.local()
 def _context() -> Any:
     """A 40-digit mpmath context of this thread's own: mpmath's global one is not safe to share."""
     if not hasattr(_local, "context"):
-        from mpmath.ctx_mp import MPContext
+        from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
 
         _local.context = MPContext()
         _local.context.dps = 45
@@ -363,6 +363,6 @@ def same_ratio(a: Node, b: Node) -> int | None:
     if len(ratios) < 3:
         return None
     first = ratios[0]
-    if any(abs(r - first) > abs(first) * 1e-25 for r in ratios) or getattr(first, "imag", 0):
+    if any(abs(r - first) > abs(first) * 1e-25 for r in ratios) or first.imag:
         return 0
     return 1 if first.real > 0 else -1

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 MAX_TEXT = 20_000
+MAX_BOXES = 64
 EXPLICIT = frozenset({"boxed", "tag", "hashes", "statement"})
 
 
@@ -44,7 +45,7 @@ _STATEMENT = re.compile(
     r"|\banswer(?=\s+(?:\$|\\\(|\\\[|-?\d))"
     r"|r[ée]ponse(?:\s+finale)?\s*(?:est|:)|respuesta(?:\s+final)?\s*(?:es|:)|(?:Antwort|L[öo]sung)\s*(?:ist|lautet|:)"
     r"|答案\s*(?:是|为|：|:)|الجواب\s*(?:هو|:)"
-    r")[ \t]*(?:\*\*)?\s*(\S(?:[^\n]|\n(?!\s*\n)(?=[^\n]*(?:\\\]|\$\$|\\\))))*)",
+    r")[ \t]*(?:\*\*)?",
     re.IGNORECASE | re.MULTILINE,
 )
 _MATH = re.compile(
@@ -58,6 +59,7 @@ _NUMBER_CJK = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?%?")
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])-?\d+,\d{1,2}(?![\d,])")
 _SENTENCE = re.compile(r"(?<=[^\d\s.])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)|[。！？]")
 _AND = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or|\\text\{\s*(?:and|or)\s*\})\s*", re.IGNORECASE)
+_CJK = re.compile(r"[\u0900-\u0dff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 _WORD = re.compile(r"(?<![\\a-zA-Z{])[^\W\d_]{2,}")
 
 
@@ -80,9 +82,12 @@ def find(text: str) -> Found | None:
     return _guess(text)
 
 
-def answer_part(text: str) -> str:
-    """Return what follows the reasoning, without chat markers. Raises Truncated when the reasoning does not end."""
-    text = text[-MAX_TEXT:]
+def answer_part(text: str, limit: int = MAX_TEXT) -> str:
+    """Return what follows the reasoning (of the last `limit` characters), without chat markers.
+
+    Raises Truncated when the reasoning does not end.
+    """
+    text = text[-limit:]
     if "<" not in text:
         return text
     special = _SPECIAL.search(text)
@@ -98,8 +103,8 @@ def answer_part(text: str) -> str:
 
 def _boxed(text: str) -> str | None:
     """The last box; several boxes joined by commas when only `and`, `or`, commas or names stand between them."""
-    boxes = []
-    for match in _BOX.finditer(text):
+    boxes: list[tuple[int, int, str | None]] = []
+    for match in list(_BOX.finditer(text))[-MAX_BOXES:]:
         if match[1]:
             end = _closing(text, match.end())
             if end < 0:
@@ -151,12 +156,15 @@ def _closing(text: str, start: int) -> int:
 
 
 def _statement(text: str) -> Found | None:
-    last = None
-    for last in _STATEMENT.finditer(text):
-        pass
-    if last is None:
+    marks = list(_STATEMENT.finditer(text))
+    if not marks:
         return None
-    rest = last[1].strip()[:2000]
+    last = marks[-1]
+    rest = text[last.end() : last.end() + 2000].strip()
+    if not rest.startswith(("\\[", "$$", "\\(", "$")):
+        rest = rest.split("\n", 1)[0]
+    elif span := _MATH.match(rest):
+        rest = rest[: span.end()] + rest[span.end() :].split("\n", 1)[0]
     readings = _readings(rest)
     return Found(readings[0], "statement", readings[1:]) if readings else None
 
@@ -196,21 +204,21 @@ def _span(match: re.Match[str]) -> str:
 
 
 def _numbers(text: str) -> list[str]:
-    numbers = [m.group().strip() for m in _DECIMAL_COMMA.finditer(text)]
-    if numbers:
-        return numbers
-    numbers = [m.group().strip() for m in _NUMBER.finditer(text) if re.search(r"\d", m.group())]
-    if not numbers and not text.isascii():
-        numbers = [m.group() for m in _NUMBER_CJK.finditer(text)]
+    if _CJK.search(text):
+        return [m.group() for m in _NUMBER_CJK.finditer(text)]
+    commas = list(_DECIMAL_COMMA.finditer(text))
+    plain = [m for m in _NUMBER.finditer(text) if re.search(r"\d", m.group())]
+    plain = [m for m in plain if not any(c.start() < m.end() and m.start() < c.end() for c in commas)]
+    numbers = [m.group().strip() for m in sorted(commas + plain, key=lambda m: m.start())]
     return numbers
 
 
 def looks_bare(text: str) -> bool:
     """Whether `text` is nothing but an answer: short, one line or one display, no prose."""
-    if len(text) > 300 or text.count("\n") > 4:
+    if len(text) > 300 or text.count("\n") > 4 or _CJK.search(text):
         return False
     words = [w for w in _WORD.findall(re.sub(r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}", " ", text)) if w != "or"]
-    return len(words) <= 3 and not re.search(r"[.!?]\s+\S", text)
+    return len(words) <= 3 and not re.search(r"(?<!\\)[.?]\s+\S|(?<!\\)!\s+[A-Z]", text)
 
 
 def _guess(text: str) -> Found | None:

@@ -23,7 +23,7 @@ MAX_SYMPY_DIGITS = 60
 MAX_SYMPY_EXPONENT = 10_000
 
 _LETTER = re.compile(r"\(?\s*(?:\\t(?:ext)?\{)?\s*\(?([A-J])\)?\s*\}?\s*\)?\.?")
-_LETTER_TEXT = re.compile(r"(?:.*\n)*\(?([A-J])[.):]?\s+[A-Z]\w+", re.DOTALL)
+_LETTER_TEXT = re.compile(r"\(?([A-J])[.):]?\s+[A-Z]\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Hard:
 def gold_answer(gold: str) -> str:
     """Return the answer in a gold string, which may be the answer itself or a text that ends in one."""
     marked = re.search(r"\\boxed|\\fbox|####|answer\s+is|answer\s*:", gold, re.IGNORECASE)
-    if not marked and extract.looks_bare(gold):
+    if not marked and len(gold) <= 300:
         return gold.strip()
     try:
         found = extract.find(gold)
@@ -50,7 +50,7 @@ def gold_answer(gold: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _gold_letter(gold: str) -> str:
-    match = _LETTER.fullmatch(gold) or _LETTER_TEXT.fullmatch(gold)
+    match = _LETTER.fullmatch(gold) or _LETTER_TEXT.fullmatch(gold.split("\n")[-1])
     return match[1] if match else ""
 
 
@@ -70,7 +70,9 @@ def cheap(gold: str | None, text: str, truncated: bool = False, tolerance: float
         return Verdict(Judgement.WRONG, None, "truncated")
     if found is None or (truncated and found.rule not in extract.EXPLICIT):
         return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
-    undecided = []
+    if letter:
+        answer = letter
+    undecided: list[str] = []
     for reading in (found.answer, *found.also):
         decision = compare.equal(answer, reading, tolerance)
         if decision is not None:

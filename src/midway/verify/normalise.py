@@ -27,6 +27,7 @@ _LAYOUT = re.compile(
     r"|mathopen|mathclose)(?![a-zA-Z])\.?"
     r"|\\(?:[,;:>]|hspace\*?\{[^{}]*\}|q?quad|phantom\{[^{}]*\})"
 )
+_SPACE = re.compile(r"(?<!\\)\\ ")
 _TIGHT = re.compile(r"\\!")
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!,)\s*(?=\d{3}(?!\d))")
 _COMMANDS = (
@@ -81,7 +82,8 @@ _POWER_WORDS = {"square": 2, "squared": 2, "sq": 2, "cubic": 3, "cubed": 3, "cu"
 _WORD_TAIL = re.compile(r"(?:[a-zA-Z]{2,}\.?|(?<![a-zA-Z])[a-zA-Z]\.[a-zA-Z]\.|[¢€])(?:\^\{?[23]\}?)?[\s/,.-]*$")
 _TEXT_TAIL = re.compile(r"(?:\\?\s*\\t\{[^{}]*\}(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?)?|\s)+$")
 _TEXT_ONLY = re.compile(r"\\t\{([^{}]*)\}")
-_MONEY = re.compile(r"(?:(?:USD|US|EUR|GBP|Rs\.?)\s*)?(?:\\\$|[$€£¥₹])\s*(?=[-\d.(\\])|(?<=\d)\s*(?:\\\$|[€£¥₹])")
+_MONEY = re.compile(r"(?:(?:USD|US|EUR|GBP|Rs\.?)\s*)?(?:\\\$|[$€£¥₹])\s*(?=[-\d.(\\])|(?<=\d)\s*(?:\\\$|[$€£¥₹])")
+_DELIMITED = re.compile(r"(?<!\\)\$\$?((?:[^$\\]|\\.)*?)(?<!\\)\$\$?")
 _KEEP_WORDS = {"sin", "cos", "tan", "log", "ln", "sqrt", "pi", "and", "or", "exp", "cup", "infty"}
 
 
@@ -108,7 +110,8 @@ def clean(text: str) -> str:
     text = _DOUBLE.sub(r"\\", text) if "\\begin" not in text else text
     text = _SEPARATOR.sub("", text)
     text = _TIGHT.sub("", text)
-    text = _LAYOUT.sub(" ", text).replace("\\ ", " ").replace("~", " ")
+    text = _LAYOUT.sub(" ", text).replace("~", " ")
+    text = _SPACE.sub(" ", text)
     text = text.replace("\\%", "%")
     for pattern, replacement in _COMMANDS:
         text = pattern.sub(replacement, text)
@@ -155,7 +158,7 @@ def normalise(raw: str) -> Answer:
     """Return the one spelling of an answer. The text of an answer that is too long is only stripped."""
     if len(raw) > MAX_LENGTH:
         return Answer(raw.strip(), key=raw.strip())
-    text = raw.strip()
+    text = _DELIMITED.sub(r" \1 ", raw).strip()
     money = _MONEY.search(text)
     text = clean(text)
     text = _MONEY.sub("", text)
@@ -199,8 +202,8 @@ def _without_unit(text: str) -> tuple[str, str]:
             if not tail:
                 break
             cut = max(0, cut - 40) + tail.start()
-        words = set(re.findall(r"[a-z]+", text[cut:].lower()))
-        if 0 < cut < len(text) and not words & _KEEP_WORDS and re.search(r"[\d)}\]!.%\s]\s*$", text[:cut]):
+        tail_words = set(re.findall(r"[a-z]+", text[cut:].lower()))
+        if 0 < cut < len(text) and not tail_words & _KEEP_WORDS and re.search(r"[\d)}\]!.%\s]\s*$", text[:cut]):
             return text[:cut], unit_of(text[cut:])
     return text, ""
 

@@ -25,6 +25,9 @@ MAX_ANSWER = 3500
 """Bytes of one answer line: below PIPE_BUF (4096), so that lines of a dying judge and of its keeper never mix."""
 
 
+_out = 1
+
+
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the end of standard input does it)."""
     if sys.platform == "linux":
@@ -38,7 +41,7 @@ def send(message: dict[str, Any]) -> None:
     if len(line) > MAX_ANSWER:
         message = {**message, "extracted": None, "reason": str(message.get("reason", ""))[:500]}
         line = json.dumps(message).encode()
-    os.write(1, line + b"\n")
+    os.write(_out, line + b"\n")
 
 
 def _read(size: int) -> bytes:
@@ -52,7 +55,7 @@ def _read(size: int) -> bytes:
 
 
 def judge(task: dict[str, Any]) -> dict[str, Any]:
-    """Do one task and return its verdict as a dictionary. A failure of the verifier itself is `unjudged`, with its name."""
+    """Do one task and return its verdict as a dictionary. A failure of the verifier is `unjudged`, with its name."""
     from midway.records import Judgement, Verdict
 
     try:
@@ -85,6 +88,9 @@ def _judge_loop(keeper: int) -> None:
 
 def main() -> None:
     """Keep a judge alive until the pool goes away."""
+    global _out
+    _out = os.dup(1)
+    os.dup2(2, 1)  # what a test prints must not mix with the answers
     kind, memory, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the pool's process
@@ -100,10 +106,10 @@ def main() -> None:
 
         for name in ("math_verify.parser", "math_verify.grader"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        math_verify.verify(math_verify.parse("$1$", parsing_timeout=None), math_verify.parse("$x$", parsing_timeout=None),
-                           timeout_seconds=None)  # fmt: skip
+        warm = math_verify.parse("$x+1$", parsing_timeout=None)
+        math_verify.verify(warm, warm, timeout_seconds=None)
     else:
-        pass
+        import midway.verify.code  # noqa: F401
     keeper = os.getpid()
     while True:
         child = os.fork()

@@ -1,0 +1,361 @@
+"""Runs one untrusted program where it can do no harm. Linux.
+
+With bubblewrap (`bwrap`), which is used wherever it works, COVERED:
+
+- own user, pid, mount, network, ipc and uts namespaces; all capabilities dropped; a system-call filter (x86-64);
+- files: sees `/usr` and the folders of this Python, read-only, and a private `/tmp` of `file_bytes` * 4 in memory that goes
+  with it; nothing of `/home`, `/etc`, `/proc` or the working directory; no environment variable of ours;
+- network: an empty namespace, and no socket can be made at all;
+- processes: none can be started (fork, vfork, clone without a shared address space); threads can, within the memory limit;
+- CPU seconds (by the kernel, not to be masked), address space, size of a file, open files, output, core dumps;
+- sleeping: a program that neither runs nor waits for a processor for `idle_seconds` is killed. Waiting for a busy machine
+  does not count. Killing it kills everything in its pid namespace; so does the death of the process that started it.
+
+NOT COVERED: bugs of the kernel; side channels and timing; the load it puts on the machine within its limits; disk reads of
+what is visible. On other processors than x86-64 there is no system-call filter: sockets then reach an empty network only,
+and processes are limited in number (`RLIMIT_NPROC`, which does not bind root).
+
+Without bubblewrap ("limits only", said once on standard error): the same limits, no environment, a system-call filter
+that also refuses to write, create, rename or delete files, to signal others and to start programs. NOT COVERED there, besides
+the above: it can read any file that this user can read. `require_sandbox` refuses to run programs in that state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import marshal
+import os
+import platform
+import select
+import shutil
+import signal
+import site
+import struct
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, TracebackType
+
+from midway.verify.pool import idle_seconds
+
+
+class SandboxUnavailable(RuntimeError):
+    """There is no sandbox here, or it could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and bytes that one program may use."""
+
+    cpu_seconds: int = 10
+    idle_seconds: float = 10.0
+    memory_bytes: int = 1 << 30
+    file_bytes: int = 16 << 20
+    output_bytes: int = 1 << 20
+
+
+# system-call filter (x86-64) -------------------------------------------------------------------------------------------
+
+_EPERM, _ENOSYS = 1, 38
+_DENIED = {
+    "fork": 57, "vfork": 58, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "socket": 41, "mount": 165,
+    "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308, "add_key": 248, "request_key": 249,
+    "keyctl": 250, "bpf": 321, "perf_event_open": 298, "io_uring_setup": 425, "userfaultfd": 323, "kexec_load": 246,
+    "init_module": 175, "finit_module": 313, "open_by_handle_at": 304, "mount_setattr": 442, "move_mount": 429,
+    "fsopen": 430, "open_tree": 428, "syslog": 103, "acct": 163, "reboot": 169, "swapon": 167, "personality": 135,
+}  # fmt: skip
+_DENIED_WITHOUT_NAMESPACES = {
+    "execve": 59, "execveat": 322, "unlink": 87, "unlinkat": 263, "rename": 82, "renameat": 264, "renameat2": 316,
+    "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "symlink": 88, "symlinkat": 266, "link": 86, "linkat": 265,
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
+    "mknod": 133, "mknodat": 259, "creat": 85, "setxattr": 188, "utime": 132, "utimes": 235, "utimensat": 280,
+    "setrlimit": 160, "rt_sigqueueinfo": 129, "pidfd_send_signal": 424, "pidfd_open": 434, "setsid": 112, "setpgid": 109,
+    "setpriority": 141, "openat2": 437, "tkill": 200,
+}  # fmt: skip
+
+
+def _op(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
+    return struct.pack("<HBBI", code, yes, no, value)
+
+
+def _filter(own: int | None) -> bytes:
+    """The filter as classic BPF; with `own` (a pid) the stricter one for use without namespaces."""
+    load, equal, any_bit, give = 0x20, 0x15, 0x45, 0x06
+    allow, refuse, missing = _op(give, 0x7FFF0000), _op(give, 0x00050000 | _EPERM), _op(give, 0x00050000 | _ENOSYS)
+    out = [_op(load, 4), _op(equal, 0xC000003E, 1, 0), _op(give, 0x80000000), _op(load, 0)]
+    out += [_op(0x35, 0x40000000, 0, 1), refuse]  # the x32 calls
+    out += [_op(equal, 435, 0, 1), missing]  # clone3: libc falls back to clone, whose flags can be read
+    out += [_op(equal, 56, 0, 4), _op(load, 16), _op(any_bit, 0x00010000, 0, 1), allow, refuse]  # clone: threads only
+    for number in _DENIED.values():
+        out += [_op(equal, number, 0, 1), refuse]
+    if own is not None:
+        for number in _DENIED_WITHOUT_NAMESPACES.values():
+            out += [_op(equal, number, 0, 1), refuse]
+        for number, argument in ((62, 16), (234, 16)):  # kill, tgkill: only oneself
+            out += [_op(equal, number, 0, 4), _op(load, argument), _op(equal, own, 0, 1), allow, refuse]
+        for number, argument in ((2, 24), (257, 32)):  # open, openat: no flag that writes or creates
+            flags = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+            out += [_op(equal, number, 0, 4), _op(load, argument), _op(any_bit, flags, 0, 1), refuse, allow]
+        out += [_op(equal, 302, 0, 6), _op(load, 32), _op(equal, 0, 0, 3), _op(load, 36), _op(equal, 0, 0, 1), allow]
+        out += [refuse]  # prlimit64: reading only
+    out += [allow]
+    return b"".join(out)
+
+
+def _can_filter() -> bool:
+    return sys.platform == "linux" and platform.machine() == "x86_64"
+
+
+# starting a program ----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _runner() -> CodeType:
+    source = Path(__file__).with_name("runner.py").read_text()
+    return compile(source, "<runner>", "exec", dont_inherit=True)
+
+
+@functools.cache
+def _import_path() -> list[str]:
+    folders = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"], *site.getsitepackages()]
+    return [f for f in dict.fromkeys(folders) if os.path.isdir(f)]
+
+
+@functools.cache
+def _bwrap_arguments() -> list[str]:
+    arguments = [
+        shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1",
+        "--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
+        "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0", "--hostname", "sandbox",
+    ]  # fmt: skip
+    arguments += ["--size", str(4 * Limits().file_bytes), "--tmpfs", "/tmp", "--ro-bind", "/usr", "/usr"]
+    for folder in ("/lib", "/lib64", "/lib32", "/bin"):
+        if os.path.islink(folder):
+            arguments += ["--symlink", os.readlink(folder), folder]
+        elif os.path.isdir(folder):
+            arguments += ["--ro-bind", folder, folder]
+    real = os.path.dirname(os.path.dirname(os.path.realpath(sys.executable)))
+    for folder in dict.fromkeys((sys.base_prefix, sys.base_exec_prefix, sys.prefix, real, *_import_path())):
+        if not folder.startswith("/usr/") and folder not in ("/usr", "/"):
+            arguments += ["--ro-bind", folder, folder]
+    for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
+        arguments += ["--dev-bind", device, device]
+    return [*arguments, "--chdir", "/tmp"]
+
+
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("midway", 0)
+    os.write(fd, data) if len(data) < 1 << 16 else os.fdopen(os.dup(fd), "wb").write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+class Program:
+    """A running program and its three pipes. Leave the `with` block to kill it and all it left behind.
+
+    `script`: run it as a script with `stdin` as its input; else load it and answer requests (see runner.py).
+    Raises SandboxUnavailable when the sandbox cannot be started.
+    """
+
+    def __init__(self, program: str, limits: Limits, *, script: bool, kind: str | None = None) -> None:
+        self.limits = limits
+        self.kind = kind or available()
+        bubble = self.kind == "bubblewrap"
+        config = {
+            "program": program,
+            "script": script,
+            "path": _import_path(),
+            "cpu": limits.cpu_seconds,
+            "memory": limits.memory_bytes,
+            "file": limits.file_bytes,
+            "processes": 0 if _can_filter() else 32,
+            "filter": b"",
+        }
+        payload = _memory_file(marshal.dumps((config, _runner())))
+        boot = f"import marshal,sys,posix;f={payload};d=b''\nwhile True:\n b=posix.read(f,1<<20)\n d+=b\n if not b: break\n"
+        boot += "posix.close(f)\nCONFIG,c=marshal.loads(d)\ndel d,b\n"
+        if not bubble and _can_filter():
+            boot += _strict_boot()
+        boot += "exec(c)"
+        python = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
+        passed = [payload]
+        command = python
+        if bubble:
+            command = list(_bwrap_arguments())
+            if _can_filter():
+                passed.append(_memory_file(_filter(None)))
+                command += ["--seccomp", str(passed[-1])]
+            command += python
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                pass_fds=passed, env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}, cwd="/", start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot start {command[0]}: {error}") from error
+        finally:
+            for fd in passed:
+                os.close(fd)
+        self.started = time.monotonic()
+        self.cpu = 0.0
+        self.stderr = b""
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def inside(self) -> int:
+        """The process id, out here, of the program itself."""
+        pid = self.process.pid
+        for _ in range(3):
+            try:
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            except OSError:
+                break
+            if not children:
+                break
+            pid = int(children[0])
+        return pid
+
+    def idle(self) -> bool:
+        """Whether it has been idle (neither running nor waiting for a processor) for longer than it may."""
+        elapsed = time.monotonic() - self.started
+        return elapsed > self.limits.idle_seconds and idle_seconds(self.inside(), elapsed) > self.limits.idle_seconds
+
+    def used(self) -> float:
+        """CPU seconds that the living program itself has used so far."""
+        try:
+            fields = Path(f"/proc/{self.inside()}/stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def kill(self) -> int:
+        """Kill it, reap it and return its exit code (negative: a signal). `cpu` then holds its CPU seconds."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        return self.process.returncode or 0
+
+    def wait(self) -> int:
+        """Reap a program that has ended (or is about to); its exit code."""
+        if self.process.returncode is None:
+            _, status, usage = os.wait4(self.process.pid, 0)
+            self.cpu = usage.ru_utime + usage.ru_stime
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+        return self.process.returncode
+
+    def why_dead(self) -> str:
+        """Reap it and say why it ended: `timeout`, `sandbox` (never started), `killed` or `exit CODE`."""
+        code = self.wait()
+        if self.cpu >= 0.9 * self.limits.cpu_seconds and code in (-9, 137):
+            return "timeout"
+        if b"bwrap:" in self.stderr[:6] or code == 97:
+            return "sandbox"
+        if code in (-9, 137):
+            return "killed"
+        return f"exit {code}"
+
+    def run(self, data: bytes, limit: int) -> tuple[str, bytes]:
+        """Feed `data`, read the output to its end: `(status, output)`; status is `done`, `timeout` or `output-limit`."""
+        p = self.process
+        assert p.stdin and p.stdout and p.stderr
+        os.set_blocking(p.stdin.fileno(), False)
+        output = bytearray()
+        open_pipes = {p.stdout.fileno(), p.stderr.fileno()}
+        writable = [p.stdin.fileno()] if data else []
+        if not data:
+            p.stdin.close()
+        while open_pipes:
+            ready, free, _ = select.select(list(open_pipes), writable, [], 0.2)
+            if free:
+                try:
+                    data = data[os.write(free[0], data[: 1 << 16]) :]
+                except BlockingIOError:
+                    pass
+                except BrokenPipeError:
+                    data = b""
+                if not data:
+                    writable = []
+                    p.stdin.close()
+            for fd in ready:
+                chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    open_pipes.discard(fd)
+                elif fd == p.stdout.fileno():
+                    output += chunk
+                else:
+                    self.stderr = (self.stderr + chunk)[-8192:]
+            if len(output) > limit:
+                return "output-limit", bytes(output[:limit])
+            if self.idle():
+                return "timeout", bytes(output)
+        # both pipes are closed, yet it may live on: give it until its limits
+        while os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if self.idle():
+                return "timeout", bytes(output)
+            time.sleep(0.01)
+        return ("timeout" if self.why_dead() == "timeout" else "done"), bytes(output)
+
+
+def _strict_boot() -> str:
+    """Source that gives the runner the strict filter, built with the pid that it will have."""
+    return (
+        "def _f(own):\n import struct\n parts="
+        + repr(_strict_parts())
+        + "\n return b''.join(struct.pack('<HBBI',21,0,1,own) if p is None else p for p in parts)\nCONFIG['filter']=_f\n"
+    )
+
+
+def _strict_parts() -> list[bytes | None]:
+    """The strict filter with None in place of the instructions that hold the pid."""
+    marker = 0x7ABCDEF1
+    code = _filter(marker)
+    steps = [code[k : k + 8] for k in range(0, len(code), 8)]
+    return [None if step == _op(0x15, marker, 0, 1) else step for step in steps]
+
+
+# which sandbox there is ------------------------------------------------------------------------------------------------
+
+_warned = False
+
+
+@functools.cache
+def available() -> str:
+    """Return `bubblewrap` if a program can be run in it here (tried once), else `limits`. Says so once when it cannot."""
+    if shutil.which("bwrap"):
+        with Program("print('ok')", Limits(), script=True, kind="bubblewrap") as program:
+            status, output = program.run(b"", 100)
+            if status == "done" and output.strip() == b"ok":
+                return "bubblewrap"
+            why = program.stderr.decode(errors="replace").strip()
+    else:
+        why = "bwrap is not installed"
+    print(
+        f"midway: NO SANDBOX: {why}. Programs run with limits and a system-call filter only and can read this user's files."
+        " Install bubblewrap (apt-get install bubblewrap), or pass --require-sandbox to refuse.",
+        file=sys.stderr,
+        flush=True,
+    )
+    return "limits"
+
+
+def require() -> None:
+    """Raise SandboxUnavailable unless programs run in bubblewrap here."""
+    if available() != "bubblewrap":
+        raise SandboxUnavailable(
+            "no sandbox on this machine: install bubblewrap (apt-get install bubblewrap), or leave out --require-sandbox"
+        )
