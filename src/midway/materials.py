@@ -152,8 +152,8 @@ class Materials:
         """Whether the model is talked to through a chat template."""
         return self.template is not None
 
-    def prompt(self, question: Question, heuristic: Heuristic | None) -> Prompt:
-        """Return the prompt for generation: guided by a heuristic, or plain."""
+    def prompt(self, question: Question, heuristic: Heuristic | None, few_shot: int = 0) -> Prompt:
+        """Return the prompt: guided by a heuristic, or plain, after `few_shot` plain worked examples."""
         config = self.recipe.prompt
         prompt = build_prompt(
             question,
@@ -161,7 +161,7 @@ class Materials:
             chat=self.chat,
             style=config.style if heuristic or config.style != "cue" else "plain",
             phases=config.phases,
-            exemplars=config.exemplars if heuristic and config.style == "boxed" else None,
+            exemplars=config.exemplars if heuristic and config.style == "boxed" else few_shot or None,
             system=config.system,
         )
         # some templates (Gemma's) refuse a system message
@@ -281,7 +281,7 @@ class Materials:
             requests = list(
                 benchmark_requests(
                     questions,
-                    lambda q: self.prompt(q, None),
+                    lambda q: self.prompt(q, None, benchmark.few_shot),
                     benchmark.samples,
                     self.sampling(benchmark.sampling),
                     benchmark.greedy,

@@ -63,4 +63,6 @@ def open_scorer(
         raise ValueError(f"adherence: scorer {config.scorer!r} needs an engine")
     if config.scorer == "judge":
         return JudgeScorer(engine, catalogue, repeats=config.repeats, chat=chat)
-    return LikelihoodScorer(engine, prompts, catalogue, rivals=config.rivals, calibration=(state or {}).get("calibration"))
+    return LikelihoodScorer(
+        engine, prompts, catalogue, rivals=config.rivals, calibration=(state or {}).get("calibration")
+    )

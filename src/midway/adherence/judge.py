@@ -61,9 +61,13 @@ class JudgeScorer:
 
     name = "judge"
 
-    def __init__(self, engine: Engine, catalogue: Mapping[str, Heuristic], *, repeats: int = 2, chat: bool = True) -> None:
+    def __init__(
+        self, engine: Engine, catalogue: Mapping[str, Heuristic], *, repeats: int = 2, chat: bool = True
+    ) -> None:
         if len(catalogue) < 2:
-            raise ValueError(f"the judge compares with a rival approach: give at least two heuristics, not {len(catalogue)}")
+            raise ValueError(
+                f"the judge compares with a rival approach: give at least two heuristics, not {len(catalogue)}"
+            )
         self.engine, self.catalogue, self.repeats, self.chat = engine, catalogue, repeats, chat
         self._counts = {"judgements": 0, "unreadable": 0, "failed": 0, "pairs": 0, "equal": 0}
         self._difference = 0.0

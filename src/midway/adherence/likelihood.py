@@ -107,7 +107,9 @@ class LikelihoodScorer:
             return question, completion, slugs, None
         means = np.array(answers[: len(slugs)])
         if len(means) < len(slugs):
-            raise RuntimeError(f"the engine gave fewer log-probabilities than it was asked for, first at completion {completion.id}")
+            raise RuntimeError(
+                f"the engine gave fewer log-probabilities than it was asked for, first at completion {completion.id}"
+            )
         del answers[: len(slugs)]
         return question, completion, slugs, None if np.isnan(means).any() else means
 
@@ -145,7 +147,9 @@ def calibrate(rows: Sequence[Row]) -> dict[str, Any]:
     split = all(halves)
     fits = [_fit(halves[1 - k] if split else rows) for k in (0, 1)]
     out: dict[str, Any] = {"n": len(rows), "fits": fits}
-    measures: dict[str, float | None] = dict.fromkeys(("log_loss", "log_loss_chance", "accuracy", "accuracy_chance", "ece"))
+    measures: dict[str, float | None] = dict.fromkeys(
+        ("log_loss", "log_loss_chance", "accuracy", "accuracy_chance", "ece")
+    )
     if split:
         own_p, top, chance = [], [], []
         for question, slugs, means in rows:
@@ -175,7 +179,9 @@ def _fit(rows: Sequence[Row]) -> dict[str, Any]:
         column[i, : len(names)] = [slugs.index(s) for s in names]
         mean[i, : len(names)], there[i, : len(names)] = means, True
     own = column[:, 0]
-    weight = (len(rows) / np.bincount(own, minlength=len(slugs)).clip(1))[own]  # each heuristic counts alike, however many it has
+    weight = (len(rows) / np.bincount(own, minlength=len(slugs)).clip(1))[
+        own
+    ]  # each heuristic counts alike, however many it has
     weight *= len(rows) / weight.sum()
     scale = float((mean - mean[:, :1])[there].std()) or 1.0  # so that both kinds of parameters are of order one
 
@@ -197,7 +203,10 @@ def _fit(rows: Sequence[Row]) -> dict[str, Any]:
     start = np.zeros(1 + len(slugs))
     limits: list[tuple[float | None, float | None]] = [(-9.0, 9.0)] + [(None, None)] * len(slugs)
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits)
-    return {"beta": float(np.exp(best.x[0]) / scale), "offsets": {s: float(b) for s, b in zip(slugs, best.x[1:], strict=True)}}
+    return {
+        "beta": float(np.exp(best.x[0]) / scale),
+        "offsets": {s: float(b) for s, b in zip(slugs, best.x[1:], strict=True)},
+    }
 
 
 def _calibration_error(top: F64) -> float:

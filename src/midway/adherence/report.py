@@ -71,7 +71,9 @@ class Discrimination:
         return {**asdict(self), "sentence": self.sentence()}
 
 
-def discrimination(scorer: Scorer, items: Iterable[Item], catalogue: Mapping[str, Heuristic], *, rivals: int = 3) -> Discrimination:
+def discrimination(
+    scorer: Scorer, items: Iterable[Item], catalogue: Mapping[str, Heuristic], *, rivals: int = 3
+) -> Discrimination:
     """Score each completion under its own and under `rivals` other heuristics, and say whether its own wins.
 
     The label is the heuristic that was *asked for*; whether it was followed is not known here (see `label_auc` for that).
@@ -79,7 +81,9 @@ def discrimination(scorer: Scorer, items: Iterable[Item], catalogue: Mapping[str
     kept = list(items)
     slugs = [[c.heuristic, *rivals_of(f"{q.id}/{c.id}", own(c, catalogue).slug, catalogue, rivals)] for q, c in kept]
     wins, hits, questions, names = [], [], [], []
-    for (q, c), scores in zip(kept, scorer.compare((q, c, s) for (q, c), s in zip(kept, slugs, strict=True)), strict=True):
+    for (q, c), scores in zip(
+        kept, scorer.compare((q, c, s) for (q, c), s in zip(kept, slugs, strict=True)), strict=True
+    ):
         if any(s is None for s in scores) or len(scores) < 2:
             continue
         mine, others = scores[0], np.array(scores[1:], dtype=float)
@@ -98,7 +102,9 @@ def discrimination(scorer: Scorer, items: Iterable[Item], catalogue: Mapping[str
         auc=auc,
         accuracy=accuracy,
         chance=float(np.mean([1 / len(s) for s in slugs])) if slugs else float("nan"),
-        per_heuristic={n: float(np.mean([w for w, m in zip(wins, names, strict=True) if m == n])) for n in sorted(set(names))},
+        per_heuristic={
+            n: float(np.mean([w for w, m in zip(wins, names, strict=True) if m == n])) for n in sorted(set(names))
+        },
         tells_apart=bool(auc.low > 0.5),
     )
 

@@ -86,14 +86,14 @@ def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list
 
 
 def worked_solution(question: Question) -> str:
-    r"""Return the reference solution so that it ends in the answer: one that has no `\boxed{}` gets a last line with it.
+    r"""Return the reference solution so that it ends in the answer: one that has no `\boxed{}` or `####` gets a last line with it.
 
     For worked examples and for fine-tuning on reference solutions: an answer format other than the one asked for would be learnt too.
     Raises QuestionError when the question has no solution.
     """
     if not question.solution:
         raise QuestionError(f"question {question.name or question.id} ({question.source}) has no reference solution")
-    if question.answer is None or "\\boxed" in question.solution:
+    if question.answer is None or "\\boxed" in question.solution or "####" in question.solution:
         return question.solution
     return f"{question.solution.rstrip()}\nThe answer is $\\boxed{{{question.answer}}}$."
 

@@ -263,8 +263,8 @@ class BenchmarkConfig(SourceConfig):
     sampling: SamplingConfig = SamplingConfig()
     greedy: bool = False
     """One greedy completion for each question besides."""
-    few_shot: int = Field(0, ge=0)
-    """Worked examples before the question."""
+    few_shot: int = Field(0, ge=0, le=3)
+    """Plain worked examples (midway's own, of no heuristic and no benchmark) before the question."""
     shuffle_choices: bool = True
 
     @model_validator(mode="before")

@@ -21,4 +21,16 @@ from midway.selection.leaks import KINDS, find_leaks
 from midway.selection.pick import CHUNK, STEPS, Selection, select
 from midway.selection.text import KERNEL, computations
 
-__all__ = ["CHUNK", "KERNEL", "KINDS", "STEPS", "Selection", "Similarity", "computations", "diversity", "find_leaks", "select", "vendi"]
+__all__ = [
+    "CHUNK",
+    "KERNEL",
+    "KINDS",
+    "STEPS",
+    "Selection",
+    "Similarity",
+    "computations",
+    "diversity",
+    "find_leaks",
+    "select",
+    "vendi",
+]

@@ -42,7 +42,9 @@ class Similarity:
         """
         original = np.full(len(groups), -1, dtype=np.int64)
         views = [(shingled, shingled.fingerprints(), bands(g, self.threshold)) for shingled, g in self._views]
-        starts: list[int] = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])).tolist() if len(groups) else []
+        starts: list[int] = (
+            np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])).tolist() if len(groups) else []
+        )
         for start, end in pairwise([*starts, len(groups)]):
             if end - start > 1:
                 seen: list[Seen] = [{} for _ in views]
@@ -96,7 +98,9 @@ def places(groups: I64, order: I64) -> I64:
     """Return the place (from 0) of each candidate within its group when taken in `order` (groups consecutive)."""
     sorted_groups = groups[order]
     first = np.concatenate([[True], sorted_groups[1:] != sorted_groups[:-1]]) if len(order) else np.zeros(0, dtype=bool)
-    start = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0)) if len(order) else np.zeros(0, dtype=np.int64)
+    start = (
+        np.maximum.accumulate(np.where(first, np.arange(len(order)), 0)) if len(order) else np.zeros(0, dtype=np.int64)
+    )
     out = np.empty(len(order), dtype=np.int64)
     out[order] = np.arange(len(order)) - start
     return out

@@ -49,9 +49,13 @@ def diversity(solutions: pl.DataFrame, *, questions: int = 2000) -> dict[str, An
     - `vendi_all`: Vendi score of one solution (the first) of each question: how different the questions' texts are.
     At most `questions` questions are looked at, the first by id (ids are hashes), except for `heuristics` and `per_question`.
     """
-    per_question = solutions.group_by("question_id").agg(pl.len().alias("n"), pl.col("heuristic").n_unique().alias("heuristics"))
+    per_question = solutions.group_by("question_id").agg(
+        pl.len().alias("n"), pl.col("heuristic").n_unique().alias("heuristics")
+    )
     looked_at = per_question["question_id"].sort().head(questions)
-    frame = solutions.filter(pl.col("question_id").is_in(looked_at.to_list())).sort("question_id", "completion_id", "text")
+    frame = solutions.filter(pl.col("question_id").is_in(looked_at.to_list())).sort(
+        "question_id", "completion_id", "text"
+    )
     scores, distinct, first = [], [], []
     for group in frame.partition_by("question_id", maintain_order=True):
         scores.append(vendi(jaccard_matrix(shingles(tokens(group["text"]), WORDS))))
@@ -59,7 +63,9 @@ def diversity(solutions: pl.DataFrame, *, questions: int = 2000) -> dict[str, An
         if found:
             distinct.append(len(found))
         first.append(group["text"][0])
-    overall = vendi(jaccard_matrix(shingles(tokens(pl.Series(first, dtype=pl.String)), WORDS))) if first else float("nan")
+    overall = (
+        vendi(jaccard_matrix(shingles(tokens(pl.Series(first, dtype=pl.String)), WORDS))) if first else float("nan")
+    )
     return {
         "kernel": KERNEL,
         "questions": len(per_question),

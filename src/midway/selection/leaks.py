@@ -60,7 +60,9 @@ def _whole(lists: pl.Series) -> pl.Series:
     """Each token list as one token (or none when it is empty)."""
     frame = pl.DataFrame({"t": lists})
     joined = pl.col("t").list.join(" ")
-    return frame.select(pl.when(joined.str.len_bytes() > 0).then(pl.concat_list(joined)).otherwise(pl.lit([], pl.List(pl.String))))["t"]
+    return frame.select(
+        pl.when(joined.str.len_bytes() > 0).then(pl.concat_list(joined)).otherwise(pl.lit([], pl.List(pl.String)))
+    )["t"]
 
 
 def _templates(lists: pl.Series) -> pl.Series:

@@ -103,7 +103,9 @@ def select(
         candidates.append(one[2] if match is not None else one[2].filter(pl.col("place") < per_question))
     pool = _concat(candidates, CANDIDATES).sort("question_id", "place")
     if data.questions is not None:
-        drawn = sorted(pool["question_id"].unique().to_list(), key=lambda q: stable_hash(q, _seed(rng, "questions")))[: data.questions]
+        drawn = sorted(pool["question_id"].unique().to_list(), key=lambda q: stable_hash(q, _seed(rng, "questions")))[
+            : data.questions
+        ]
         pool = pool.filter(pl.col("question_id").is_in(drawn))
         if len(drawn) < data.questions:
             notes.append(f"only {len(drawn)} questions have a solution to keep, {data.questions} were asked for")
@@ -157,7 +159,9 @@ class _Tables:
         if adherence is not None:
             scorers = adherence.lazy().select(pl.col("scorer").unique()).collect(engine="streaming")["scorer"].to_list()
             if len(scorers) > 1:
-                raise ValueError(f"adherence holds scores of several scorers ({', '.join(sorted(scorers))}): give those of one")
+                raise ValueError(
+                    f"adherence holds scores of several scorers ({', '.join(sorted(scorers))}): give those of one"
+                )
             self.adherence = adherence.lazy().select("id", "score")
         self.known = known
 
@@ -177,7 +181,9 @@ class _Tables:
             .collect(engine="streaming")
         )
         if counts.is_empty():
-            raise ValueError("one-heuristic: no completion of the pool is correct, so name the heuristic (`heuristic: SLUG`)")
+            raise ValueError(
+                "one-heuristic: no completion of the pool is correct, so name the heuristic (`heuristic: SLUG`)"
+            )
         ranked = sorted(counts.iter_rows(), key=lambda row: (-row[1], stable_hash(row[0], _seed(rng, "heuristic"))))
         return str(ranked[0][0])
 
@@ -187,7 +193,9 @@ class _Tables:
         parts = max(1, math.ceil(rows / size))
         names = self.completions.collect_schema().names()
         wanted = [pl.col(n) for n in ("id", "question_id", "heuristic", "text", "finish")]
-        wanted.append(pl.col("completion_tokens") if "completion_tokens" in names else pl.lit(0).alias("completion_tokens"))
+        wanted.append(
+            pl.col("completion_tokens") if "completion_tokens" in names else pl.lit(0).alias("completion_tokens")
+        )
         for part in range(parts):
             frame = self.completions.select(wanted)
             if parts > 1:
@@ -195,7 +203,9 @@ class _Tables:
             chunk = frame.collect(engine="streaming").unique("id")
             strangers = chunk.filter(~pl.col("question_id").is_in(list(self.known)))["question_id"].unique()
             if len(strangers):
-                raise ValueError(f"completions of {len(strangers)} questions that are not in `questions`, such as {min(strangers)}")
+                raise ValueError(
+                    f"completions of {len(strangers)} questions that are not in `questions`, such as {min(strangers)}"
+                )
             ids = chunk.select("id").lazy()
             judged = self.verdicts.join(ids, on="id", how="semi").collect(engine="streaming").unique("id")
             chunk = chunk.join(judged, on="id", how="left")
@@ -236,12 +246,16 @@ def _questions(questions: pl.DataFrame) -> pl.DataFrame:
     """Return id, text, level, solution, each question once."""
     names = questions.columns
     level = next((n for n in ("level", "difficulty") if n in names), None)
-    return questions.select(
-        "id",
-        "text",
-        level=(pl.col(level).cast(pl.String).fill_null("") if level else pl.lit("")),
-        solution=(pl.col("solution") if "solution" in names else pl.lit(None, pl.String)),
-    ).unique("id").sort("id")
+    return (
+        questions.select(
+            "id",
+            "text",
+            level=(pl.col(level).cast(pl.String).fill_null("") if level else pl.lit("")),
+            solution=(pl.col("solution") if "solution" in names else pl.lit(None, pl.String)),
+        )
+        .unique("id")
+        .sort("id")
+    )
 
 
 def _references(questions: pl.DataFrame) -> pl.DataFrame:
@@ -260,7 +274,12 @@ def _leaks(questions: pl.DataFrame, benchmarks: pl.DataFrame | None, config: Sel
 
 
 def _count(frame: pl.DataFrame, step: str) -> pl.DataFrame:
-    return frame.group_by("heuristic", "level").agg(count=pl.len().cast(pl.Int64)).with_columns(step=pl.lit(step)).select(*FUNNEL)
+    return (
+        frame.group_by("heuristic", "level")
+        .agg(count=pl.len().cast(pl.Int64))
+        .with_columns(step=pl.lit(step))
+        .select(*FUNNEL)
+    )
 
 
 def _chunk(
@@ -316,7 +335,9 @@ def _chunk(
             other=part["id"].gather(original[copied]),
         )
     ]
-    part = part.with_columns(row=pl.arange(len(part), eager=True), group=pl.Series(groups))[np.flatnonzero(original < 0)]
+    part = part.with_columns(row=pl.arange(len(part), eager=True), group=pl.Series(groups))[
+        np.flatnonzero(original < 0)
+    ]
     counts.append(_count(part, "not a copy"))
     asked_here = pl.concat([part["question_id"], removed[0]["question_id"]]).unique()
     here = leaks.filter(pl.col("question_id").is_in(asked_here.to_list()))
@@ -371,7 +392,11 @@ def _matched(pool: pl.DataFrame, match: pl.DataFrame, rng: str, notes: list[str]
     turn, questions of the treatment before others; then, if distinct solutions are still short, each is repeated in turn.
     """
     wanted = int(match["count"].sum())
-    counts = match.select("question_id", wanted=pl.col("count").cast(pl.Int64)).group_by("question_id").agg(pl.col("wanted").sum())
+    counts = (
+        match.select("question_id", wanted=pl.col("count").cast(pl.Int64))
+        .group_by("question_id")
+        .agg(pl.col("wanted").sum())
+    )
     pool = pool.join(counts, on="question_id", how="left", maintain_order="left").with_columns(
         within=pl.col("place") < pl.col("wanted").fill_null(0),
         stranger=pl.col("wanted").is_null(),
@@ -382,7 +407,9 @@ def _matched(pool: pl.DataFrame, match: pl.DataFrame, rng: str, notes: list[str]
     short = wanted - len(kept)
     if short:
         spare = pool.filter(~pl.col("within")).sort("stranger", "extra", "draw", "id").head(short)
-        notes.append(f"{len(kept)} of {wanted} solutions are matched question by question, {len(spare)} come from other questions")
+        notes.append(
+            f"{len(kept)} of {wanted} solutions are matched question by question, {len(spare)} come from other questions"
+        )
         kept = pl.concat([kept, spare])
     short = wanted - len(kept)
     repeats = kept.clear()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from midway.questions import worked_solution
 from midway.recipe import ArmConfig, DataConfig, SelectionConfig
 from midway.records import Question
 from midway.run import RunError, Stage, write_table
@@ -85,7 +86,7 @@ def question_table(questions: Sequence[Question]) -> pl.DataFrame:
             "text": q.text,
             "domain": q.domain,
             "level": str(q.meta["level"]) if q.meta.get("level") is not None else None,
-            "solution": q.solution,
+            "solution": worked_solution(q) if q.solution else None,
         }
         for q in questions
     ]

@@ -74,19 +74,43 @@ def render(card: Card) -> str:
     ]
     if card.funnel["level"].n_unique() > 1:
         parts += ["By difficulty of the question:", _wide(card.funnel, "level")]
-    parts += ["## Diversity", _diversity(card.diversity), "## Adherence", _adherence(card), "## Decontamination", _leaks(card.removed)]
-    parts += ["## Generation", _generation(card), "## Prompts", *(_prompt(name, text) for name, text in card.prompts.items())]
+    parts += [
+        "## Diversity",
+        _diversity(card.diversity),
+        "## Adherence",
+        _adherence(card),
+        "## Decontamination",
+        _leaks(card.removed),
+    ]
+    parts += [
+        "## Generation",
+        _generation(card),
+        "## Prompts",
+        *(_prompt(name, text) for name, text in card.prompts.items()),
+    ]
     parts += ["## Licences", _licences(card), "## Format", _format(card)]
     if card.versions:
-        parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items())) + ".")
-    return f"---\n{yaml.safe_dump(front_matter(card), sort_keys=False, allow_unicode=True)}---\n\n" + "\n\n".join(parts) + "\n"
+        parts.append(
+            "Made with " + ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items())) + "."
+        )
+    return (
+        f"---\n{yaml.safe_dump(front_matter(card), sort_keys=False, allow_unicode=True)}---\n\n"
+        + "\n\n".join(parts)
+        + "\n"
+    )
 
 
 def front_matter(card: Card) -> dict[str, Any]:
     """Return the Hub's metadata."""
     known = {_SPDX.get((licence or "").lower()) for _, licence, _ in card.sources}
     licence = known.pop() if len(known) == 1 else None
-    limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+    limits = (
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+        (10_000_000, "1M<n<10M"),
+    )
     configs = [
         {"config_name": split if len(card.files) > 1 else "default", "data_files": [{"split": "train", "path": path}]}
         for split, path in card.files
@@ -102,7 +126,10 @@ def front_matter(card: Card) -> dict[str, Any]:
 
 
 def _about(card: Card) -> str:
-    sources = ", ".join(f"`{d.get('strategy')}` of pool `{d['pool']}`" if d.get("pool") else "the reference solutions" for d in card.data)
+    sources = ", ".join(
+        f"`{d.get('strategy')}` of pool `{d['pool']}`" if d.get("pool") else "the reference solutions"
+        for d in card.data
+    )
     return (
         f"{card.rows:,} question-to-solution examples for mid-training (supervised fine-tuning before RL), written by "
         f"`{card.model}`{f' (revision `{card.revision}`)' if card.revision else ''} itself, judged by a program and selected with "
@@ -140,9 +167,15 @@ def _diversity(found: Mapping[str, Any]) -> str:
         ["heuristics per question", number("heuristics")],
         ["Vendi score of a question's solutions (at most the number of its solutions)", number("vendi")],
         ["Vendi score of one solution of each question", number("vendi_all")],
-        [f"distinct computations per question (of {found['questions_with_computations']:,} with any)", number("computations")],
+        [
+            f"distinct computations per question (of {found['questions_with_computations']:,} with any)",
+            number("computations"),
+        ],
     ]
-    return table(rows, ["", "mean"]) + f"\n\nKernel: {found['kernel']}. Over at most {found['questions_looked_at']:,} questions."
+    return (
+        table(rows, ["", "mean"])
+        + f"\n\nKernel: {found['kernel']}. Over at most {found['questions_looked_at']:,} questions."
+    )
 
 
 def _adherence(card: Card) -> str:
@@ -156,7 +189,9 @@ def _leaks(removed: pl.DataFrame) -> str:
     leaks = removed.filter(pl.col("step") == "not leaked")
     copies = removed.filter(pl.col("reason") == "near-copy").height
     leaked = leaks["question_id"].n_unique()
-    lines = [f"{copies:,} near-copies were dropped, and all solutions of {leaked:,} questions that stand in a benchmark."]
+    lines = [
+        f"{copies:,} near-copies were dropped, and all solutions of {leaked:,} questions that stand in a benchmark."
+    ]
     if not leaks.is_empty():
         shown = leaks.sort("reason", "question_id").head(20).select("question_id", "reason", "other")
         rows = [[f"`{q[:12]}`", reason, other[:100].replace("\n", " ")] for q, reason, other in shown.iter_rows()]
@@ -171,7 +206,9 @@ def _generation(card: Card) -> str:
     for name, pool in card.pools.items():
         sampling = ", ".join(f"{k} {v}" for k, v in pool.get("sampling", {}).items() if v not in (None, [], 0))
         guided = pool.get("heuristics")
-        ways = "unguided" if not guided else "all heuristics" if guided == "all" else ", ".join(f"`{s}`" for s in guided)
+        ways = (
+            "unguided" if not guided else "all heuristics" if guided == "all" else ", ".join(f"`{s}`" for s in guided)
+        )
         lines.append(f"- pool `{name}`: {ways}; {pool.get('samples')} samples each; {sampling}")
     chosen = ", ".join(f"{k} {v}" for k, v in card.selection.items() if v is not None)
     return "\n".join([*lines, f"- selection: {chosen}"])
@@ -183,7 +220,10 @@ def _prompt(name: str, text: str) -> str:
 
 
 def _licences(card: Card) -> str:
-    rows = [[name, licence or "not known: look it up before you publish", f"{count:,}"] for name, licence, count in card.sources]
+    rows = [
+        [name, licence or "not known: look it up before you publish", f"{count:,}"]
+        for name, licence, count in card.sources
+    ]
     return (
         table(rows, ["questions from", "licence", "questions"])
         + f"\n\nThe solutions were written by `{card.model}`: the terms of that model hold for them besides."

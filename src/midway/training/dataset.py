@@ -119,7 +119,9 @@ def to_openrlhf(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("prompt", pl.col("completion").alias("response"), *PROVENANCE)
 
 
-def rl_rows(questions: Iterable[Question], prompts: PromptBuilder, framework: Literal["verl", "openrlhf"]) -> pl.DataFrame:
+def rl_rows(
+    questions: Iterable[Question], prompts: PromptBuilder, framework: Literal["verl", "openrlhf"]
+) -> pl.DataFrame:
     """Return questions for another framework's RL, one row each.
 
     - verl: data_source, prompt (messages), ability, reward_model {style, ground_truth}, extra_info {split, index, question_id, question}.
@@ -154,7 +156,9 @@ def rl_rows(questions: Iterable[Question], prompts: PromptBuilder, framework: Li
         )
     text = MESSAGES if chat or framework == "verl" else pl.String()
     if framework == "openrlhf":
-        return pl.DataFrame(made, schema={"prompt": text, "label": pl.String, "datasource": pl.String, "question_id": pl.String})
+        return pl.DataFrame(
+            made, schema={"prompt": text, "label": pl.String, "datasource": pl.String, "question_id": pl.String}
+        )
     info = {"split": pl.String, "index": pl.Int64, "question_id": pl.String, "question": pl.String}
     schema = {
         "data_source": pl.String,
@@ -206,7 +210,9 @@ def write_dataset(
     data = folder / "data"
     strangers = sorted(p.name for p in data.glob("*") if p.name not in frames) if data.is_dir() else []
     if strangers:
-        raise ValueError(f"{data} holds another export ({', '.join(strangers)}): choose another folder with --out, or remove it")
+        raise ValueError(
+            f"{data} holds another export ({', '.join(strangers)}): choose another folder with --out, or remove it"
+        )
     for name, frame in frames.items():
         if name.endswith(".parquet"):
             write_table(data / name, frame)

@@ -17,6 +17,7 @@ from trl import GRPOConfig, GRPOTrainer
 from midway.questions import from_frame
 from midway.training.common import Job, RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 from midway.training.rewards import TRLReward
+from midway.verify import Verifier
 
 
 def rl_args(job: Job) -> dict[str, Any]:
@@ -37,17 +38,17 @@ def run_grpo(
     assert job.questions is not None
     rows = Dataset.from_parquet(job.rows, cache_dir=str(Path(job.out) / "cache"))
     rows = rows.select_columns(["prompt", "question_id"])
-    questions = {q.id: q for q in from_frame(pl.read_parquet(job.questions))}
+    questions = from_frame(pl.read_parquet(job.questions))
     tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
     peft_config = None
     if job.lora is not None:
         from peft import LoraConfig
 
         peft_config = LoraConfig(**{"task_type": "CAUSAL_LM", **job.lora})
-    with TRLReward(questions, **job.verify) as reward:
+    with Verifier(**job.verify) as verifier:
         trainer = GRPOTrainer(
             model=load_model(job),
-            reward_funcs=reward,
+            reward_funcs=TRLReward(questions, verifier),
             args=GRPOConfig(**rl_args(job)),
             train_dataset=rows,
             processing_class=tokenizer,
@@ -56,7 +57,7 @@ def run_grpo(
         if job.curve.get("every"):
             from midway.training.curve import CurveCallback
 
-            trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], reward.verifier))
+            trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], verifier))
         callback = RunCallback(Path(job.out), progress, stop)
         result = train(trainer, job, callback)
     return {**result, "questions": len(rows)}
