@@ -95,7 +95,7 @@ def requests(count: int, prefix: int, new: int) -> list[Request]:
 def generate(path: Path, weights: int, peak: float | None, count: int, new: int, batch: int) -> None:
     asked = requests(count, 512, new)
     engine: Any = open_engine(TransformersEngine(), ModelConfig(path=str(path)), log=print)
-    model, tokenizer = engine.model, engine.tokenizer
+    tokenizer = engine.tokenizer
     tokenizer.padding_side = "left"
 
     def bare() -> tuple[int, float]:
@@ -103,9 +103,9 @@ def generate(path: Path, weights: int, peak: float | None, count: int, new: int,
         with torch.inference_mode():
             for i in range(0, count, batch):
                 inputs = tokenizer([r.prompt.text for r in asked[i : i + batch]], return_tensors="pt", padding=True).to(
-                    model.device
+                    engine.model.device
                 )
-                out = model.generate(**inputs, max_new_tokens=new, do_sample=True, pad_token_id=0)[
+                out = engine.model.generate(**inputs, max_new_tokens=new, do_sample=True, pad_token_id=0)[
                     :, inputs["input_ids"].shape[1] :
                 ]
                 for row in out.tolist():
@@ -122,7 +122,6 @@ def generate(path: Path, weights: int, peak: float | None, count: int, new: int,
     mine = say("generate, midway/transformers", *ours(engine), 2 * weights, peak)
     print(f"  ratio midway/transformers to model.generate: {mine / plain:.2f}")
     engine.close()
-    del model
     try:
         import vllm  # noqa: F401
     except ImportError:

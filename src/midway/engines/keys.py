@@ -16,9 +16,11 @@ from pathlib import Path
 from midway.engines.base import EngineError
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
-_IGNORED = re.compile(
-    r"^(training_args\.bin|optimizer\.(pt|bin)|scheduler\.pt|rng_state.*|README\.md|trainer_state\.json|\..*)$"
+_SETTINGS = re.compile(
+    r"(config|generation_config|adapter_config|chat_template|special_tokens_map|added_tokens|vocab|.*tokenizer.*|.*\.index)\.json"
+    r"|.*\.(model|jinja|py|tiktoken)|(merges|vocab)\.txt"
 )
+_STATE = re.compile(r"training_args\.bin|optimizer\..*|scheduler\.pt|rng_state.*|\..*")
 _READ = 1 << 22
 _memory: dict[str, str] = {}
 
@@ -50,10 +52,8 @@ def _directory_hash(folder: Path) -> str:
 
 
 def _counts(name: str) -> bool:
-    """Weights, configuration and tokenizer files change what is written; logs and optimizer states do not."""
-    return not _IGNORED.match(name) and name.endswith(
-        (*WEIGHTS, ".json", ".model", ".txt", ".jinja", ".py", ".tiktoken")
-    )
+    """Weights, configuration and tokenizer files change what is written; logs, manifests and optimizer states do not."""
+    return not _STATE.fullmatch(name) and (name.endswith(WEIGHTS) or bool(_SETTINGS.fullmatch(name)))
 
 
 def _file_hash(file: Path) -> str:

@@ -225,6 +225,7 @@ def complete(
                     close()
                 good.flush()
                 bad.flush()
+    report.stopped = report.stopped or signals.got  # a signal that came while the last were being stored
     report.seconds = time.monotonic() - start
     report.unasked = before - report.held if not report.stopped else 0
     if pending and not report.stopped:

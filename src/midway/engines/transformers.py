@@ -77,7 +77,7 @@ class HFEngine:
         self._config = self.model.config.get_text_config()
         self.context = int(getattr(self._config, "max_position_embeddings", 0) or 1 << 20)
         self.eos = _eos(self.model, self.tokenizer)
-        self._rows = batch_size or (64 if self.model.device.type == "cpu" else 512)
+        self._rows = batch_size or (128 if self.model.device.type == "cpu" else 512)
         self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
         self._tokens: OrderedDict[str, list[int]] = OrderedDict()
         self._stats = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "seconds"), 0.0)
@@ -187,7 +187,7 @@ class HFEngine:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         per_token = 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
-        per_row = per_token * length + 24 * config.vocab_size
+        per_row = per_token * length + 48 * config.vocab_size  # logits, sorted, with probabilities and their sums
         return max(1, min(self._rows, int(_free_memory(self.model.device) * 0.5 / per_row)))
 
     def prefix_for(self, prompts: Sequence[list[int]], shared: int) -> Prefix | None:
