@@ -72,6 +72,8 @@ class Server:
             if self.args.key and headers.get("authorization") != f"Bearer {self.args.key}":
                 return self.send(writer, 401, {"error": {"message": f"bad key {headers.get('authorization')}"}})
             return self.send(writer, 200, {"data": [{"id": "faulty", "owned_by": self.args.owner}]})
+        if method == "GET" and path == "/health":
+            return self.send(writer, 200, {})
         if method == "GET" and path == "/count":
             return self.send(
                 writer,
