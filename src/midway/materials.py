@@ -10,7 +10,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ import polars as pl
 
 from midway.engines import model_key, open_engine
 from midway.engines.base import Engine
+from midway.engines.recorded import Recorded
+from midway.engines.stream import complete
 from midway.heuristics import STOP_STRINGS, build_prompt, fold_system, load_catalogue
 from midway.questions import from_frame, load, shuffled, to_frame
 from midway.recipe import ArmConfig, BenchmarkConfig, Recipe, RecipeError, SamplingConfig, SourceConfig, merge, near
 from midway.records import Heuristic, Prompt, Question, Sampling, content_id
 from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
+from midway.stages.asking import Answer
 from midway.stages.common import Control, Outcome
 from midway.verify import Verifier
 
@@ -67,6 +70,8 @@ class Materials:
     """Questions, prompts, engines and the verifier of a run."""
 
     def __init__(self, recipe: Recipe, run: Run, data: str | None = None, executor: str = "local") -> None:
+        if executor not in ("local", "ray"):
+            raise RunError(f"--executor {executor}: write local or ray")
         self.recipe, self.run, self.executor = recipe, run, executor
         self.data = data or recipe.questions.data
         self._questions: dict[str, list[Question]] = {}
@@ -190,6 +195,21 @@ class Materials:
             self.open_model = model.path
         return self._engine
 
+    def answer(self, model: Target, control: Control) -> Answer:
+        """Return what answers requests with `model`: the engine in this process, or engines all over a Ray cluster."""
+        if self.executor == "ray":
+            from midway.engines.ray_pool import complete_on_ray, connect
+
+            connect()
+            return partial(
+                complete_on_ray,
+                config=self.recipe.engine,
+                model=self.recipe.model,
+                model_path=model.path,
+                log=control.note,
+            )
+        return partial(complete, engine=self.engine(model))
+
     def close_engine(self) -> None:
         if self._engine is not None:
             self._engine.close()
@@ -218,20 +238,17 @@ class Materials:
 
             config = self.recipe.pools[pool]
             questions, heuristics = self.questions("train"), self.heuristics_of(pool)
-            if config.engine is not None:
-                engine, owned = (
-                    open_engine(config.engine, self.recipe.model, model_path=self.base.path, log=control.note),
-                    True,
-                )
-            else:
-                engine, owned = self.engine(self.base), False
-            sampling = self.sampling(config.sampling)
-            requests = pool_requests(questions, heuristics, config.samples, sampling, self.prompt, engine.model_key)
+            own = open_engine(config.engine, self.recipe.model, log=control.note) if config.engine else None
+            key = own.model_key if own else self.base.key
+            requests = pool_requests(
+                questions, heuristics, config.samples, self.sampling(config.sampling), self.prompt, key
+            )
             try:
-                generate(stage, control, outcome, requests, engine)
+                answer = partial(complete, engine=own) if own else self.answer(self.base, control)
+                generate(stage, control, outcome, requests, answer)
             finally:
-                if owned:
-                    engine.close()
+                if own:
+                    own.close()
 
         return work
 
@@ -277,7 +294,6 @@ class Materials:
 
             benchmark = self.recipe.benchmarks[index]
             questions = self.questions(f"benchmark-{benchmark.name}")
-            engine = self.engine(model)
             requests = list(
                 benchmark_requests(
                     questions,
@@ -288,7 +304,8 @@ class Materials:
                     model.key,
                 )
             )
-            evaluate(stage, control, outcome, questions, requests, engine, self.verifier, labeller(benchmark.source))
+            label = labeller(benchmark.source)
+            evaluate(stage, control, outcome, questions, requests, self.answer(model, control), self.verifier, label)
 
         return work
 

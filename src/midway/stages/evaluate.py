@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from midway.engines.base import Engine
 from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
 from midway.run import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
-from midway.stages.asking import ask
+from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import judge
 from midway.verify import Verifier
@@ -46,12 +45,12 @@ def evaluate(
     outcome: Outcome,
     questions: Sequence[Question],
     requests: Sequence[Request],
-    engine: Engine,
+    answer: Answer,
     verifier: Verifier,
     labeller: Callable[[Question, str], list[str]] | None = None,
 ) -> None:
     """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
-    ask(stage, control, outcome, requests, engine, "completions")
+    ask(stage, control, outcome, requests, answer, "completions")
     by_id: Mapping[str, Question] = {q.id: q for q in questions}
     wanted = {request.id for request in requests}
     judge(stage.path / "verdicts", control, outcome, stage.path / "completions", by_id, verifier, wanted)

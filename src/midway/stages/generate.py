@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from midway.engines.base import Engine
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id
 from midway.run import Stage
-from midway.stages.asking import ask
+from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 
 PromptOf = Callable[[Question, Heuristic | None], Prompt]
@@ -37,11 +36,16 @@ def pool_requests(
     sampling: Sampling,
     prompt_of: PromptOf,
     model_key: str,
+    there: Callable[[Question, str], int] | None = None,
 ) -> Requests:
     """Return the requests of a pool in the order in which prefix caches help: heuristic, question, sample.
 
-    The prompt's own hash is its version: another wording gives other ids.
+    The prompt's own hash is its version: another wording gives other ids. `there` tells how many completions a file of recorded ones
+    has for a question and heuristic; no more are asked for.
     """
+
+    def wanted(question: Question, slug: str) -> int:
+        return min(samples, there(question, slug)) if there else samples
 
     def make() -> Iterator[Request]:
         for heuristic in heuristics:
@@ -50,13 +54,14 @@ def pool_requests(
                 prompt = prompt_of(question, heuristic)
                 version = prompt.key()
                 meta = {"question": question.text, "question_name": question.name}
-                for index in range(samples):
+                for index in range(wanted(question, slug)):
                     id_ = completion_id(question.id, slug, version, model_key, sampling, index)
                     yield Request(id_, prompt, sampling, question.id, slug, index, meta)
 
-    return Requests(len(questions) * len(heuristics) * samples, make)
+    slugs = [h.slug if h else UNGUIDED for h in heuristics]
+    return Requests(sum(wanted(q, s) for s in slugs for q in questions), make)
 
 
-def generate(stage: Stage, control: Control, outcome: Outcome, requests: Iterable[Request], engine: Engine) -> None:
+def generate(stage: Stage, control: Control, outcome: Outcome, requests: Iterable[Request], answer: Answer) -> None:
     """Fill the stage's directory with exactly the requests that are not there yet."""
-    ask(stage, control, outcome, requests, engine, "")
+    ask(stage, control, outcome, requests, answer, "")
