@@ -1,9 +1,12 @@
 """Decontamination: which training questions stand in a benchmark.
 
-Promises: three tests, each named in the result. `exact`: the same tokens. `ngram`: any run of N tokens in common (13 by default,
-as in Brown et al. 2020, appendix C). `template`: the same tokens once numbers are masked, for questions with at least
-TEMPLATE_WORDS words besides the numbers (shorter ones, such as `What is # + #?`, are the same without being leaked). Every hit
-names the benchmark and the question in it. A question shorter than N tokens can only be found by `exact` and `template`.
+Promises: three tests, each named in the result.
+- `exact`: the same words and numbers, whatever the case and punctuation.
+- `template`: the same once numbers are masked, for questions with at least TEMPLATE_WORDS words besides the numbers (shorter ones, such
+  as `What is # + #?`, are the same without being leaked).
+- `ngram`: a run of N words in common (13 by default), as in Brown et al. 2020, appendix C: runs that stand in more than COMMON of the
+  questions at hand are phrases (`where m and n are relatively prime positive integers`), not leaks.
+Every hit names the benchmark and the question in it. A question shorter than N words can only be found by `exact` and `template`.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from midway.selection.text import Shingled, mask_numbers, shingles, tokens
+from midway.selection.text import Shingled, mask_numbers, shingles, tokens, words
 
 KINDS = ("exact", "template", "ngram")
 TEMPLATE_WORDS = 8
+COMMON = 10
 LEAKS = {"question_id": pl.String, "kind": pl.String, "benchmark": pl.String, "other": pl.String}
 
 
@@ -38,7 +43,8 @@ def find_leaks(
     kind = np.full(len(questions), "", dtype=object)
     for name in (k for k in KINDS if k in kinds):
         if name == "ngram":
-            found = _shared(_long_enough(ours, ngram), _long_enough(theirs, ngram), ngram)
+            runs = [_long_enough(words(frame["text"]), ngram) for frame in (questions, benchmarks)]
+            found = _shared(runs[0], runs[1], ngram, COMMON)
         else:
             left, right = (ours, theirs) if name == "exact" else (_templates(ours), _templates(theirs))
             found = _shared(_whole(left), _whole(right), 1)
@@ -76,8 +82,9 @@ def _long_enough(lists: pl.Series, n: int) -> pl.Series:
     return frame.select(pl.when(pl.col("t").list.len() >= n).then("t").otherwise(pl.lit([], pl.List(pl.String))))["t"]
 
 
-def _shared(left: pl.Series, right: pl.Series, width: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return for each left list the first right list that shares a shingle with it, or -1."""
+def _shared(left: pl.Series, right: pl.Series, width: int, common: int | None = None) -> npt.NDArray[np.int64]:
+    """Return for each left list the first right list that shares a shingle with it, or -1; shingles of more than `common` left lists
+    do not count."""
     one, two = shingles(left, width), shingles(right, width)
     values, first = np.unique(two.values, return_index=True)
     owner = _documents(two)[first]
@@ -85,10 +92,15 @@ def _shared(left: pl.Series, right: pl.Series, width: int) -> np.ndarray[tuple[i
     if len(values):
         at = np.minimum(np.searchsorted(values, one.values), len(values) - 1)
         match = values[at] == one.values
-        np.minimum.at(out, _documents(one)[match], owner[at[match]])
+        documents, at = _documents(one)[match], at[match]
+        if common is not None:
+            lists = np.unique(np.stack([at, documents]), axis=1)[0]  # a list counts once for a shingle
+            rare = np.bincount(lists, minlength=len(values))[at] <= common
+            documents, at = documents[rare], at[rare]
+        np.minimum.at(out, documents, owner[at])
     out[out == len(two)] = -1
     return out
 
 
-def _documents(shingled: Shingled) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _documents(shingled: Shingled) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(len(shingled)), shingled.starts[1:] - shingled.starts[:-1])

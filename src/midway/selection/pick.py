@@ -118,11 +118,7 @@ def select(
     if kept.is_empty():
         notes.append("nothing is kept: see the funnel for where the completions fall")
     steps += [_count(kept, "kept"), _count(repeats, "repeated")]
-    funnel = _concat(steps, FUNNEL).group_by("step", "heuristic", "level").agg(pl.col("count").sum())
-    if data.strategy == "wrong-but-diverse":
-        funnel = funnel.with_columns(pl.col("step").replace("correct", "wrong"))
-    order = pl.Series(["wrong" if s == "correct" and data.strategy == "wrong-but-diverse" else s for s in STEPS])
-    funnel = funnel.sort(pl.col("step").replace_strict(order, range(len(STEPS))), "heuristic", "level").select(*FUNNEL)
+    funnel = _funnel(_concat(steps, FUNNEL), "wrong" if data.strategy == "wrong-but-diverse" else "correct")
     rows = pl.concat([kept, repeats]).sort("question_id", "place", maintain_order=True)
     return Selection(
         solutions=tables.with_text(rows, data.pool or REFERENCE),
@@ -280,6 +276,16 @@ def _count(frame: pl.DataFrame, step: str) -> pl.DataFrame:
         .with_columns(step=pl.lit(step))
         .select(*FUNNEL)
     )
+
+
+def _funnel(counts: pl.DataFrame, judged: str) -> pl.DataFrame:
+    """Return the sums in the order of STEPS, zeros included; `repeated` only where there are any."""
+    steps = pl.DataFrame({"step": STEPS[:-1], "place": range(len(STEPS) - 1)})
+    keys = counts.select("heuristic", "level").unique()
+    zeros = keys.join(steps.select("step"), how="cross").with_columns(count=pl.lit(0, pl.Int64)).select(*FUNNEL)
+    sums = pl.concat([counts, zeros]).group_by("step", "heuristic", "level").agg(pl.col("count").sum())
+    ordered = sums.join(steps, on="step", how="left").sort("place", "heuristic", "level", nulls_last=True)
+    return ordered.with_columns(pl.col("step").replace("correct", judged)).select(*FUNNEL)
 
 
 def _chunk(

@@ -35,12 +35,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 def stable_hash(text: str, seed: int = 0) -> int:
     """Return a 63-bit hash of a string: the same on every machine."""
-    return (
-        int.from_bytes(
-            hashlib.blake2b(f"{seed}:{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
-        )
-        >> 1
-    )
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def tokens(texts: pl.Series) -> pl.Series:
@@ -48,12 +43,18 @@ def tokens(texts: pl.Series) -> pl.Series:
 
     Calculator marks (`<<3+4=7>>`) and all other punctuation are left out; null gives an empty list.
     """
-    flat = (
-        texts.cast(pl.String).fill_null("").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"<<[^<>]*>>", "")
-    )
+    flat = texts.cast(pl.String).fill_null("").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"<<[^<>]*>>", "")
     for _ in range(2):  # 1,234,567: the matches overlap
         flat = flat.str.replace_all(r"(\d),(\d\d\d)", "$1$2")
     return flat.str.extract_all(_TOKEN)
+
+
+def words(texts: pl.Series) -> pl.Series:
+    """Return each text as a list of words as people see them: lower case, without punctuation, LaTeX glued to what it stands in, and
+    without the source of pictures (`[asy]...[/asy]`)."""
+    flat = texts.cast(pl.String).fill_null("").str.normalize("NFKC").str.to_lowercase()
+    flat = flat.str.replace_all(r"(?s)\[asy\].*?\[/asy\]", " ").str.replace_all(r"[^\p{L}\p{N}\s]", "")
+    return flat.str.extract_all(r"\S+")
 
 
 def mask_numbers(lists: pl.Series) -> pl.Series:
@@ -137,9 +138,7 @@ def shingles(lists: pl.Series, width: int) -> Shingled:
     if len(flat) != lengths.sum():
         raise ValueError("token lists must not hold nulls")
     words = _token_hashes(flat)
-    starts = np.concatenate([[0], np.cumsum(np.where(lengths == 0, 0, np.maximum(lengths - width + 1, 1)))]).astype(
-        np.int64
-    )
+    starts = np.concatenate([[0], np.cumsum(np.where(lengths == 0, 0, np.maximum(lengths - width + 1, 1)))]).astype(np.int64)
     # a list of fewer than `width` tokens is padded at its end, so that every list has at least `width` places
     padded = np.where(lengths == 0, 0, np.maximum(lengths, width))
     places = np.concatenate([[0], np.cumsum(padded)]).astype(np.int64)
@@ -182,17 +181,20 @@ def bands(signatures: U32, threshold: float) -> U64:
 
 # Computations: `16 - 3 = 13`, `$2 * 9 = $18`, `3 apples + 4 apples = 7`, `16 \times 2 = 32`.
 
-_NUMBER = r"\d+(?:\.\d+)?%?"
-_UNIT = r"(?:\s*[a-z]+(?:\s[a-z]+)?)?"
+# every repetition is bounded and every term atomic, so that no text takes more than linear time
+_NUMBER = r"(?:\d{1,18}(?:\.\d{1,18})?|\.\d{1,18})%?"
+_WORD = r"[a-z](?:[a-z'-]{0,30}[a-z])"  # of two letters at least: one is an unknown
+_UNIT = rf"(?:(?:\s{{0,2}}/\s{{0,2}}|\s{{0,2}}){_WORD}(?:\s{_WORD}){{0,2}}(?:/{_WORD})?)?"
+_TERM = rf"(?>(?:\(\s{{0,2}})?{_NUMBER}{_UNIT}(?:\s{{0,2}}\))?)"
 _COMPUTATION = re.compile(
-    rf"(\(?\s*{_NUMBER}{_UNIT}(?:\s*[-+*/^]\s*\(?\s*{_NUMBER}{_UNIT}\s*\)?)+)\s*=\s*(-?{_NUMBER})"
+    rf"((?:(?<=\s)-)?{_TERM}(?:\s{{0,2}}[-+*/^]\s{{0,2}}{_TERM}){{1,20}})\s{{0,2}}=\s{{0,2}}(-?\s?{_NUMBER})"
 )
 _MARK = re.compile(r"<<([^<>=]+)=([^<>=]+)>>")
 _WRITTEN = (
     (re.compile(r"\\(?:times|cdot|ast)\b|[×·∙]"), "*"),
     (re.compile(r"\\div\b|[÷]"), "/"),
     (re.compile(r"[−–]"), "-"),
-    (re.compile(r"(?<=\d)\s*x\s*(?=[\d$(.])"), "*"),
+    (re.compile(r"(?<=\d)\s*x\s*(?=[\d$(.])|\sx\s+(?=[\d$(.])"), "*"),
     (re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"\1/\2"),
     (re.compile(r"(?<=\d),(?=\d\d\d)"), ""),
     (re.compile(r"\\[a-z]+|[$€£\\{}]"), ""),
@@ -202,8 +204,8 @@ _WRITTEN = (
 def computations(text: str) -> tuple[str, ...]:
     """Return the computations of a maths solution in order, in canonical form: `3+16=19`, whatever the order of the summands.
 
-    Calculator marks are used where the text has any, else equations of numbers (with units after them) are looked for. A sum or a
-    product of numbers is sorted; anything else is taken as written, without spaces. Equations with letters are not seen.
+    Calculator marks are used where the text has any, else equations of numbers (with units of up to three words after them) are looked
+    for. A sum or a product of numbers is sorted; anything else is taken as written, without spaces. Equations with letters are not seen.
     """
     found = _MARK.findall(text)
     if not found:
@@ -215,20 +217,18 @@ def computations(text: str) -> tuple[str, ...]:
 
 
 def _canonical(expression: str) -> str:
-    bare = re.sub(r"[a-z\s,$]", "", expression.lower())
-    numbers = re.findall(_NUMBER, bare)
+    bare = re.sub(r"/?\s*[a-z][a-z'-]*[a-z](?:/[a-z'-]+)*|[a-z\s,$]", "", expression.lower())
     bare = re.sub(_NUMBER, lambda m: _number(m.group()), bare)
     for sign in "+*":
         parts = bare.strip("()").split(sign)
-        if len(parts) == len(numbers) > 1 and all(re.fullmatch(_NUMBER, p) for p in parts):
+        if len(parts) > 1 and all(re.fullmatch(_NUMBER, p) for p in parts):
             return sign.join(sorted(parts))
     return bare
 
 
 def _number(text: str) -> str:
-    sign = "%" if text.endswith("%") else ""
-    value = text.rstrip("%")
-    return (value.rstrip("0").rstrip(".") if "." in value else value.lstrip("0")).lstrip("0").rjust(1, "0") + sign
+    """A number as short as it can be written: 9.0 -> 9, .50 -> 0.5, 5.120000000000001 -> 5.12."""
+    return f"{float(text.rstrip('%')):.10g}" + ("%" if text.endswith("%") else "")
 
 
 def computation_tokens(texts: pl.Series) -> pl.Series:
