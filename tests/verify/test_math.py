@@ -124,7 +124,7 @@ def test_tolerance_of_the_question() -> None:
     assert not verify(question("3.14"), "\\boxed{\\pi}").correct
 
 
-numbers = st.fractions(min_value=-10**6, max_value=10**6, max_denominator=10**4)
+numbers = st.fractions(min_value=-(10**6), max_value=10**6, max_denominator=10**4)
 
 
 @given(numbers)
@@ -158,7 +158,10 @@ def test_polynomials(coefficients: list[int], shift: int, power: int) -> None:
 
 
 @settings(max_examples=300)
-@given(st.text(alphabet="\\frac{}()[]123x^_,;=<$ .-+|!%&ab\n°½", max_size=60), st.sampled_from(["5", "x^2", "(1,2)", "[0,1)"]))
+@given(
+    st.text(alphabet="\\frac{}()[]123x^_,;=<$ .-+|!%&ab\n°½", max_size=60),
+    st.sampled_from(["5", "x^2", "(1,2)", "[0,1)"]),
+)
 def test_never_raises_and_never_takes_long(text: str, gold: str) -> None:
     started = time.process_time()
     judged = math.cheap(gold, text)
@@ -215,7 +218,9 @@ def judged(verifier: Verifier, table: list[dict[str, object]]) -> list[tuple[dic
 
 def test_triples(shared_data: Path, verifier: Verifier) -> None:
     plain = [r for r in rows(shared_data / "verifier" / "triples.jsonl") if r["basis"] == "plain"]
-    agreed = Counter(v.judgement is not Judgement.UNJUDGED and v.correct == r["expected"] for r, v in judged(verifier, plain))
+    agreed = Counter(
+        v.judgement is not Judgement.UNJUDGED and v.correct == r["expected"] for r, v in judged(verifier, plain)
+    )
     assert agreed[True] / len(plain) >= 0.97
 
 

@@ -34,7 +34,7 @@ _NUMBER_AFTER = re.compile(
 )
 _DENIED = re.compile(
     r"(?:\b(?:not|isn't|isn’t|wasn't|neither|nor|never|cannot\s+be|can't\s+be|can’t\s+be|rather\s+than|instead\s+of|rules?\s+out"
-    r"|ruled\s+out|eliminates?|eliminated?|excludes?|excluded?|unlike|except|non|nicht|no)\b[\s\"'*(]*(?:\w+\s+){0,2})$",
+    r"|ruled\s+out|eliminates?|eliminated?|excludes?|excluded?|unlike|except|non|nicht|no)\b[\s\"'*(]*(?:(?!but\b)(?-i:[a-z])\w*\s+){0,2})$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
@@ -105,8 +105,20 @@ def _explicit(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
         found = _read(rest, choices)
         if found is not None:
             return found
-    if len(text) <= 200 and "\n" not in text:
-        return _read(text, choices)
+    return _bare(text, choices)
+
+
+def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
+    """The choice where the whole text is one: its words, its letter, its number, or `B) words`."""
+    words = [k for k, c in enumerate(choices) if _plain(c) and _plain(text).removeprefix("the ") == _plain(c)]
+    if len(words) == 1:
+        return words[0], "text"
+    letter = re.fullmatch(r"\W*([A-T])(?:\W*|[).:,].{0,200})", text)
+    if letter and _LETTERS.index(letter[1]) < len(choices):
+        return _LETTERS.index(letter[1]), "letter"
+    number = re.fullmatch(r"\W*(\d{1,2})\W*", text)
+    if number and 1 <= int(number[1]) <= len(choices):
+        return int(number[1]) - 1, "number"
     return None
 
 

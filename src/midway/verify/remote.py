@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from types import FunctionType
 from typing import Any
 
 from midway.verify.sandbox import Limits, Program, SandboxUnavailable
@@ -124,10 +125,11 @@ class Session:
                 raise ProgramEnded(f"runtime-error: {name}")
             kind = getattr(builtins, name, None)
             if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (StopIteration, AssertionError):
-                try:
-                    raise kind(message)
-                except TypeError:  # UnicodeDecodeError and the like take other arguments
-                    raise ProgramError(f"{name}: {message}") from None
+                known: Exception | None = None
+                with contextlib.suppress(TypeError):  # UnicodeDecodeError and the like take other arguments
+                    known = kind(message)
+                if known:
+                    raise known
             raise ProgramError(f"{name}: {message}")
         return self.decode(answer.get("result"))
 
@@ -265,6 +267,10 @@ def _pack(x: Any) -> tuple[str, Any]:
     for base, tag in ((list, "l"), (tuple, "t"), (set, "s")):
         if isinstance(x, base):
             return tag, [_pack(y) for y in x]
+    if callable(x) and getattr(builtins, getattr(x, "__name__", ""), None) is x:
+        return "b", x.__name__
+    if isinstance(x, FunctionType) and not x.__closure__:
+        return "f", x.__code__
     try:
         marshal.dumps(x)
     except ValueError:

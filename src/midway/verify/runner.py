@@ -84,6 +84,10 @@ def _unpack(x: tuple[str, Any]) -> Any:
         return content
     if kind == "o":
         return _objects[content]
+    if kind == "b":
+        return getattr(sys.modules["builtins"], content)
+    if kind == "f":
+        return type(_unpack)(content, {"__builtins__": __builtins__})
     if kind == "d":
         return {_unpack(k): _unpack(v) for k, v in content}
     return {"l": list, "t": tuple, "s": set}[kind]([_unpack(y) for y in content])
