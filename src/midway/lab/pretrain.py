@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
 )
 CONTEXT = 512
-STEPS = 6000
+STEPS = 3600
 """Optimizer steps of the shipped checkpoint."""
 PIECES = r" ?\d+| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
 
@@ -106,6 +106,20 @@ def encode(tokenizer: Any, docs: list[Any]) -> list[tuple[list[int], int]]:
     return [(head + tail, len(head)) for head, tail in zip(heads, tails, strict=True)]
 
 
+def tensors(rows: list[tuple[list[int], int]], pad: int, question_weight: float) -> tuple[Any, Any]:
+    """Pad rows on the right; the weights are 1 on the answer and its end, `question_weight` on the prompt."""
+    import torch
+
+    width = max(len(row) for row, _ in rows)
+    input_ids = torch.full((len(rows), width), pad)
+    weight = torch.zeros((len(rows), width))
+    for i, (row, head) in enumerate(rows):
+        input_ids[i, : len(row)] = torch.tensor(row)
+        weight[i, 1:head] = question_weight
+        weight[i, head : len(row)] = 1.0
+    return input_ids, weight
+
+
 def pretrain(
     out: Path,
     config: CorpusConfig | None = None,
@@ -113,7 +127,8 @@ def pretrain(
     seed: int = 0,
     minutes: float = 8.0,
     steps: int = 0,
-    batch: int = 128,
+    batch: int = 32,
+    parts: int = 4,
     lr: float = 3e-3,
     hidden: int = 128,
     layers: int = 4,
@@ -123,7 +138,7 @@ def pretrain(
     """Train a base checkpoint and write it to `out`; returns figures (loss, tokens, seconds, steps).
 
     Runs for `steps` optimizer steps, or, when that is 0, for `minutes` of wall-clock time (then how far it gets depends
-    on the machine). `batch` is in documents.
+    on the machine). `batch` is in documents, and goes through the model in `parts`.
     """
     import torch
     import torch.nn.functional as F
@@ -148,46 +163,42 @@ def pretrain(
     rng = random.Random(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).train()
-    pool: list[tuple[list[int], int]] = []
+    pool: list[list[tuple[list[int], int]]] = []
     start, step, tokens, running, told = time.time(), 0, 0, 0.0, 0.0
     while True:
         done = step / steps if steps else (time.time() - start) / (60 * minutes)
         if done >= 1:
             break
-        if not pool:
-            # batches of near-equal length, in random order: little padding without a packing mask
+        if len(pool) < parts:
+            # chunks of near-equal length in random order: little padding, yet every step sees all kinds of documents
             lesson = next(stream for until, stream in lessons if done < until)
             fresh = encode(tokenizer, list(islice(lesson, 32 * batch)))
             fresh.sort(key=lambda item: len(item[0]))
-            chunks = [fresh[i : i + batch] for i in range(0, len(fresh), batch)]
-            rng.shuffle(chunks)
-            pool = [item for chunk in chunks for item in chunk]
-        rows, pool = pool[:batch], pool[batch:]
-        width = max(len(row) for row, _ in rows)
-        input_ids = torch.full((batch, width), tokenizer.pad_token_id)
-        weight = torch.zeros((batch, width))
-        for i, (row, head) in enumerate(rows):
-            input_ids[i, : len(row)] = torch.tensor(row)
-            weight[i, 1:head] = question_weight
-            weight[i, head : len(row)] = 1.0
-        input_ids, weight = input_ids.to(device), weight.to(device)
+            size = batch // parts
+            pool = [fresh[i : i + size] for i in range(0, len(fresh), size)]
+            rng.shuffle(pool)
         scale = min(1.0, (step + 1) / 50) * min(1.0, (1 - done) / 0.4)
         for optimizer, base in ((muon, 0.02), (adam, lr)):
             for group in optimizer.param_groups:
                 group["lr"] = base * scale
-        hidden_states = model.model(input_ids).last_hidden_state[:, :-1]
-        target, w = input_ids[:, 1:], weight[:, 1:]
-        chosen = w > 0
-        losses = F.cross_entropy(model.lm_head(hidden_states[chosen]), target[chosen], reduction="none")
-        loss = (losses * w[chosen]).sum() / w.sum()
-        loss.backward()
+        told_loss = 0.0
+        for rows in [pool.pop() for _ in range(parts)]:
+            input_ids, weight = tensors(rows, tokenizer.pad_token_id, question_weight)
+            tokens += sum(len(row) for row, _ in rows)
+            input_ids, weight = input_ids.to(device), weight.to(device)
+            hidden_states = model.model(input_ids).last_hidden_state[:, :-1]
+            target, w = input_ids[:, 1:], weight[:, 1:]
+            chosen = w > 0
+            losses = F.cross_entropy(model.lm_head(hidden_states[chosen]), target[chosen], reduction="none")
+            loss = (losses * w[chosen]).sum() / w.sum() / parts
+            loss.backward()
+            told_loss += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adam.step()
         model.zero_grad(set_to_none=True)
         step += 1
-        tokens += sum(len(row) for row, _ in rows)
-        running = loss.item() if step == 1 else 0.98 * running + 0.02 * loss.item()
+        running = told_loss if step == 1 else 0.98 * running + 0.02 * told_loss
         if time.time() - told > 20:
             told = time.time()
             say(f"step {step}  {done:.0%}  loss {running:.4f}  {tokens / (time.time() - start):,.0f} tokens/s")
