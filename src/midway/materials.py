@@ -240,9 +240,11 @@ class Materials:
             questions, heuristics = self.questions("train"), self.heuristics_of(pool)
             own = open_engine(config.engine, self.recipe.model, log=control.note) if config.engine else None
             key = own.model_key if own else self.base.key
-            requests = pool_requests(
-                questions, heuristics, config.samples, self.sampling(config.sampling), self.prompt, key
-            )
+            there = (lambda q, slug: len(own.recorded(q, slug))) if isinstance(own, Recorded) else None
+            sampling = self.sampling(config.sampling)
+            requests = pool_requests(questions, heuristics, config.samples, sampling, self.prompt, key, there)
+            if not len(requests):
+                raise RunError(f"pools.{pool}: its engine has no completions for any of the {len(questions):,} training questions")
             try:
                 answer = partial(complete, engine=own) if own else self.answer(self.base, control)
                 generate(stage, control, outcome, requests, answer)

@@ -42,11 +42,7 @@ def ask(
 
     def progress(p: Progress) -> None:
         failed = f", {p.failed} failed" if p.failed else ""
-        control.progress(
-            p.held + p.done + p.failed,
-            p.total or 0,
-            f"{p.completion_tokens / max(p.seconds, 1e-9):,.0f} tokens/s{failed}",
-        )
+        control.progress(p.held + p.done + p.failed, p.total or 0, f"{p.tokens_per_second:,.0f} tokens/s{failed}")
 
     report = answer(requests, folder=stage.path / folder, progress=progress, stop=control.stop)
     told = report.as_dict()
@@ -70,5 +66,16 @@ def ask(
 
 
 REPORTED = (
-    "asked", "held", "unasked", "done", "failed", "finish", "failures", "by_heuristic", "prefix_hit_rate", "tokens_per_second", "truncation",
-)  # fmt: skip
+    "asked",
+    "held",
+    "unasked",
+    "done",
+    "failed",
+    "finish",
+    "failures",
+    "by_heuristic",
+    "prefix_hit_rate",
+    "tokens_per_second",
+    "truncation",
+)
+"""What of a StreamReport goes into stage.json."""
