@@ -257,7 +257,9 @@ def test_status_lists_stages(lay_out: LayOut, here: Here, tmp_path: Path) -> Non
 def test_curves_during_rl_stand_beside_trls_own_metrics(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(arms={"rl-only": []}, pools={}, treatment=None, curve={"every": 2, "questions": 2})
     here("run", recipe, "rl.max_steps=4", "--out", tmp_path / "run")
-    rows = [json.loads(line) for line in (tmp_path / "run/arms/rl-only/seed-0/rl/metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "run/arms/rl-only/seed-0/rl/metrics.jsonl").read_text().splitlines()
+    ]
     assert [r["step"] for r in rows if "eval/test/pass@1" in r] == [0, 2, 4]
     assert [r["step"] for r in rows if "reward" in r and "train_runtime" not in r] == [1, 2, 3, 4]
     assert all(0 <= r["eval/test/pass@1"] <= 1 for r in rows if "eval/test/pass@1" in r)
