@@ -1,8 +1,8 @@
 """Thin adapters of `midway.verify` for the reward conventions of TRL, verl, OpenRLHF and verifiers.
 
-Promises: importing this needs neither torch nor any of those libraries. A text that could not be judged gets None where the
-library knows None (TRL leaves it out of the group's statistics), else NaN where it knows metrics, and never a silent 0:
-verl and OpenRLHF have no such value, so there it is 0.0 together with `unjudged: 1.0`, which their logs show.
+Promises: importing this needs neither torch nor any of those libraries. A text that could not be judged is never a silent
+0: TRL gets None (left out of the group's statistics), verifiers an error; verl and OpenRLHF know no such value, so there
+it is 0.0 together with `unjudged: 1.0`, which they log.
 """
 
 from __future__ import annotations
@@ -85,11 +85,17 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     return {"rewards": rewards, "scores": rewards, "extra_logs": {"correct": rewards, "unjudged": unjudged}}
 
 
-async def correct(completion: Any, answer: Any, info: Mapping[str, Any] | None = None, **_: Any) -> float:
-    """verifiers: `vf.Rubric(funcs=[correct])`; NaN when it could not be judged."""
+async def correct(task: Any, trace: Any) -> float:
+    """verifiers (v1): `rewards: {correct: {fn: midway.training.rewards:correct}}`, or called from a `@vf.reward` method.
+
+    The row's own fields say what is right (see `question_of`). Raises RuntimeError when it could not be judged, which
+    marks the rollout as failed instead of scoring it.
+    """
     import asyncio
 
-    question = question_of({"answer": answer or None, **(info or {})})
-    verdict = await asyncio.wrap_future(_verifier().submit(question, _text(completion)))
+    question = question_of(task.model_dump())
+    verdict = await asyncio.wrap_future(_verifier().submit(question, trace.last_reply))
     score = verdict.score()
-    return float("nan") if score is None else score
+    if score is None:
+        raise RuntimeError(f"could not be judged: {verdict.reason}")
+    return score

@@ -1,0 +1,140 @@
+"""The adapters, called the way each library calls its reward functions."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from midway.records import CodeTests, Question
+from midway.training import rewards
+from midway.verify import Verifier
+
+HARD = "\\boxed{\\sum_{n=1}^{3} n}"
+HANG = "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"
+
+
+def as_trl(function: Any, completions: list[Any], **columns: list[Any]) -> Any:
+    """As GRPOTrainer._calculate_rewards of TRL 1.16 does it."""
+    return function(
+        prompts=["p"] * len(completions), completions=completions, completion_ids=[[1, 2]] * len(completions), **columns,
+        trainer_state=object(), log_extra=lambda name, values: None, log_metric=lambda name, value: None,
+    )  # fmt: skip
+
+
+def test_trl_with_questions_by_id() -> None:
+    math = Question("math", "a", answer="6")
+    choice = Question("choice", "b", choices=("x", "y"), answer_index=1)
+    code = Question("code", "c", tests=CodeTests(test_list=("assert f(2) == 4",)))
+    reward = rewards.TRLReward([math, choice, code], Verifier(1, cpu_seconds=1))
+    ids = [math.id, math.id, math.id, choice.id, code.id, code.id]
+    texts = [HARD, "A: 5", HANG, "Answer: B", "def f(x):\n    return x * x", "def f(x):\n    return 0"]
+    expected = [1.0, 0.0, None, 1.0, 1.0, 0.0]
+    assert as_trl(reward, texts, question_id=ids) == expected
+    conversations = [[{"role": "assistant", "content": t}] for t in texts]
+    assert as_trl(reward, conversations, question_id=ids) == expected
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda _: as_trl(reward, texts, question_id=ids), range(2))) == [expected] * 2
+    copy = pickle.loads(pickle.dumps(reward))
+    assert as_trl(copy, texts[:2], question_id=ids[:2]) == expected[:2]
+    assert reward.__name__ == "midway_correct"
+    with pytest.raises(KeyError):
+        as_trl(reward, ["1"], question_id=["unknown"])
+    reward.verifier.close()
+    copy.verifier.close()
+
+
+def test_trl_with_columns() -> None:
+    reward = rewards.TRLReward(verifier=Verifier(1))
+    assert as_trl(reward, ["A: 5", "A: 5"], answer=["5", "6"]) == [1.0, 0.0]
+    assert as_trl(reward, ["B", "A"], choices=[["x", "y"]] * 2, answer_index=[1, 1]) == [1.0, 0.0]
+    with pytest.raises(KeyError, match="name the column `answer`"):
+        as_trl(reward, ["1"], other=["2"])
+
+
+def test_trl_trainer_takes_it() -> None:
+    """TRL names a reward by `__name__` and asks whether it is async; both must work on an instance."""
+    pytest.importorskip("trl")
+    from trl.trainer.utils import is_async_callable  # type: ignore[attr-defined]
+
+    assert not is_async_callable(rewards.TRLReward())
+
+
+def test_verl() -> None:
+    """As verl 0.9's naive reward manager does it: keywords, from an executor, a dictionary with `score` back."""
+    with ThreadPoolExecutor(1) as threads:
+        call = {"data_source": "openai/gsm8k", "extra_info": {"index": 0}}
+        good = threads.submit(rewards.compute_score, solution_str="#### 18", ground_truth="18", **call).result()
+        bad = threads.submit(rewards.compute_score, solution_str="#### 17", ground_truth="18", **call).result()
+        none = threads.submit(rewards.compute_score, solution_str="#### 17", ground_truth="", **call).result()
+        columns = {"choices": ["x", "y"], "answer_index": 1}
+        chosen = threads.submit(rewards.compute_score, solution_str="(B)", ground_truth=columns, **call).result()
+    assert good == {"score": 1.0, "acc": 1.0, "unjudged": 0.0}
+    assert bad == {"score": 0.0, "acc": 0.0, "unjudged": 0.0}
+    assert none == {"score": 0.0, "acc": 0.0, "unjudged": 1.0}
+    assert chosen["score"] == 1.0
+
+
+def test_openrlhf() -> None:
+    pytest.importorskip("torch")
+    prompts = ["What is 9 * 2? The answer is 17?"] * 3
+    queries = [prompts[0] + " #### 18", prompts[1] + " #### 17", prompts[2] + " Answer: B"]
+    labels = ["18", "18", '{"choices": ["x", "y"], "answer_index": 1}']
+    result = rewards.reward_func(queries=queries, prompts=prompts, labels=labels)
+    assert result["rewards"].tolist() == result["scores"].tolist() == [1.0, 0.0, 1.0]
+    assert result["extra_logs"]["unjudged"].tolist() == [0.0, 0.0, 0.0]
+
+
+class Row:
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+
+    def model_dump(self) -> dict[str, Any]:
+        return self.fields
+
+
+class Reply:
+    def __init__(self, last_reply: str) -> None:
+        self.last_reply = last_reply
+
+
+def test_verifiers_signature() -> None:
+    """`(task, trace) -> float`: the row's data and the trace of verifiers 0.4, by the attributes that are used."""
+    assert asyncio.run(rewards.correct(Row(prompt="?", answer="6"), Reply(HARD))) == 1.0
+    assert asyncio.run(rewards.correct(Row(prompt="?", answer="6"), Reply("A: 7"))) == 0.0
+    with pytest.raises(RuntimeError, match="could not be judged: no-gold"):
+        asyncio.run(rewards.correct(Row(prompt="?", answer=""), Reply("A: 7")))
+
+
+def test_verifiers_task_scores_with_it() -> None:
+    vf = pytest.importorskip("verifiers.v1")
+
+    class Data(vf.TaskData):  # type: ignore[misc]
+        answer: str
+
+    class Sum(vf.Task[Data]):  # type: ignore[misc]
+        @vf.reward  # type: ignore[untyped-decorator]
+        async def right(self, trace: Any) -> float:
+            return await rewards.correct(self.data, trace)
+
+    async def score(reply: str) -> float:
+        task = Sum(Data(prompt="1+2+3?", answer="6"))
+        trace = vf.Trace(task=vf.TraceTask(type="Sum", data=task.data))
+        trace.root_reply = reply
+        await task.score(trace, None)
+        return float(trace.reward)
+
+    assert asyncio.run(score("#### 6")) == 1.0
+    assert asyncio.run(score("#### 7")) == 0.0
+
+
+def test_import_needs_no_trainer() -> None:
+    code = "import sys, midway.training.rewards; print(sorted({'torch', 'trl', 'transformers', 'verl', 'sympy'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
