@@ -14,7 +14,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -491,11 +491,3 @@ def guided_messages(question: Question, way: str) -> list[Message]:
     if way not in CUES:
         raise ValueError(f"unknown way {way!r}: choose from {', '.join(CUES)}")
     return [{"role": "user", "content": f"{CUES[way]} {question.text}"}]
-
-
-def iter_questions(split: Split, seed: int, families: Sequence[str], config: WorldConfig) -> Iterator[Question]:
-    """Endless questions in equal expected shares over families and levels (with repeats): what the corpus is made
-    of."""
-    rng = random.Random(f"midway.lab/iter/{split}/{seed}")
-    while True:
-        yield draw(rng, rng.choice(list(families)), rng.choice(LEVELS), split, config)
