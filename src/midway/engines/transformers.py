@@ -386,9 +386,8 @@ class _Batch:
         return str(self.engine.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _stopped(self, out: list[int]) -> str | None:
-        """Return the text before the first stop string, or None. A stop string ends within its own length in tokens, plus some for
-        characters that are split over tokens."""
-        reach = max(len(s) for s in self.sampling.stop) + 4
+        """Return the text before the first stop string, or None. Only the end is looked at: a token has a byte at least."""
+        reach = max(len(s.encode()) for s in self.sampling.stop) + 4
         tail = self._text(out[-reach:])
         if not any(s in tail for s in self.sampling.stop):
             return None
