@@ -93,6 +93,9 @@ class Server:
         seed = str(request["seed"])
         attempts[seed] += 1
         chat = "chat" in path
+        if self.args.capacity and flying > self.args.capacity:
+            struck["overload"] += 1
+            return self.send(writer, 429, {"error": {"message": "too many"}}, "Retry-After: 0.05\r\n")
         await asyncio.sleep(self.args.seconds)
         if self.args.refuse and share(seed, "refuse") < self.args.refuse:
             return self.send(
@@ -157,6 +160,7 @@ async def main() -> None:
     parser.add_argument("--refuse", type=float, default=0.0)
     parser.add_argument("--stall", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=0.0, help="how long an answer takes")
+    parser.add_argument("--capacity", type=int, default=0, help="answer 429 beyond so many requests at once")
     parser.add_argument("--die", type=int, default=0, help="exit, without a word, at this answer")
     parser.add_argument("--key", default="")
     parser.add_argument("--owner", default="test")

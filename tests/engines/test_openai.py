@@ -56,6 +56,7 @@ def count(url: str) -> dict[str, dict[str, int]]:
     return httpx.get(url.replace("/v1", "/count")).json()
 
 
+@pytest.mark.slow
 def test_five_thousand_requests_at_20_percent_faults(tmp_path: Path) -> None:
     with serving("--faults", 0.2, "--stall", 4) as (url, _):
         engine = client(url, timeout=2.0)
@@ -152,6 +153,11 @@ def test_concurrency_is_bounded_and_shrinks_when_the_server_is_overloaded(tmp_pa
     with serving("--seconds", 0.01) as (url, _):
         complete(asked(300), client(url, max_concurrency=7), tmp_path / "a")
         assert count(url)["flying"] == 7
+    with serving("--seconds", 0.05, "--capacity", 8) as (url, _):
+        report = complete(asked(300), client(url, max_concurrency=128), tmp_path / "b")
+        overload = count(url)["struck"]["overload"]
+    assert (report.done, report.failed) == (300, 0)
+    assert 100 < overload < 600  # without shrinking nearly every request would be turned away many times
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -62,15 +62,14 @@ class BufferLayer(DynamicLayer):  # type: ignore[misc]
         self.lazy_initialization(keys, values)
         self.update(keys, values)
 
-    def take_rows(self, source: BufferLayer, first: int, index: torch.Tensor, rows: int) -> None:
-        """Copy rows `index` of `source` to rows `first`, `first`+1, ... of a cache with `rows` rows."""
+    def take_rows(self, source: BufferLayer, first: int, index: torch.Tensor, rows: int, skip: int = 0) -> None:
+        """Copy rows `index` of `source`, without their first `skip` slots, to rows `first`, `first`+1, ... of a cache with `rows` rows."""
+        keys, values = source.keys[:, :, skip:], source.values[:, :, skip:]
         if not self.is_initialized:
-            self.lazy_initialization(
-                source.keys[:1].expand(rows, -1, -1, -1), source.values[:1].expand(rows, -1, -1, -1)
-            )
-        length = source.keys.shape[-2]
-        self._key_room[first : first + len(index), :, :length] = source.keys[index]
-        self._value_room[first : first + len(index), :, :length] = source.values[index]
+            self.lazy_initialization(keys[:1].expand(rows, -1, -1, -1), values[:1].expand(rows, -1, -1, -1))
+        length = keys.shape[-2]
+        self._key_room[first : first + len(index), :, :length] = keys[index]
+        self._value_room[first : first + len(index), :, :length] = values[index]
         self._show(length)
 
     def keep_rows(self, index: torch.Tensor) -> None:

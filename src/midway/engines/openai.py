@@ -185,9 +185,9 @@ class OpenAIClient:
             with suppress(ValueError, KeyError, TypeError, AttributeError):  # some servers have no such list
                 models = answer.json()["data"]
                 names = [m["id"] for m in models]
-                if names and self.model not in names:
+                if 0 < len(names) <= 10 and self.model not in names:  # a long list (hosted) may leave aliases out
                     raise EngineError(
-                        f"{url} does not serve {self.model!r}; it has {', '.join(map(repr, names[:10]))}\n"
+                        f"{url} does not serve {self.model!r}; it has {', '.join(map(repr, names))}\n"
                         f"  set `engine.model: {names[0]}`, or start the right server"
                     )
                 kind = str(models[0].get("owned_by", "")) or kind

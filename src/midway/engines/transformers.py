@@ -16,12 +16,14 @@ import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from midway.engines.attention import Shared, possible, sharing
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
 from midway.engines.kv import BufferCache, Filled, Prefix, common_prefix, make_prefix, prefill
@@ -76,6 +78,8 @@ class HFEngine:
         self.model, self.tokenizer, self.chat = model, tokenizer, chat
         self._config = self.model.config.get_text_config()
         self.context = int(getattr(self._config, "max_position_embeddings", 0) or 1 << 20)
+        self.shares = possible(self._config)
+        """Whether the rows of a batch attend to one copy of their prefix."""
         self.eos = _eos(self.model, self.tokenizer)
         self._rows = batch_size or (128 if self.model.device.type == "cpu" else 512)
         self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
@@ -287,8 +291,9 @@ class _Batch:
         source = [which[tuple(row.tokens)] for row in rows]
         self.room = self.width + sampling.max_tokens
         past = len(self.prefix.tokens) if self.prefix else 0
+        self.apart = past if engine.shares else 0  # slots that stay in the prefix and are not copied to every row
         chunk = max(1, (8192 if device.type == "cpu" else 65536) // (self.width - past))
-        self.cache = BufferCache(self.room)
+        self.cache = BufferCache(self.room - self.apart)
         parts: list[Filled] = []
         cached: list[int] = []
         taken = 0
@@ -297,7 +302,7 @@ class _Batch:
             here = sorted(s - first for s in source if first <= s < first + chunk)
             index = torch.tensor(here, device=device)
             for i in range(len(filled.cache.layers)):
-                self.cache.layer(i).take_rows(filled.cache.layer(i), taken, index, len(rows))
+                self.cache.layer(i).take_rows(filled.cache.layer(i), taken, index, len(rows), self.apart)
             taken += len(here)
             cached += filled.cached
             filled.cache = BufferCache(0)  # free the chunk's copy
@@ -318,7 +323,12 @@ class _Batch:
         self.live = list(range(len(rows)))  # rows of the tensors that are still being written
         self.written = 0
         slots = torch.arange(self.room, device=device)
-        self.mask = slots >= self.pads[:, None] if bool((self.pads > 0).any()) else None
+        padded = bool((self.pads > 0).any())
+        self.mask = slots >= self.pads[:, None] if padded else None
+        self.shared = Shared(self.prefix.layers if self.prefix and self.apart else [])
+        if padded and engine.shares:  # of the prefix a row sees what it did not run itself
+            self.shared.hidden_prefix = _hidden(slots[: self.apart] >= self.apart - self.pads[:, None], model.dtype)
+            self.shared.hidden_own = _hidden(slots[self.apart :] < self.pads[:, None], model.dtype)
 
     @property
     def done(self) -> bool:
@@ -359,15 +369,17 @@ class _Batch:
         return completions
 
     def _run(self, tokens: torch.Tensor) -> None:
+        engine = self.engine
         slot = self.width + self.written - 1
-        output = self.engine.model(
-            input_ids=tokens[:, None],
-            attention_mask=None if self.mask is None else self.mask[:, : slot + 1],
-            position_ids=(slot - self.pads)[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with sharing(engine.model.config, self.shared) if engine.shares else nullcontext():
+            output = engine.model(
+                input_ids=tokens[:, None],
+                attention_mask=None if self.mask is None or engine.shares else self.mask[:, : slot + 1],
+                position_ids=(slot - self.pads)[:, None],
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         self.logits = output.logits[:, -1]
 
     def _compact(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -379,6 +391,7 @@ class _Batch:
         self.pads, self.seeds, self.sums = self.pads[index], self.seeds[index], self.sums[index]
         if self.mask is not None:
             self.mask = self.mask[index]
+        self.shared.keep_rows(index)
         self.live = list(range(len(self.rows)))
         return tokens[index]
 
@@ -386,15 +399,19 @@ class _Batch:
         return str(self.engine.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _stopped(self, out: list[int]) -> str | None:
-        """Return the text before the first stop string, or None. A stop string ends within its own length in tokens, plus some for
-        characters that are split over tokens."""
-        reach = max(len(s) for s in self.sampling.stop) + 4
+        """Return the text before the first stop string, or None. Only the end is looked at: a token has a byte at least."""
+        reach = max(len(s.encode()) for s in self.sampling.stop) + 4
         tail = self._text(out[-reach:])
         if not any(s in tail for s in self.sampling.stop):
             return None
         text = self._text(out)
         places = [place for s in self.sampling.stop if (place := text.find(s)) >= 0]
         return text[: min(places)] if places else None
+
+
+def _hidden(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return (B, 1, 1, T): -inf where `mask` (B, T) is true, else 0."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(mask, -torch.inf)[:, None, None]
 
 
 def _failed(request: Request, reason: str, tokens: int = 0) -> Completion:
