@@ -148,7 +148,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = find_recipe(name)
     tree = _read(path)
-    tree.setdefault("name", path.stem)
+    shipped = next((key for key, file in shipped_recipes().items() if file.resolve() == path.resolve()), path.stem)
+    tree.setdefault("name", shipped.replace("/", "-"))
     arms = tree.get("arms")
     if isinstance(arms, dict):  # the short form of an arm has no fields that an override could reach
         tree["arms"] = {k: {"midtrain": v} if isinstance(v, list) else v for k, v in arms.items()}
