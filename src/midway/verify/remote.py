@@ -1,8 +1,9 @@
 """The judge's side of a program that runs in the sandbox: calls its functions, sees its objects, never runs its code.
 
-Promises: whatever the program does, what arrives here is data of known kinds (numbers, strings, containers) or a `Remote`:
-a stand-in for an object that stays in the sandbox. So a patched `assert`, an `__eq__` that always agrees, a printed "passed"
-or an early exit cannot make a test pass: tests run here, on copies. Every wait is bounded by the program's limits.
+Promises: whatever the program does, what arrives here is data of known kinds (numbers, strings, containers) or a
+`Remote`: a stand-in for an object that stays in the sandbox. So a patched `assert`, an `__eq__` that always agrees, a
+printed "passed" or an early exit cannot make a test pass: tests run here, on copies. Every wait is bounded by the
+program's limits.
 """
 
 from __future__ import annotations
@@ -267,8 +268,9 @@ def _pack(x: Any) -> tuple[str, Any]:
     for base, tag in ((list, "l"), (tuple, "t"), (set, "s")):
         if isinstance(x, base):
             return tag, [_pack(y) for y in x]
-    if callable(x) and getattr(builtins, getattr(x, "__name__", ""), None) is x:
-        return "b", x.__name__
+    name = getattr(x, "__name__", "")
+    if name and getattr(builtins, name, None) is x:
+        return "b", name
     if isinstance(x, FunctionType) and not x.__closure__:
         return "f", x.__code__
     try:
