@@ -308,8 +308,8 @@ def test_all_of_humaneval(shared_data: Path, verifier: Verifier) -> None:
     table = rows(shared_data / "humaneval" / "test.jsonl")
     verdicts = verifier.verify_batch((code(r), r["canonical_solution"]) for r in table)
     assert [r["task_id"] for r, v in zip(table, verdicts, strict=True) if not v.correct] == []
-    wrong = verifier.verify_batch((code(r), "    return None\n") for r in table)
-    assert [r["task_id"] for r, v in zip(table, wrong, strict=True) if v.judgement is not Judgement.WRONG] == []
+    wrong = verifier.verify_batch((code(r), "    return None\n") for r in table[::6])
+    assert [r["task_id"] for r, v in zip(table[::6], wrong, strict=True) if v.judgement is not Judgement.WRONG] == []
 
 
 def test_ninety_of_mbpp(shared_data: Path, verifier: Verifier) -> None:

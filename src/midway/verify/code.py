@@ -34,6 +34,8 @@ MAX_PROGRAM = 200_000
 """Characters of a program."""
 JUDGE_CPU_SECONDS = 30.0
 """CPU time of the tests themselves, outside the sandbox."""
+JUDGE_IDLE_SECONDS = 3600.0
+"""Idle time of the judge: it waits for programs, whose own limits end them long before, however busy the machine is."""
 
 
 # finding the program ----------------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ def task(
         "truncated": truncated,
         "seconds": seconds,
         "cpu_seconds": JUDGE_CPU_SECONDS,
-        "idle_limit": 60.0 + 4 * (seconds or 10.0) * max(1, len(tests.io)),
+        "idle_limit": JUDGE_IDLE_SECONDS,
     }
 
 

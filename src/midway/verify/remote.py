@@ -14,6 +14,7 @@ import json
 import marshal
 import os
 import select
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -44,6 +45,7 @@ class Session:
     def __init__(self, source: str, limits: Limits) -> None:
         self.program = Program(source, limits, script=False)
         self.buffer = bytearray()
+        self.waited = 0.0
         self.error: tuple[str, str] | None = None
         try:
             answer = self._receive()
@@ -65,6 +67,7 @@ class Session:
         except ValueError:
             data = marshal.dumps((verb, True, *[_pack(r) for r in rest]))
         data = len(data).to_bytes(4, "big") + data
+        started = time.monotonic()
         pipe = self.program.process.stdin
         assert pipe
         os.set_blocking(pipe.fileno(), False)
@@ -73,17 +76,19 @@ class Session:
                 data = data[os.write(pipe.fileno(), data) :]
             except BlockingIOError:
                 select.select([], [pipe], [], 0.5)
-                self._check_idle()
+                self._check_idle(started)
             except BrokenPipeError:
                 self._dead()
+        self.waited += time.monotonic() - started
 
     def _receive(self) -> Any:
         pipe = self.program.process.stdout
         assert pipe
+        started = time.monotonic()
         while (end := self.buffer.find(b"\n")) < 0:
             ready, _, _ = select.select([pipe], [], [], 0.5)
             if not ready:
-                self._check_idle()
+                self._check_idle(started)
                 continue
             chunk = os.read(pipe.fileno(), 1 << 20)
             if not chunk:
@@ -91,6 +96,7 @@ class Session:
             self.buffer += chunk
             if len(self.buffer) > MAX_MESSAGE:
                 raise ProgramEnded("output-limit")
+        self.waited += time.monotonic() - started
         line = bytes(self.buffer[:end])
         del self.buffer[: end + 1]
         try:
@@ -98,8 +104,9 @@ class Session:
         except (ValueError, RecursionError):
             raise ProgramEnded("unreadable-result") from None
 
-    def _check_idle(self) -> None:
-        if self.program.idle():
+    def _check_idle(self, since: float) -> None:
+        """The program's idle time is what it let us wait for without running, in all calls together."""
+        if self.program.idle(self.waited + time.monotonic() - since):
             raise ProgramEnded("timeout: idle")
 
     def _dead(self) -> None:

@@ -2,7 +2,7 @@
 
 With bubblewrap (`bwrap`), which is used wherever it works, COVERED:
 
-- own user, pid, mount, network, ipc and uts namespaces; all capabilities dropped; a system-call filter (x86-64);
+- own user, pid, mount, network and ipc namespaces; all capabilities dropped; a system-call filter (x86-64);
 - files: sees `/usr` and the folders of this Python, read-only, and a private `/tmp` of `file_bytes` * 4 in memory that
   goes with it; nothing of `/home`, `/etc`, `/proc` or the working directory; no environment variable of ours;
 - network: an empty namespace, and no socket can be made at all;
@@ -135,9 +135,10 @@ def _import_path() -> list[str]:
 @functools.cache
 def _bwrap_arguments() -> list[str]:
     arguments = [
-        shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1",
+        shutil.which("bwrap") or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+        "--die-with-parent", "--new-session", "--as-pid-1",
         "--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
-        "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0", "--hostname", "sandbox",
+        "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0",
     ]  # fmt: skip
     arguments += ["--size", str(4 * Limits().file_bytes), "--tmpfs", "/tmp", "--ro-bind", "/usr", "/usr"]
     for folder in ("/lib", "/lib64", "/lib32", "/bin"):
@@ -247,9 +248,12 @@ class Program:
             pid = int(children[0])
         return pid
 
-    def idle(self) -> bool:
-        """Whether it has been idle (neither running nor waiting for a processor) for longer than it may."""
-        elapsed = time.monotonic() - self.started
+    def idle(self, elapsed: float | None = None) -> bool:
+        """Whether it has been idle (neither running nor waiting for a processor) for longer than it may.
+
+        `elapsed`: the seconds in which it was its turn; default: all since its start.
+        """
+        elapsed = time.monotonic() - self.started if elapsed is None else elapsed
         return elapsed > self.limits.idle_seconds and idle_seconds(self.inside(), elapsed) > self.limits.idle_seconds
 
     def used(self) -> float:
