@@ -2,8 +2,8 @@
 
     python benchmarks/verify.py DATA [gsm8k] [forms] [programs] [hanging] [agreement] [golds] [plus]
 
-DATA is the folder of public benchmark files (`gsm8k_model_solutions/all.jsonl.gz`, `verifier/*.jsonl`, `humaneval/`, ...).
-Without further words: everything but `plus`, which takes minutes.
+DATA is the folder of public benchmark files (`gsm8k_model_solutions/all.jsonl.gz`, `verifier/*.jsonl`, `humaneval/`,
+...). Without further words: everything but `plus`, which takes minutes.
 """
 
 from __future__ import annotations
@@ -52,12 +52,19 @@ def math_verify_loop(pairs: list[tuple[str, str]]) -> tuple[list[bool], float]:
 
 def throughput(name: str, table: list[tuple[str, str, bool]], few: int) -> None:
     """`few` rows (evenly taken) go through math-verify; all of them through midway; both per row."""
-    ours, mine = timed([(Question("math", "", answer=g), t) for g, t, _ in table])
+    pairs = [(Question("math", "", answer=g), t) for g, t, _ in table]
     part = table[:: max(1, len(table) // few)]
-    theirs, other = math_verify_loop([(g, t) for g, t, _ in part])
+    mine, other, theirs = [], [], []
+    for k in range(3):  # in turns, since others use the machine too; the best of three counts for both
+        ours, seconds = timed(pairs)
+        mine.append(seconds / len(table))
+        third = part[k::3]
+        answers, seconds = math_verify_loop([(g, t) for g, t, _ in third])
+        other.append(seconds / len(third))
+        theirs += [a == e for a, (_, _, e) in zip(answers, third, strict=True)]
     agreed = sum(v.correct == e for v, (_, _, e) in zip(ours, table, strict=True)) / len(table)
-    agreed_other = sum(a == e for a, (_, _, e) in zip(theirs, part, strict=True)) / len(part)
-    per, per_other = mine / len(table), other / len(part)
+    agreed_other = sum(theirs) / len(part)
+    per, per_other = min(mine), min(other)
     print(f"{name}: midway {1e6 * per:.0f} us a row ({len(table)} rows, agrees with the table {agreed:.2%});", end=" ")
     print(f"math-verify {1e6 * per_other:.0f} us ({len(part)} rows, {agreed_other:.2%}); ratio {per_other / per:.1f}")
 
@@ -82,7 +89,7 @@ def agreement(data: Path) -> None:
             right[r["basis"], agrees] += 1
             if not agrees:
                 print(
-                    f"  {r['basis']} {r['id']} {r['gold'][-50:]!r} {r['answer'][-50:]!r} {v.judgement} {v.reason} | {r['note']}"
+                    f"  {r['basis']} {r['id']} {r['gold'][-50:]!r} {r['answer'][-50:]!r} {v.judgement} {v.reason} | {r['note']}"  # noqa: E501
                 )
         for basis in sorted({b for b, _ in right}):
             total = right[basis, True] + right[basis, False]

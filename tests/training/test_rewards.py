@@ -22,9 +22,14 @@ HANG = "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx
 def as_trl(function: Any, completions: list[Any], **columns: list[Any]) -> Any:
     """As GRPOTrainer._calculate_rewards of TRL 1.16 does it."""
     return function(
-        prompts=["p"] * len(completions), completions=completions, completion_ids=[[1, 2]] * len(completions), **columns,
-        trainer_state=object(), log_extra=lambda name, values: None, log_metric=lambda name, value: None,
-    )  # fmt: skip
+        prompts=["p"] * len(completions),
+        completions=completions,
+        completion_ids=[[1, 2]] * len(completions),
+        **columns,
+        trainer_state=object(),
+        log_extra=lambda name, values: None,
+        log_metric=lambda name, value: None,
+    )
 
 
 def test_trl_with_questions_by_id() -> None:
@@ -124,8 +129,8 @@ def test_verifiers_task_scores_with_it() -> None:
 
     async def score(reply: str) -> float:
         task = Sum(Data(prompt="1+2+3?", answer="6"))
-        trace = vf.Trace(task=vf.TraceTask(type="Sum", data=task.data))
-        trace.root_reply = reply
+        agent = {"config": vf.AgentConfig()}
+        trace = vf.Trace(task=vf.TraceTask(type="Sum", data=task.data), agent=agent, root_reply=reply)
         await task.score(trace, None)
         return float(trace.reward)
 
@@ -134,7 +139,7 @@ def test_verifiers_task_scores_with_it() -> None:
 
 
 def test_import_needs_no_trainer() -> None:
-    code = "import sys, midway.training.rewards; print(sorted({'torch', 'trl', 'transformers', 'verl', 'sympy'} & set(sys.modules)))"
+    code = "import sys, midway.training.rewards; print(sorted({'torch', 'trl', 'transformers', 'verl', 'sympy'} & set(sys.modules)))"  # noqa: E501
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

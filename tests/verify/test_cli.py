@@ -17,18 +17,46 @@ ROWS: list[dict[str, Any]] = [
     {"id": "m4", "domain": "math", "answer": "18", "completion": "first we", "finish_reason": "length"},
     {"id": "m5", "domain": "math", "answer": "", "completion": "18"},
     {"id": "c1", "domain": "choice", "choices": ["Mack", "Ana"], "answer_index": 1, "completion": "Answer: B"},
-    {"id": "h1", "domain": "code", "prompt": "def f():\n", "entry_point": "f", "completion": "    return 1",
-     "test": "def check(candidate):\n    assert candidate() == 1"},
-    {"id": "b1", "domain": "code", "test_list": ["assert f(2) == 4"], "test_setup_code": "", "completion": "```python\ndef f(x):\n    return x + x\n```"},
-    {"id": "b2", "domain": "code", "test_list": ["assert f(2) == 4"], "completion": "```python\ndef f(x):\n    return x\n```"},
-    {"id": "s1", "domain": "code", "tests": [{"input": "3\n", "output": "9\n"}], "completion": "print(int(input()) ** 2)"},
-]  # fmt: skip
+    {
+        "id": "h1",
+        "domain": "code",
+        "prompt": "def f():\n",
+        "entry_point": "f",
+        "completion": "    return 1",
+        "test": "def check(candidate):\n    assert candidate() == 1",
+    },
+    {
+        "id": "b1",
+        "domain": "code",
+        "test_list": ["assert f(2) == 4"],
+        "test_setup_code": "",
+        "completion": "```python\ndef f(x):\n    return x + x\n```",
+    },
+    {
+        "id": "b2",
+        "domain": "code",
+        "test_list": ["assert f(2) == 4"],
+        "completion": "```python\ndef f(x):\n    return x\n```",
+    },
+    {
+        "id": "s1",
+        "domain": "code",
+        "tests": [{"input": "3\n", "output": "9\n"}],
+        "completion": "print(int(input()) ** 2)",
+    },
+]
 EXPECTED = [
-    ("m1", "correct", "18"), ("m2", "wrong", "17"), ("m3", "correct", "\\sum_{n=1}^{3} n"), ("m4", "wrong", None),
-    ("m5", "unjudged", None), ("c1", "correct", "Ana"), ("h1", "correct", "def f():\n    return 1"),
-    ("b1", "correct", "def f(x):\n    return x + x\n"), ("b2", "wrong", "def f(x):\n    return x\n"),
+    ("m1", "correct", "18"),
+    ("m2", "wrong", "17"),
+    ("m3", "correct", "\\sum_{n=1}^{3} n"),
+    ("m4", "wrong", None),
+    ("m5", "unjudged", None),
+    ("c1", "correct", "Ana"),
+    ("h1", "correct", "def f():\n    return 1"),
+    ("b1", "correct", "def f(x):\n    return x + x\n"),
+    ("b2", "wrong", "def f(x):\n    return x\n"),
     ("s1", "correct", "print(int(input()) ** 2)"),
-]  # fmt: skip
+]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

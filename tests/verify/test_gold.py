@@ -12,8 +12,8 @@ from midway.verify import Verifier, check_gold
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    text = gzip.open(path, "rt", encoding="utf-8").read() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    data = path.read_bytes()
+    return [json.loads(line) for line in (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()]
 
 
 def test_reports_exactly_what_is_wrong() -> None:
@@ -34,15 +34,19 @@ def test_reports_exactly_what_is_wrong() -> None:
     with Verifier(1) as verifier:
         problems = list(check_gold([*good, *bad.values()], verifier))
     assert [(p.name, p.check) for p in problems] == [
-        ("empty", "answer"), ("other", "solution"), ("index", "answer"), ("broken", "solution"), ("none", "solution")
-    ]  # fmt: skip
+        ("empty", "answer"),
+        ("other", "solution"),
+        ("index", "answer"),
+        ("broken", "solution"),
+        ("none", "solution"),
+    ]
     assert [p.question_id for p in problems] == [q.id for q in bad.values()]
     assert problems[1].reason == "wrong: wrong-answer:hashes"
     assert problems[-1].reason.endswith("no reference program")
 
 
 def test_published_golds(shared_data: Path) -> None:
-    """All golds of GSM8K and MATH verify against themselves; of their solutions only those with more than one answer do not."""
+    """All golds of GSM8K and MATH verify against themselves; of their solutions only those with more than one answer do not."""  # noqa: E501
     with Verifier(2) as verifier:
         for name, most in (
             ("gsm8k/test.jsonl", 0),

@@ -19,8 +19,8 @@ from midway.verify import Verifier, compare, extract, math, verify
 
 
 def rows(path: Path) -> list[dict[str, object]]:
-    text = gzip.open(path, "rt", encoding="utf-8").read() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    data = path.read_bytes()
+    return [json.loads(line) for line in (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +34,111 @@ def question(answer: str, **meta: object) -> Question:
 
 
 EQUAL = [
-    ("18", "18"), ("1000", "1,000"), ("1000", "1 000"), ("1234567", "1{,}234{,}567"), ("-3", "−3"), ("0.5", ".5"),
-    ("1/2", "0.5"), ("\\frac12", "1/2"), ("2\\frac{1}{2}", "5/2"), ("2 1/2", "2.5"), ("$18", "18 dollars"),
-    ("\\$18.50", "18.5"), ("45^\\circ", "45"), ("45", "45 degrees"), ("12\\text{ cm}^2", "12"), ("3 cm", "3 centimeters"),
-    ("64\\%", "64"), ("25%", "1/4"), ("50 percent", "50\\%"), ("2^{10}", "1024"), ("5!", "120"), ("\\binom{5}{2}", "10"),
-    ("\\sqrt{12}", "2\\sqrt3"), ("\\frac{1}{\\sqrt2}", "\\frac{\\sqrt{2}}{2}"), ("2\\pi r", "2 r \\pi"), ("x=5", "5"),
-    ("(x+1)^2", "x^2+2x+1"), ("\\frac{x^2-1}{x-1}", "x+1"), ("\\sin(2x)", "2\\sin x\\cos x"), ("1+2i", "2i+1"),
-    ("\\frac{1}{1+i}", "\\frac{1-i}{2}"), ("(1, 2)", "\\left(1,2\\right)"), ("1, 2", "2 and 1"), ("\\{1,2\\}", "2, 1"),
-    ("1\\pm\\sqrt2", "1-\\sqrt2, 1+\\sqrt2"), ("[0,\\infty)", "x\\ge 0"), ("(1,3)", "1<x<3"), ("x<3", "3>x"),
-    ("(-\\infty,0)\\cup(1,2]", "(1, 2] \\cup (-\\infty, 0)"), ("2x+3y=6", "y=2-\\frac{2}{3}x"), ("-x<2", "x>-2"),
-    ("\\begin{pmatrix}1\\\\\\frac12\\end{pmatrix}", "\\begin{bmatrix} 1 \\\\ 0.5 \\end{bmatrix}"), ("\\text{Even}", "even"),
-    ("\\text{(C)}", "C"), ("12:30", "12 : 30"), ("43_5", "43_{5}"), ("f(x)=x^2", "x^2"), ("\\frac{2}{3}", "0.6666667"),
-    ("\\log_{10} 100", "2"), ("\\ln e^3", "3"), ("\\lfloor 2.7 \\rfloor", "2"), ("|{-3}|", "3"), ("e^{2\\ln 3}", "9"),
-    ("10000", "1 \\times 10^4"), ("0.001", "10^{-3}"), ("\\sqrt[3]{8}", "2"), ("8^{1/3}", "2"), ("\\tan 45^\\circ", "\\tan 45"),
-]  # fmt: skip
+    ("18", "18"),
+    ("three", "3"),
+    ("2 million", "2000000"),
+    ("0.1\\overline{6}", "1/6"),
+    ("0.00001", "1e-5"),
+    ("1000", "1,000"),
+    ("1000", "1 000"),
+    ("1234567", "1{,}234{,}567"),
+    ("-3", "−3"),
+    ("0.5", ".5"),
+    ("1/2", "0.5"),
+    ("\\frac12", "1/2"),
+    ("2\\frac{1}{2}", "5/2"),
+    ("2 1/2", "2.5"),
+    ("$18", "18 dollars"),
+    ("\\$18.50", "18.5"),
+    ("45^\\circ", "45"),
+    ("45", "45 degrees"),
+    ("12\\text{ cm}^2", "12"),
+    ("3 cm", "3 centimeters"),
+    ("64\\%", "64"),
+    ("25%", "1/4"),
+    ("50 percent", "50\\%"),
+    ("2^{10}", "1024"),
+    ("5!", "120"),
+    ("\\binom{5}{2}", "10"),
+    ("\\sqrt{12}", "2\\sqrt3"),
+    ("\\frac{1}{\\sqrt2}", "\\frac{\\sqrt{2}}{2}"),
+    ("2\\pi r", "2 r \\pi"),
+    ("x=5", "5"),
+    ("(x+1)^2", "x^2+2x+1"),
+    ("\\frac{x^2-1}{x-1}", "x+1"),
+    ("\\sin(2x)", "2\\sin x\\cos x"),
+    ("1+2i", "2i+1"),
+    ("\\frac{1}{1+i}", "\\frac{1-i}{2}"),
+    ("(1, 2)", "\\left(1,2\\right)"),
+    ("1, 2", "2 and 1"),
+    ("\\{1,2\\}", "2, 1"),
+    ("1\\pm\\sqrt2", "1-\\sqrt2, 1+\\sqrt2"),
+    ("[0,\\infty)", "x\\ge 0"),
+    ("(1,3)", "1<x<3"),
+    ("x<3", "3>x"),
+    ("(-\\infty,0)\\cup(1,2]", "(1, 2] \\cup (-\\infty, 0)"),
+    ("2x+3y=6", "y=2-\\frac{2}{3}x"),
+    ("-x<2", "x>-2"),
+    ("\\begin{pmatrix}1\\\\\\frac12\\end{pmatrix}", "\\begin{bmatrix} 1 \\\\ 0.5 \\end{bmatrix}"),
+    ("\\text{Even}", "even"),
+    ("\\text{(C)}", "C"),
+    ("12:30", "12 : 30"),
+    ("43_5", "43_{5}"),
+    ("f(x)=x^2", "x^2"),
+    ("\\frac{2}{3}", "0.6666667"),
+    ("\\log_{10} 100", "2"),
+    ("\\ln e^3", "3"),
+    ("\\lfloor 2.7 \\rfloor", "2"),
+    ("|{-3}|", "3"),
+    ("e^{2\\ln 3}", "9"),
+    ("10000", "1 \\times 10^4"),
+    ("0.001", "10^{-3}"),
+    ("\\sqrt[3]{8}", "2"),
+    ("8^{1/3}", "2"),
+    ("\\tan 45^\\circ", "\\tan 45"),
+]
 
 DIFFERENT = [
-    ("18", "81"), ("5", "5.001"), ("0.5", "0.05"), ("1/3", "0.33"), ("1/3", "0.3334"), ("1e-7", "2e-7"), ("(1,2)", "(2,1)"),
-    ("[0,1]", "[0,1)"), ("(0,1)", "[0,1]"), ("1,2", "1,2,3"), ("x^2+1", "x^2-1"), ("x^2+2x+1", "y^2+2y+1"), ("5", "-5"),
-    ("x<3", "x>3"), ("x<3", "x\\le 3"), ("3 cm", "3 m"), ("4 cents", "4 dollars"), ("\\sqrt2", "2"), ("1-\\frac1e", "1+\\frac1e"),
-    ("\\pi", "3.14"), ("7=11a+c", "11a+c"), ("a+3z=0", "0"), ("12:00", "1:00"), ("x+2n+1", "x+1"), ("4", "4\\sqrt{2}"),
-    ("yes", "no"), ("Monday", "5"), ("2x+3y=6", "2x+3y=7"), ("1000", "100"), ("1:2", "2:1"), ("1+2i", "1-2i"), ("2", "2, 3"),
-    ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}2\\\\1\\end{pmatrix}"), ("10^{100}", "10^{100}+1"),
-    ("\\sin x", "\\cos x"), ("43_5", "43_6"), ("\\frac{1}{x}", "x"), ("2^{2008}", "2^{2009}"), ("\\sqrt{x^2}", "x"),
-]  # fmt: skip
+    ("18", "81"),
+    ("5", "5.001"),
+    ("0.5", "0.05"),
+    ("1/3", "0.33"),
+    ("1/3", "0.3334"),
+    ("1e-7", "2e-7"),
+    ("(1,2)", "(2,1)"),
+    ("[0,1]", "[0,1)"),
+    ("(0,1)", "[0,1]"),
+    ("1,2", "1,2,3"),
+    ("x^2+1", "x^2-1"),
+    ("x^2+2x+1", "y^2+2y+1"),
+    ("5", "-5"),
+    ("x<3", "x>3"),
+    ("x<3", "x\\le 3"),
+    ("3 cm", "3 m"),
+    ("4 cents", "4 dollars"),
+    ("\\sqrt2", "2"),
+    ("1-\\frac1e", "1+\\frac1e"),
+    ("\\pi", "3.14"),
+    ("7=11a+c", "11a+c"),
+    ("a+3z=0", "0"),
+    ("12:00", "1:00"),
+    ("x+2n+1", "x+1"),
+    ("4", "4\\sqrt{2}"),
+    ("yes", "no"),
+    ("Monday", "5"),
+    ("2x+3y=6", "2x+3y=7"),
+    ("1000", "100"),
+    ("1:2", "2:1"),
+    ("1+2i", "1-2i"),
+    ("2", "2, 3"),
+    ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}2\\\\1\\end{pmatrix}"),
+    ("10^{100}", "10^{100}+1"),
+    ("\\sin x", "\\cos x"),
+    ("43_5", "43_6"),
+    ("\\frac{1}{x}", "x"),
+    ("2^{2008}", "2^{2009}"),
+    ("\\sqrt{x^2}", "x"),
+]
 
 
 @pytest.mark.parametrize(("gold", "given_"), EQUAL)
@@ -73,15 +154,26 @@ def test_different(gold: str, given_: str) -> None:
 
 
 EXTRACT = [
-    ("so we get \\boxed{42}.", "42", "boxed"), ("\\boxed{1} then \\boxed{2}", "2", "boxed"), ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}", "boxed"),
-    ("\\boxed{1} and \\boxed{-2}", "1, -2", "boxed"), ("\\boxed 7", "7", "boxed"), ("steps\n#### 1,234", "1,234", "hashes"),
-    ("#### 10\nno\n#### 20", "20", "hashes"), ("The answer is 5 apples.", "5 apples", "statement"), ("A: 26", "26", "statement"),
-    ("Answer: 41 was a guess.\nAnswer: 42", "42", "statement"), ("**Final Answer:** $x=3$", "x=3", "statement"),
-    ("Final answer:\n\\[ 7 \\]", "7", "statement"), ("The final answer is:\n\n$\\frac12$", "\\frac12", "statement"),
-    ("<think>\\boxed{1}</think> The answer is 2", "2", "statement"), ("<answer> 12 </answer>", "12", "tag"),
-    ("We sum: 3 + 4 = 7 pears and so 7 in all", "7", "number"), ("It follows that the value must be $x+1$ here", "x+1", "math"),
-    ("3/4", "3/4", "bare"), ("\\boxed{8}<|im_end|>\n\\boxed{9}", "8", "boxed"),
-]  # fmt: skip
+    ("so we get \\boxed{42}.", "42", "boxed"),
+    ("\\boxed{1} then \\boxed{2}", "2", "boxed"),
+    ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}", "boxed"),
+    ("\\boxed{1} and \\boxed{-2}", "1, -2", "boxed"),
+    ("\\boxed 7", "7", "boxed"),
+    ("steps\n#### 1,234", "1,234", "hashes"),
+    ("#### 10\nno\n#### 20", "20", "hashes"),
+    ("The answer is 5 apples.", "5 apples", "statement"),
+    ("A: 26", "26", "statement"),
+    ("Answer: 41 was a guess.\nAnswer: 42", "42", "statement"),
+    ("**Final Answer:** $x=3$", "x=3", "statement"),
+    ("Final answer:\n\\[ 7 \\]", "7", "statement"),
+    ("The final answer is:\n\n$\\frac12$", "\\frac12", "statement"),
+    ("<think>\\boxed{1}</think> The answer is 2", "2", "statement"),
+    ("<answer> 12 </answer>", "12", "tag"),
+    ("We sum: 3 + 4 = 7 pears and so 7 in all", "7", "number"),
+    ("It follows that the value must be $x+1$ here", "x+1", "math"),
+    ("3/4", "3/4", "bare"),
+    ("\\boxed{8}<|im_end|>\n\\boxed{9}", "8", "boxed"),
+]
 
 
 @pytest.mark.parametrize(("text", "answer", "rule"), EXTRACT)
@@ -142,7 +234,7 @@ def test_every_spelling_of_a_number(x: Fraction) -> None:
 
 @given(numbers, numbers)
 def test_other_numbers_are_wrong(x: Fraction, y: Fraction) -> None:
-    expected = x == y or x == 100 * y and False
+    expected = x == y
     assert verify(question(str(x)), f"\\boxed{{{y.numerator}/{y.denominator}}}").correct is expected
 
 
@@ -170,17 +262,37 @@ def test_never_raises_and_never_takes_long(text: str, gold: str) -> None:
 
 
 HOSTILE = {
-    "tower": "\\boxed{9^{9^9}}", "tower of five": "\\boxed{9^{9^{9^{9^9}}}}", "stars": "9**9**9", "nested braces": "\\boxed{" + "2^{" * 500 + "2" + "}" * 500 + "}",
-    "factorial": "\\boxed{99999999!}", "factorials": "\\boxed{((9!)!)!}", "a million digits": "The answer is " + "7" * 10**6,
-    "a million decimals": "A: 0." + "3" * 10**6, "brackets": "\\boxed{" + "(" * 10**5 + "1" + ")" * 10**5 + "}", "open boxes": "\\boxed{" * 3000,
-    "fractions": "\\boxed{" + "\\frac{1}{" * 900 + "2" + "}" * 900 + "}", "a megabyte": "blah " * 200_000, "dollars": "$" * 10**6,
-    "displays": "\\[" * 300_000, "answers": "the answer is " * 70_000, "backslashes": "\\" * 20_000, "minuses": "\\boxed{" + "-" * 3000 + "1}",
-    "exponentials": "\\boxed{e^{e^{e^{e^{e^5}}}}}", "sine": "\\boxed{\\sin(10^{10^9})}", "binomial": "\\boxed{\\binom{10^9}{10^8}}",
-    "null": "\\boxed{\x00}", "surrogate": "\\boxed{\ud800}", "long list": "\\boxed{" + ",".join(map(str, range(3000))) + "}",
+    "tower": "\\boxed{9^{9^9}}",
+    "tower of five": "\\boxed{9^{9^{9^{9^9}}}}",
+    "stars": "9**9**9",
+    "nested braces": "\\boxed{" + "2^{" * 500 + "2" + "}" * 500 + "}",
+    "factorial": "\\boxed{99999999!}",
+    "factorials": "\\boxed{((9!)!)!}",
+    "a million digits": "The answer is " + "7" * 10**6,
+    "a million decimals": "A: 0." + "3" * 10**6,
+    "brackets": "\\boxed{" + "(" * 10**5 + "1" + ")" * 10**5 + "}",
+    "open boxes": "\\boxed{" * 3000,
+    "fractions": "\\boxed{" + "\\frac{1}{" * 900 + "2" + "}" * 900 + "}",
+    "a megabyte": "blah " * 200_000,
+    "dollars": "$" * 10**6,
+    "displays": "\\[" * 300_000,
+    "answers": "the answer is " * 70_000,
+    "backslashes": "\\" * 20_000,
+    "minuses": "\\boxed{" + "-" * 3000 + "1}",
+    "exponentials": "\\boxed{e^{e^{e^{e^{e^5}}}}}",
+    "sine": "\\boxed{\\sin(10^{10^9})}",
+    "binomial": "\\boxed{\\binom{10^9}{10^8}}",
+    "null": "\\boxed{\x00}",
+    "surrogate": "\\boxed{\ud800}",
+    "long list": "\\boxed{" + ",".join(map(str, range(3000))) + "}",
     "integral": "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}",
-    "product": "\\boxed{\\prod_{n=1}^{9999} (1+\\frac{1}{n^{2}})}", "malformed": "\\boxed{\\frac{1}{\\sqrt{\\left(}}}", "letters": "a" * 20_000,
-    "spaces": "answer" + " " * 20_000 + "x", "unit words": "\\boxed{5 " + "cm. " * 900 + "}", "power of digits": "\\boxed{" + "9" * 390 + "^{999}}",
-}  # fmt: skip
+    "product": "\\boxed{\\prod_{n=1}^{9999} (1+\\frac{1}{n^{2}})}",
+    "malformed": "\\boxed{\\frac{1}{\\sqrt{\\left(}}}",
+    "letters": "a" * 20_000,
+    "spaces": "answer" + " " * 20_000 + "x",
+    "unit words": "\\boxed{5 " + "cm. " * 900 + "}",
+    "power of digits": "\\boxed{" + "9" * 390 + "^{999}}",
+}
 
 
 def test_hostile_mathematics() -> None:
@@ -201,14 +313,14 @@ def test_sums_go_to_sympy(verifier: Verifier) -> None:
 
 
 def test_real_completions_and_their_published_verdicts(verifier: Verifier) -> None:
-    """Forty completions of real models on GSM8K (openai/grade-school-math, MIT), with the verdicts published with them."""
+    """Forty completions of real models on GSM8K (openai/grade-school-math, MIT), with the verdicts published with them."""  # noqa: E501
     sample = rows(Path(__file__).parent / "data" / "gsm8k_completions.jsonl")
     assert len(sample) == 40
     verdicts = verifier.verify_batch((question(str(r["answer"])), str(r["completion"])) for r in sample)
     assert [v.correct for v in verdicts] == [r["correct"] for r in sample]
 
 
-# against the public tables, where they are present -----------------------------------------------------------------------
+# against the public tables, where they are present ----------------------------------------------------------------
 
 
 def judged(verifier: Verifier, table: list[dict[str, object]]) -> list[tuple[dict[str, object], Verdict]]:

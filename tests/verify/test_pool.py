@@ -166,7 +166,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_import_needs_neither_torch_nor_sympy() -> None:
-    code = "import sys, midway.verify, midway.training.rewards; print(sorted({'torch', 'sympy', 'trl', 'numpy'} & set(sys.modules)))"
+    code = "import sys, midway.verify, midway.training.rewards; print(sorted({'torch', 'sympy', 'trl', 'numpy'} & set(sys.modules)))"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -178,7 +178,7 @@ def test_ray_workers() -> None:
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"env_vars": dict(PYTHONPATH=os.environ["PYTHONPATH"])},
+        runtime_env={"env_vars": {"PYTHONPATH": os.environ["PYTHONPATH"]}},
     )
     try:
         judge = ray.remote(

@@ -84,7 +84,8 @@ def register(app: typer.Typer) -> None:
         """Judge completions: correct, wrong, or unjudged, with the extracted answer and the reason.
 
         Writes JSON lines `id, verdict, extracted, reason` in the order of the input, and a summary to standard error.
-        Exit code 0 when every row was judged or honestly not judged, whatever the verdicts; 2 when a row cannot be read.
+        Exit code 0 when every row was judged or honestly not judged, whatever the verdicts; 2 when a row cannot be
+        read.
         """
         from midway.verify import Verifier
         from midway.verify.sandbox import SandboxUnavailable, require

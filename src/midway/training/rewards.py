@@ -1,8 +1,8 @@
 """Thin adapters of `midway.verify` for the reward conventions of TRL, verl, OpenRLHF and verifiers.
 
-Promises: importing this needs neither torch nor any of those libraries. A text that could not be judged is never a silent
-0: TRL gets None (left out of the group's statistics), verifiers an error; verl and OpenRLHF know no such value, so there
-it is 0.0 together with `unjudged: 1.0`, which they log.
+Promises: importing this needs neither torch nor any of those libraries. A text that could not be judged is never a
+silent 0: TRL gets None (left out of the group's statistics), verifiers an error; verl and OpenRLHF know no such value,
+so there it is 0.0 together with `unjudged: 1.0`, which they log.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
 
 async def correct(task: Any, trace: Any) -> float:
-    """verifiers (v1): `rewards: {correct: {fn: midway.training.rewards:correct}}`, or called from a `@vf.reward` method.
+    """verifiers (v1): `rewards: {correct: {fn: midway.training.rewards:correct}}`, or called from a `@vf.reward`
+    method.
 
     The row's own fields say what is right (see `question_of`). Raises RuntimeError when it could not be judged, which
     marks the rollout as failed instead of scoring it.

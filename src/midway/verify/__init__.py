@@ -1,8 +1,8 @@
 """Is it right? `verify(question, text) -> Verdict`, its batch form in processes that can be killed, and the gold check.
 
-Promises: a verdict is `correct`, `wrong` or `unjudged`; what could not be judged is never a silent wrong. No torch, no sympy
-at import. Use `Verifier` for anything that a model wrote: maths that may hang and programs that may do anything run in
-processes with deadlines. The bare function `verify` is the same judgement without those processes.
+Promises: a verdict is `correct`, `wrong` or `unjudged`; what could not be judged is never a silent wrong. No torch, no
+sympy at import. Use `Verifier` for anything that a model wrote: maths that may hang and programs that may do anything
+run in processes with deadlines. The bare function `verify` is the same judgement without those processes.
 
     with Verifier() as verifier:
         for verdict in verifier.verify_batch((question, completion.text) for ...):
@@ -64,7 +64,8 @@ def _start(question: Question, text: str, truncated: bool, **limits: Any) -> Ver
 
 
 class Verifier:
-    """Judges in bounded time, with worker processes for what may hang. A context manager; safe to share between threads.
+    """Judges in bounded time, with worker processes for what may hang. A context manager; safe to share between
+    threads.
 
     `workers`: processes of each kind (default: processors, at most 8). `cpu_seconds`: CPU time of one maths answer.
     `require_sandbox`: refuse (RuntimeError) to run programs where no full sandbox is available. Pickles without its
@@ -122,7 +123,7 @@ class Verifier:
             return self._pool
 
     def submit(self, question: Question, text: str, *, truncated: bool = False) -> Future[Verdict]:
-        """Return the future of a verdict; from asyncio: `await asyncio.wrap_future(verifier.submit(question, text))`."""
+        """Return the future of a verdict; from asyncio: `await asyncio.wrap_future(verifier.submit(...))`."""
         started = self._judge(question, text, truncated)
         if isinstance(started, Future):
             return started

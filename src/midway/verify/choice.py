@@ -1,8 +1,9 @@
 """Judges generated reasoning that ends in a choice: a letter, a number, or the words of the choice.
 
-Promises: pure, linear in the length of the text. An explicit final choice (`\\boxed{B}`, "the answer is (B)", "ANSWER: 2")
-wins over a mention; the last explicit one wins over earlier ones; a choice that is only denied ("not A", "rules out B") is
-no answer. Where several choices are mentioned at the end and none is said to be the answer, there is `no-answer`.
+Promises: pure, linear in the length of the text. An explicit final choice (`\\boxed{B}`, "the answer is (B)", "ANSWER:
+2") wins over a mention; the last explicit one wins over earlier ones; a choice that is only denied ("not A", "rules
+out B") is no answer. Where several choices are mentioned at the end and none is said to be the answer, there is
+`no-answer`.
 
 Reasons: correct: `letter`, `number`, `text` or `mention`; wrong: `wrong-answer:RULE`, `no-answer`, `truncated`.
 """
@@ -21,7 +22,8 @@ _MARK = re.compile(
     r"\\(?:boxed|fbox)\s*\{|<answer>|####"
     r"|\b(?:final\s+|correct\s+|best\s+|right\s+)?(?:answer|choice|option|conclusion)\b(?:\s+(?:here|to\s+[^.\n]{1,60}?))?"
     r"\s*(?:is|are|would\s+be|should\s+be|must\s+be|:|=)+(?:\s*\*\*)?(?!\s+(?:not|neither)\b)"
-    r"|^[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:|r[ée]ponse\s*(?:est|:)|respuesta\s*(?:es|:)|Antwort\s*(?:ist|:)|答案\s*(?:是|为|：|:)",
+    r"|^[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:|r[ée]ponse\s*(?:est|:)|respuesta\s*(?:es|:)"
+    r"|Antwort\s*(?:ist|:)|答案\s*(?:是|为|：|:)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LETTER_AFTER = re.compile(
@@ -47,8 +49,8 @@ _DENIED_AFTER = re.compile(
 def shuffled(question: Question, seed: int = 0) -> Question:
     """Return the question with its choices in another order, fixed by its id and `seed`; the id stays the same.
 
-    `meta["order"]` records the order: entry k is the published index of the choice now at place k. Raises ValueError when
-    the question has no choices or no gold index.
+    `meta["order"]` records the order: entry k is the published index of the choice now at place k. Raises ValueError
+    when the question has no choices or no gold index.
     """
     if not question.choices or question.answer_index is None:
         raise ValueError(
@@ -153,7 +155,7 @@ def _plain(text: str) -> str:
 
 
 def _mentions(text: str, choices: tuple[str, ...]) -> list[tuple[int, int]]:
-    """`(choice, position)` for every mention of a choice that is not denied; a longer choice hides a shorter inside it."""
+    """`(choice, position)` of every mention that is not denied; a longer choice hides a shorter one inside it."""
     found: list[tuple[int, int, int]] = []
     for k, choice in enumerate(choices):
         words = re.findall(r"\w+", choice)
@@ -173,7 +175,7 @@ def _mentions(text: str, choices: tuple[str, ...]) -> list[tuple[int, int]]:
 
 
 def _mention(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
-    """The one choice mentioned in the last sentence that mentions any; else a bare letter or number on the last line."""
+    """The one choice mentioned in the last sentence that mentions any; else a letter on the last line."""
     sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n+", text[-3000:]) if s.strip()]
     for sentence in reversed(sentences[-6:]):
         named = {k for k, _ in _mentions(sentence, choices)}

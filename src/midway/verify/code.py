@@ -1,11 +1,13 @@
 """Judges programs: finds the program in what a model wrote, and runs it against tests in a sandbox (sandbox.py).
 
-Promises: the tests (the question's own, which are trusted) run here, in the worker, and only their calls go to the program
-(remote.py); a program is never run in this process. Tests: HumanEval's `check(candidate)`, MBPP's assert statements,
-standard input and output, or EvalPlus's argument lists compared with a reference program.
+Promises: the tests (the question's own, which are trusted) run here, in the worker, and only their calls go to the
+program (remote.py); a program is never run in this process. Tests: HumanEval's `check(candidate)`, MBPP's assert
+statements, standard input and output, or EvalPlus's argument lists compared with a reference program.
 
-Reasons: correct: `passed`. Wrong: `no-answer`, `truncated`, `syntax-error: ...`, `wrong-answer: ...`, `runtime-error: ...`,
-`timeout: cpu | idle`, `program-ended: ...`, `output-limit`. Unjudged: `no-tests`, `no-sandbox: ...`, `reference-failed: ...`,
+Reasons: correct: `passed`. Wrong: `no-answer`, `truncated`, `syntax-error: ...`, `wrong-answer: ...`, `runtime-error:
+...`,
+`timeout: cpu | idle`, `program-ended: ...`, `output-limit`. Unjudged: `no-tests`, `no-sandbox: ...`,
+`reference-failed: ...`,
 `deadline` (the tests themselves ran too long).
 """
 
@@ -32,9 +34,11 @@ MAX_PROGRAM = 200_000
 """Characters of a program."""
 JUDGE_CPU_SECONDS = 30.0
 """CPU time of the tests themselves, outside the sandbox."""
+JUDGE_IDLE_SECONDS = 3600.0
+"""Idle time of the judge: it waits for programs, whose own limits end them long before, however busy the machine is."""
 
 
-# finding the program ---------------------------------------------------------------------------------------------------
+# finding the program ----------------------------------------------------------------------------------------------
 
 _FENCE = re.compile(
     r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
@@ -63,11 +67,12 @@ def _preamble(prompt: str, entry_point: str) -> str:
 
 
 def find_program(text: str, prompt: str = "", entry_point: str = "") -> str | None:
-    """Return the program in `text`: a fenced block, the text itself, or the prompt completed by it; None if there is none.
+    """Return the program in `text`: a fenced block, the text itself, or the prompt completed by it; None if there is
+    none.
 
     Of several blocks the last that defines the entry point counts. Text that goes on after the program (more examples,
-    an explanation) is cut at the end of the longest part that compiles. A program that does not compile is returned as it
-    is, so that the verdict can say why.
+    an explanation) is cut at the end of the longest part that compiles. A program that does not compile is returned as
+    it is, so that the verdict can say why.
     """
     if not text.strip():
         return None
@@ -108,7 +113,7 @@ def _longest_prefix(program: str) -> str:
     return ""
 
 
-# tasks -----------------------------------------------------------------------------------------------------------------
+# tasks ------------------------------------------------------------------------------------------------------------
 
 
 def tests_of(columns: Mapping[str, Any]) -> CodeTests:
@@ -174,7 +179,7 @@ def task(
         "truncated": truncated,
         "seconds": seconds,
         "cpu_seconds": JUDGE_CPU_SECONDS,
-        "idle_limit": 60.0 + 4 * (seconds or 10.0) * max(1, len(tests.io)),
+        "idle_limit": JUDGE_IDLE_SECONDS,
     }
 
 
@@ -211,7 +216,7 @@ def judge_task(task: Mapping[str, Any]) -> Verdict:
         return Verdict(Judgement.UNJUDGED, program, f"no-sandbox: {error}"[:300])
 
 
-# asserts: HumanEval and MBPP -------------------------------------------------------------------------------------------
+# asserts: HumanEval and MBPP --------------------------------------------------------------------------------------
 
 
 def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
@@ -284,12 +289,12 @@ def _free_names(sources: tuple[str, ...]) -> list[str]:
     return sorted(names)
 
 
-# EvalPlus: argument lists and a reference ------------------------------------------------------------------------------
+# EvalPlus: argument lists and a reference -------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=8)
 def _expected(tests: CodeTests, inputs: str, limits: Limits) -> tuple[list[Any], float]:
-    """What the reference returns for each input (an exception where it raises or returns no data), and its CPU seconds."""
+    """What the reference returns for each input (an exception where it raises or gives no data); CPU seconds."""
     results: list[Any] = []
     with Session(tests.reference, limits) as session:
         if session.error:
@@ -335,7 +340,7 @@ def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
 
 
 def _arguments(tests: CodeTests, inputs: str) -> list[tuple[Any, ...]]:
-    """The argument lists, fresh. JSON has no tuples or sets: types follow the example call in the prompt's assertion."""
+    """The argument lists, fresh. JSON has no tuples or sets: types follow the example call in the prompt."""
     example = _example_call(tests.prompt, tests.entry_point)
     return [
         tuple(_typed(a, example[k] if k < len(example) else None) for k, a in enumerate(args))
@@ -377,12 +382,12 @@ def _same(expected: Any, given: Any, atol: float) -> bool:
     return bool(expected == given)
 
 
-# standard input and output ---------------------------------------------------------------------------------------------
+# standard input and output ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One input/output case: `status` is `passed`, `wrong-answer`, `runtime-error: ...`, `timeout` or `output-limit`."""
+    """One case: `status` is `passed`, `wrong-answer`, `runtime-error: ...`, `timeout` or `output-limit`."""
 
     index: int
     status: str

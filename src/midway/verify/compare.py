@@ -1,11 +1,15 @@
-"""Compares two mathematical answers by their structure: lists, tuples, intervals, sets, unions, matrices, relations, words.
+"""Compares two mathematical answers by their structure: lists, tuples, intervals, sets, unions, matrices, relations,
+words.
 
-Promises: `equal` answers True, False or None (cannot tell) in bounded time, never raises, and knows nothing but the two
-strings. Leaves are decided by `evaluate.same`. What it takes for granted (each is a common convention, none names a row):
+Promises: `equal` answers True, False or None (cannot tell) in bounded time, never raises, and knows nothing but the
+two strings. Leaves are decided by `evaluate.same`. What it takes for granted (each is a common convention, none names
+a row):
 
-- a lead-in such as `x =`, `f(x) =` or `x \\in` may be missing on either side; so may a unit, but two different units differ;
+- a lead-in such as `x =`, `f(x) =` or `x \\in` may be missing on either side; so may a unit, but two different units
+  differ;
 - `10\\%` equals 10 as well as 1/10, since published answers drop the sign;
-- several answers (`1, -2`; `x = 1 or x = -2`; `1 \\pm 2`; `{1, -2}`) are a set: their order does not matter; in brackets it does;
+- several answers (`1, -2`; `x = 1 or x = -2`; `1 \\pm 2`; `{1, -2}`) are a set: their order does not matter; in
+  brackets it does;
 - an interval may be written as an inequality;
 - a decimal of six significant digits or more equals the exact number that it rounds or cuts; a shorter one does not.
 """
@@ -106,7 +110,7 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
     return _compare_leaves(g, c, tolerance)
 
 
-# numbers ---------------------------------------------------------------------------------------------------------------
+# numbers ----------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=8192)
@@ -185,7 +189,7 @@ def tree(text: str) -> Node | None:
         return None
 
 
-# words -----------------------------------------------------------------------------------------------------------------
+# words ------------------------------------------------------------------------------------------------------------
 
 
 def _words(text: str) -> list[str] | None:
@@ -210,7 +214,7 @@ def _compare_words(g: list[str] | None, c: list[str] | None) -> bool | None:
     return None
 
 
-# several answers -------------------------------------------------------------------------------------------------------
+# several answers --------------------------------------------------------------------------------------------------
 
 
 def _plus_minus(text: str) -> str:
@@ -370,12 +374,12 @@ def _compare_ratios(g: str, c: str, tolerance: float, depth: int) -> bool | None
     return _same_tuple(parts[0], parts[1], tolerance, depth)
 
 
-# relations -------------------------------------------------------------------------------------------------------------
+# relations --------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=8192)
 def _relation(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Sides and signs of `a = b < c`, at the top level only; what follows an `approx` is left out when something precedes."""
+    """Sides and signs of `a = b < c` at the top level; what follows an `approx` is left out if something precedes."""
     sides, signs, start, depth = [], [], 0, 0
     marks = {m.start(): m for m in _RELATION.finditer(text)}
     skip = 0

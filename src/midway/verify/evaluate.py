@@ -3,11 +3,11 @@
 Promises: `same` answers True, False or None (cannot tell), never hangs and raises nothing. How it decides:
 
 1. both are rational numbers: exact arithmetic, with a bound on the size of every intermediate result;
-2. both are rational functions (symbols, + - * /, integer powers, i): values modulo a 61-bit prime at fixed pseudo-random
-   points. Different values prove that they differ; equal values at three points prove equality up to a chance below 1e-15
-   (Schwartz 1980, Zippel 1979, for degrees below a thousand);
-3. anything else: 40-digit real or complex arithmetic at fixed sample points. Apart by more than 1e-15 of their size: they
-   differ. Together to 1e-30: they are equal. In between, or nowhere defined: None.
+2. both are rational functions (symbols, + - * /, integer powers, i): values modulo a 61-bit prime at fixed
+   pseudo-random points. Different values prove that they differ; equal values at three points prove equality up to a
+   chance below 1e-15 (Schwartz 1980, Zippel 1979, for degrees below a thousand);
+3. anything else: 40-digit real or complex arithmetic at fixed sample points. Apart by more than 1e-15 of their size:
+   they differ. Together to 1e-30: they are equal. In between, or nowhere defined: None.
 
 Numbers that are too large to compute with (towers of powers, factorials of large numbers) give None.
 """

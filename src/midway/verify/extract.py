@@ -1,9 +1,9 @@
 """Finds the final answer in what a model wrote, and says which rule found it.
 
-Promises: linear in the length of the text, of which at most MAX_TEXT characters at the end are read. Explicit final answers
-win over guesses: `boxed`, `tag` (`<answer>`), `hashes` (`####`), `statement` ("the answer is", "Answer:", "A:"). Only
-where there is none: `bare` (the text is nothing but an answer), `math` (the last formula) and `number` (the last number).
-Reasoning inside `<think>` is never an answer; reasoning that does not end is a truncated text.
+Promises: linear in the length of the text, of which at most MAX_TEXT characters at the end are read. Explicit final
+answers win over guesses: `boxed`, `tag` (`<answer>`), `hashes` (`####`), `statement` ("the answer is", "Answer:",
+"A:"). Only where there is none: `bare` (the text is nothing but an answer), `math` (the last formula) and `number`
+(the last number). Reasoning inside `<think>` is never an answer; reasoning that does not end is a truncated text.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _MATH = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\\$\d])\$((?:\\\$|[^$\n])+?)(?<!\\)\$(?!\d)", re.DOTALL
 )
 _NUMBER = re.compile(
-    r"(?<![\w.])(?:[-−]\s?)?(?:[$€£¥]\s?)?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)?(?:\.\d+|(?<=\d)(?!\d))(?:[eE][-+]?\d{1,3})?"
-    r"(?:\s*/\s*\d+(?:\.\d+)?)?\s*(?:\\?%|percent)?"
+    r"(?<![\w.])(?:[-−]\s?)?(?:[$€£¥]\s?)?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)?(?:\.\d+|(?<=\d)(?!\d))"
+    r"(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+(?:\.\d+)?)?\s*(?:\\?%|percent)?"
 )
 _NUMBER_CJK = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?%?")
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])-?\d+,\d{1,2}(?![\d,])")

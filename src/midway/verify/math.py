@@ -1,11 +1,15 @@
-"""Judges mathematical answers: finds the final answer, compares cheaply and exactly, leaves the hard rest to math-verify.
+"""Judges mathematical answers: finds the final answer, compares cheaply and exactly, leaves the hard rest to
+math-verify.
 
-Promises: `cheap` is bounded in time and memory for any input and may run anywhere; it returns a Verdict, or the `Hard` rest.
-`hard` calls sympy, which may hang or eat memory: it belongs into a process that can be killed (see pool.py). What is too
-large for sympy (digits, nesting, length, towers of powers) is never shown to it: such answers are `unjudged`.
+Promises: `cheap` is bounded in time and memory for any input and may run anywhere; it returns a Verdict, or the `Hard`
+rest.
+`hard` calls sympy, which may hang or eat memory: it belongs into a process that can be killed (see pool.py). What is
+too large for sympy (digits, nesting, length, towers of powers) is never shown to it: such answers are `unjudged`.
 
-Reasons: correct: `RULE:HOW` (the rule of extract.py that found the answer; how it was compared: `exact` or `sympy`). Wrong:
-`wrong-answer:RULE`, `no-answer`, `truncated`. Unjudged: `too-large`, `unreadable-gold`, `no-gold`, `verifier-error: ...`.
+Reasons: correct: `RULE:HOW` (the rule of extract.py that found the answer; how it was compared: `exact` or `sympy`).
+Wrong:
+`wrong-answer:RULE`, `no-answer`, `truncated`. Unjudged: `too-large`, `unreadable-gold`, `no-gold`, `verifier-error:
+...`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Brings the many spellings of one answer to one spelling: LaTeX layout, Unicode signs, units, money, percent, separators.
+"""Brings the many spellings of one answer to one spelling: LaTeX layout, Unicode signs, units, money, percent,
+separators.
 
-Promises: pure string work in linear time, for strings up to MAX_LENGTH characters; no rule looks at what the answer should
-be. What a rule cannot read it leaves as it is.
+Promises: pure string work in linear time, for strings up to MAX_LENGTH characters; no rule looks at what the answer
+should be. What a rule cannot read it leaves as it is.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ MAX_LENGTH = 4000
 """Characters of one answer. Nothing that long is a final answer; it is compared as text only."""
 
 _UNICODE = {
-    "−": "-", "–": "-", "—": "-", "‐": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "÷": "/", "∗": "*", "⁄": "/",
-    "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "°": "^\\circ ", "∪": "\\cup ", "∩": "\\cap ",
+    "−": "-", "–": "-", "—": "-", "‐": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "÷": "/",
+    "∗": "*", "⁄": "/",
+    "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "°": "^\\circ ", "∪": "\\cup ",
+    "∩": "\\cap ",
     "∈": "\\in ", "±": "\\pm ", "≈": "\\approx ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ", "λ": "\\lambda ",
     "φ": "\\phi ", "⟨": "\\langle ", "⟩": "\\rangle ", "½": "\\frac{1}{2}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}",
     "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "²": "^2", "³": "^3", "⁴": "^4", "\u00a0": " ", "\u202f": " ", "，": ", ",
@@ -74,7 +77,8 @@ _UNIT_ALIASES = {
     "week": "week weeks", "month": "month months", "year": "year years yr yrs",
     "g": "g gram grams", "kg": "kg kilogram kilograms", "lb": "lb lbs pound pounds", "oz": "oz ounce ounces",
     "l": "l liter liters litre litres", "ml": "ml milliliter milliliters", "gal": "gal gallon gallons",
-    "$": "dollar dollars usd buck bucks", "cent": "cent cents ¢", "euro": "euro euros €", "degree": "degree degrees deg degs °",
+    "$": "dollar dollars usd buck bucks", "cent": "cent cents ¢", "euro": "euro euros €",
+    "degree": "degree degrees deg degs °",
     "rad": "rad radian radians", "mph": "mph", "kmh": "kmh kph", "unit": "unit units", "%": "percent",
 }  # fmt: skip
 _UNIT = {alias: unit for unit, aliases in _UNIT_ALIASES.items() for alias in aliases.split()}
@@ -84,6 +88,18 @@ _TEXT_TAIL = re.compile(r"(?:\\?\s*\\t\{[^{}]*\}(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?)?
 _TEXT_ONLY = re.compile(r"\\t\{([^{}]*)\}")
 _MONEY = re.compile(r"(?:(?:USD|US|EUR|GBP|Rs\.?)\s*)?(?:\\\$|[$€£¥₹])\s*(?=[-\d.(\\])|(?<=\d)\s*(?:\\\$|[$€£¥₹])")
 _DELIMITED = re.compile(r"(?<!\\)\$\$?((?:[^$\\]|\\.)*?)(?<!\\)\$\$?")
+_SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?![\w.])")
+_REPEATING = re.compile(r"(?<![\d.])(\d{1,30})\.(\d{0,30})\\overline\s*\{(\d{1,30})\}")
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALE = re.compile(
+    r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?:\\t\{\s*)?(hundred|thousand|million|billion|trillion)(?:\s*\})?(?![a-zA-Z])", re.I
+)
+_NUMBER_WORDS = {
+    word: str(k)
+    for k, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+    )
+}
 _KEEP_WORDS = {"sin", "cos", "tan", "log", "ln", "sqrt", "pi", "and", "or", "exp", "cup", "infty"}
 
 
@@ -162,6 +178,9 @@ def normalise(raw: str) -> Answer:
     money = _MONEY.search(text)
     text = clean(text)
     text = _MONEY.sub("", text)
+    text = _SCIENTIFIC.sub(r"\1*10^{\2}", text)
+    text = _REPEATING.sub(_repeating, text) if "\\overline" in text else text
+    text = _SCALE.sub(lambda m: f"{m[1]}*10^{{{_SCALES[m[2].lower()]}}}", text)
     text = (
         text.replace("$", " ").replace("\\(", " ").replace("\\)", " ").replace("\\[", " ").replace("\\]", " ").strip()
     )
@@ -179,7 +198,17 @@ def normalise(raw: str) -> Answer:
         text, found = _without_unit(text)
         unit = found or unit
     text = _trim(text)
+    text = _NUMBER_WORDS.get(text.removeprefix("\\t{").removesuffix("}").strip().lower(), text)
     return Answer(text, percent, unit, _key(text))
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """`0.1\\overline{6}` as the fraction that it is."""
+    whole, fixed, repeated = match[1], match[2], match[3]
+    scale = 10 ** len(fixed)
+    below = scale * (10 ** len(repeated) - 1)
+    above = int(whole + fixed + repeated) - int(whole + fixed)
+    return f"\\frac{{{above}}}{{{below}}}"
 
 
 def _drop_braces(text: str) -> str:

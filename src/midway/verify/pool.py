@@ -1,13 +1,15 @@
 """The killable worker pool: processes that judge what may hang, with deadlines that hold on a busy machine.
 
-Promises: a task that overruns its CPU time is killed, also inside C code, and answered `unjudged: deadline`; its worker is
-replaced and the others go on. One thread of the pool owns all processes, so it may be used from any number of threads,
-event loops and reward functions at once; a fork of the process gets a pool of its own on first use. Workers are fresh
-interpreters started with exec, never forks of the caller, so the caller's threads, locks and CUDA state do not matter.
+Promises: a task that overruns its CPU time is killed, also inside C code, and answered `unjudged: deadline`; its
+worker is replaced and the others go on. One thread of the pool owns all processes, so it may be used from any number
+of threads, event loops and reward functions at once; a fork of the process gets a pool of its own on first use.
+Workers are fresh interpreters started with exec, never forks of the caller, so the caller's threads, locks and CUDA
+state do not matter.
 
 Deadlines: CPU seconds of the worker itself (hard), and idle seconds: time in which it neither ran nor waited for a
-processor. So the answer does not depend on how busy the machine is. Memory: a limit on resident size (sampled) and twice
-that on address space. A worker that dies for no fault of the task (killed from outside) gets its task repeated once.
+processor. So the answer does not depend on how busy the machine is. Memory: a limit on resident size (sampled) and
+twice that on address space. A worker that dies for no fault of the task (killed from outside) gets its task repeated
+once.
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ class Pool:
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._wake_write, b"x")
 
-    # the pool's own thread ---------------------------------------------------------------------------------------------
+    # the pool's own thread -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:

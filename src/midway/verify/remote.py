@@ -1,8 +1,9 @@
 """The judge's side of a program that runs in the sandbox: calls its functions, sees its objects, never runs its code.
 
-Promises: whatever the program does, what arrives here is data of known kinds (numbers, strings, containers) or a `Remote`:
-a stand-in for an object that stays in the sandbox. So a patched `assert`, an `__eq__` that always agrees, a printed "passed"
-or an early exit cannot make a test pass: tests run here, on copies. Every wait is bounded by the program's limits.
+Promises: whatever the program does, what arrives here is data of known kinds (numbers, strings, containers) or a
+`Remote`: a stand-in for an object that stays in the sandbox. So a patched `assert`, an `__eq__` that always agrees, a
+printed "passed" or an early exit cannot make a test pass: tests run here, on copies. Every wait is bounded by the
+program's limits.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import marshal
 import os
 import select
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -43,6 +45,7 @@ class Session:
     def __init__(self, source: str, limits: Limits) -> None:
         self.program = Program(source, limits, script=False)
         self.buffer = bytearray()
+        self.waited = 0.0
         self.error: tuple[str, str] | None = None
         try:
             answer = self._receive()
@@ -64,6 +67,7 @@ class Session:
         except ValueError:
             data = marshal.dumps((verb, True, *[_pack(r) for r in rest]))
         data = len(data).to_bytes(4, "big") + data
+        started = time.monotonic()
         pipe = self.program.process.stdin
         assert pipe
         os.set_blocking(pipe.fileno(), False)
@@ -72,17 +76,19 @@ class Session:
                 data = data[os.write(pipe.fileno(), data) :]
             except BlockingIOError:
                 select.select([], [pipe], [], 0.5)
-                self._check_idle()
+                self._check_idle(started)
             except BrokenPipeError:
                 self._dead()
+        self.waited += time.monotonic() - started
 
     def _receive(self) -> Any:
         pipe = self.program.process.stdout
         assert pipe
+        started = time.monotonic()
         while (end := self.buffer.find(b"\n")) < 0:
             ready, _, _ = select.select([pipe], [], [], 0.5)
             if not ready:
-                self._check_idle()
+                self._check_idle(started)
                 continue
             chunk = os.read(pipe.fileno(), 1 << 20)
             if not chunk:
@@ -90,6 +96,7 @@ class Session:
             self.buffer += chunk
             if len(self.buffer) > MAX_MESSAGE:
                 raise ProgramEnded("output-limit")
+        self.waited += time.monotonic() - started
         line = bytes(self.buffer[:end])
         del self.buffer[: end + 1]
         try:
@@ -97,8 +104,9 @@ class Session:
         except (ValueError, RecursionError):
             raise ProgramEnded("unreadable-result") from None
 
-    def _check_idle(self) -> None:
-        if self.program.idle():
+    def _check_idle(self, since: float) -> None:
+        """The program's idle time is what it let us wait for without running, in all calls together."""
+        if self.program.idle(self.waited + time.monotonic() - since):
             raise ProgramEnded("timeout: idle")
 
     def _dead(self) -> None:
@@ -267,8 +275,9 @@ def _pack(x: Any) -> tuple[str, Any]:
     for base, tag in ((list, "l"), (tuple, "t"), (set, "s")):
         if isinstance(x, base):
             return tag, [_pack(y) for y in x]
-    if callable(x) and getattr(builtins, getattr(x, "__name__", ""), None) is x:
-        return "b", x.__name__
+    name = getattr(x, "__name__", "")
+    if name and getattr(builtins, name, None) is x:
+        return "b", name
     if isinstance(x, FunctionType) and not x.__closure__:
         return "f", x.__code__
     try:

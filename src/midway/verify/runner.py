@@ -1,11 +1,11 @@
 """What runs inside the sandbox: loads one program and does what the judge outside asks of it. Nothing here is trusted.
 
-It is compiled by sandbox.py and executed by a bare interpreter (`-I -S`), so it imports only built-in modules. The judge
-sends marshalled requests; answers go back as JSON lines, written by hand here so that no import is paid for. Everything that
-leaves this process is data: the judge never unpickles, evaluates or compares by code of the program.
+It is compiled by sandbox.py and executed by a bare interpreter (`-I -S`), so it imports only built-in modules. The
+judge sends marshalled requests; answers go back as JSON lines, written by hand here so that no import is paid for.
+Everything that leaves this process is data: the judge never unpickles, evaluates or compares by code of the program.
 
-CONFIG (set by sandbox.py): `script` (run as `__main__` with the real standard streams, or answer calls), `program`, `path`
-(folders to import from), `cpu`, `memory`, `file`, `filter` (a seccomp program to install here, or empty).
+CONFIG (set by sandbox.py): `script` (run as `__main__` with the real standard streams, or answer calls), `program`,
+`path` (folders to import from), `cpu`, `memory`, `file`, `filter` (a seccomp program to install here, or empty).
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ def _encode(x: Any, depth: int = 0) -> str:
     return '{"o":' + str(len(_objects) - 1) + "}"
 
 
+_FUNCTION: Any = type(lambda: None)
+
+
 def _unpack(x: tuple[str, Any]) -> Any:
     """A value as the judge wraps it when it holds objects that live here: `(kind, content)`."""
     kind, content = x
@@ -87,7 +90,7 @@ def _unpack(x: tuple[str, Any]) -> Any:
     if kind == "b":
         return getattr(sys.modules["builtins"], content)
     if kind == "f":
-        return type(_unpack)(content, {"__builtins__": __builtins__})
+        return _FUNCTION(content, {"__builtins__": __builtins__})
     if kind == "d":
         return {_unpack(k): _unpack(v) for k, v in content}
     return {"l": list, "t": tuple, "s": set}[kind]([_unpack(y) for y in content])

@@ -2,22 +2,25 @@
 
 With bubblewrap (`bwrap`), which is used wherever it works, COVERED:
 
-- own user, pid, mount, network, ipc and uts namespaces; all capabilities dropped; a system-call filter (x86-64);
-- files: sees `/usr` and the folders of this Python, read-only, and a private `/tmp` of `file_bytes` * 4 in memory that goes
-  with it; nothing of `/home`, `/etc`, `/proc` or the working directory; no environment variable of ours;
+- own user, pid, mount, network and ipc namespaces; all capabilities dropped; a system-call filter (x86-64);
+- files: sees `/usr` and the folders of this Python, read-only, and a private `/tmp` of `file_bytes` * 4 in memory that
+  goes with it; nothing of `/home`, `/etc`, `/proc` or the working directory; no environment variable of ours;
 - network: an empty namespace, and no socket can be made at all;
-- processes: none can be started (fork, vfork, clone without a shared address space); threads can, within the memory limit;
+- processes: none can be started (fork, vfork, clone without a shared address space); threads can, within the memory
+  limit;
 - CPU seconds (by the kernel, not to be masked), address space, size of a file, open files, output, core dumps;
-- sleeping: a program that neither runs nor waits for a processor for `idle_seconds` is killed. Waiting for a busy machine
-  does not count. Killing it kills everything in its pid namespace; so does the death of the process that started it.
+- sleeping: a program that neither runs nor waits for a processor for `idle_seconds` is killed. Waiting for a busy
+  machine does not count. Killing it kills everything in its pid namespace; so does the death of the process that
+  started it.
 
-NOT COVERED: bugs of the kernel; side channels and timing; the load it puts on the machine within its limits; disk reads of
-what is visible. On other processors than x86-64 there is no system-call filter: sockets then reach an empty network only,
-and processes are limited in number (`RLIMIT_NPROC`, which does not bind root).
+NOT COVERED: bugs of the kernel; side channels and timing; the load it puts on the machine within its limits; disk
+reads of what is visible. On other processors than x86-64 there is no system-call filter: sockets then reach an empty
+network only, and processes are limited in number (`RLIMIT_NPROC`, which does not bind root).
 
 Without bubblewrap ("limits only", said once on standard error): the same limits, no environment, a system-call filter
-that also refuses to write, create, rename or delete files, to signal others and to start programs. NOT COVERED there, besides
-the above: it can read any file that this user can read. `require_sandbox` refuses to run programs in that state.
+that also refuses to write, create, rename or delete files, to signal others and to start programs. NOT COVERED there,
+besides the above: it can read any file that this user can read. `require_sandbox` refuses to run programs in that
+state.
 """
 
 from __future__ import annotations
@@ -58,11 +61,12 @@ class Limits:
     output_bytes: int = 1 << 20
 
 
-# system-call filter (x86-64) -------------------------------------------------------------------------------------------
+# system-call filter (x86-64) --------------------------------------------------------------------------------------
 
 _EPERM, _ENOSYS = 1, 38
 _DENIED = {
-    "fork": 57, "vfork": 58, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "socket": 41, "mount": 165,
+    "fork": 57, "vfork": 58, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "socket": 41,
+    "mount": 165,
     "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308, "add_key": 248, "request_key": 249,
     "keyctl": 250, "bpf": 321, "perf_event_open": 298, "io_uring_setup": 425, "userfaultfd": 323, "kexec_load": 246,
     "init_module": 175, "finit_module": 313, "open_by_handle_at": 304, "mount_setattr": 442, "move_mount": 429,
@@ -70,10 +74,13 @@ _DENIED = {
 }  # fmt: skip
 _DENIED_WITHOUT_NAMESPACES = {
     "execve": 59, "execveat": 322, "unlink": 87, "unlinkat": 263, "rename": 82, "renameat": 264, "renameat2": 316,
-    "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "symlink": 88, "symlinkat": 266, "link": 86, "linkat": 265,
-    "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
+    "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "symlink": 88, "symlinkat": 266, "link": 86,
+    "linkat": 265,
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "chown": 92, "fchown": 93, "lchown": 94,
+    "fchownat": 260,
     "mknod": 133, "mknodat": 259, "creat": 85, "setxattr": 188, "utime": 132, "utimes": 235, "utimensat": 280,
-    "setrlimit": 160, "rt_sigqueueinfo": 129, "pidfd_send_signal": 424, "pidfd_open": 434, "setsid": 112, "setpgid": 109,
+    "setrlimit": 160, "rt_sigqueueinfo": 129, "pidfd_send_signal": 424, "pidfd_open": 434, "setsid": 112,
+    "setpgid": 109,
     "setpriority": 141, "openat2": 437, "tkill": 200,
 }  # fmt: skip
 
@@ -110,7 +117,7 @@ def _can_filter() -> bool:
     return sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-# starting a program ----------------------------------------------------------------------------------------------------
+# starting a program -----------------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -128,9 +135,10 @@ def _import_path() -> list[str]:
 @functools.cache
 def _bwrap_arguments() -> list[str]:
     arguments = [
-        shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1",
+        shutil.which("bwrap") or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+        "--die-with-parent", "--new-session", "--as-pid-1",
         "--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
-        "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0", "--hostname", "sandbox",
+        "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0",
     ]  # fmt: skip
     arguments += ["--size", str(4 * Limits().file_bytes), "--tmpfs", "/tmp", "--ro-bind", "/usr", "/usr"]
     for folder in ("/lib", "/lib64", "/lib32", "/bin"):
@@ -152,6 +160,23 @@ def _memory_file(data: bytes) -> int:
     os.write(fd, data) if len(data) < 1 << 16 else os.fdopen(os.dup(fd), "wb").write(data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
+
+
+_ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
+_BOOT = """import marshal, posix
+data = b""
+while chunk := posix.read(FD, 1 << 20):
+    data += chunk
+posix.close(FD)
+CONFIG, runner = marshal.loads(data)
+del data, chunk
+exec(runner)
+"""
+_STRICT = """def own_filter(pid, steps=STEPS):
+    import struct
+    return b"".join(struct.pack("<HBBI", 0x15, 0, 1, pid) if s is None else s for s in steps)
+CONFIG["filter"] = own_filter
+"""
 
 
 class Program:
@@ -176,11 +201,9 @@ class Program:
             "filter": b"",
         }
         payload = _memory_file(marshal.dumps((config, _runner())))
-        boot = f"import marshal,sys,posix;f={payload};d=b''\nwhile True:\n b=posix.read(f,1<<20)\n d+=b\n if not b: break\n"
-        boot += "posix.close(f)\nCONFIG,c=marshal.loads(d)\ndel d,b\n"
+        boot = _BOOT.replace("FD", str(payload))
         if not bubble and _can_filter():
-            boot += _strict_boot()
-        boot += "exec(c)"
+            boot = boot.replace("exec(", _STRICT.replace("STEPS", repr(_strict_steps())) + "exec(")
         python = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
         passed = [payload]
         command = python
@@ -193,7 +216,7 @@ class Program:
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                pass_fds=passed, env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}, cwd="/", start_new_session=True,
+                pass_fds=passed, env=_ENVIRONMENT, cwd="/", start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise SandboxUnavailable(f"cannot start {command[0]}: {error}") from error
@@ -225,9 +248,12 @@ class Program:
             pid = int(children[0])
         return pid
 
-    def idle(self) -> bool:
-        """Whether it has been idle (neither running nor waiting for a processor) for longer than it may."""
-        elapsed = time.monotonic() - self.started
+    def idle(self, elapsed: float | None = None) -> bool:
+        """Whether it has been idle (neither running nor waiting for a processor) for longer than it may.
+
+        `elapsed`: the seconds in which it was its turn; default: all since its start.
+        """
+        elapsed = time.monotonic() - self.started if elapsed is None else elapsed
         return elapsed > self.limits.idle_seconds and idle_seconds(self.inside(), elapsed) > self.limits.idle_seconds
 
     def used(self) -> float:
@@ -270,7 +296,7 @@ class Program:
         return f"exit {code}"
 
     def run(self, data: bytes, limit: int) -> tuple[str, bytes]:
-        """Feed `data`, read the output to its end: `(status, output)`; status is `done`, `timeout` or `output-limit`."""
+        """Feed `data`, read the output to its end; `(status, output)` with `done`, `timeout` or `output-limit`."""
         p = self.process
         assert p.stdin and p.stdout and p.stderr
         os.set_blocking(p.stdin.fileno(), False)
@@ -311,31 +337,22 @@ class Program:
         return ("timeout" if self.why_dead() == "timeout" else "done"), bytes(output)
 
 
-def _strict_boot() -> str:
-    """Source that gives the runner the strict filter, built with the pid that it will have."""
-    return (
-        "def _f(own):\n import struct\n parts="
-        + repr(_strict_parts())
-        + "\n return b''.join(struct.pack('<HBBI',21,0,1,own) if p is None else p for p in parts)\nCONFIG['filter']=_f\n"
-    )
-
-
-def _strict_parts() -> list[bytes | None]:
-    """The strict filter with None in place of the instructions that hold the pid."""
+def _strict_steps() -> list[bytes | None]:
+    """The strict filter's instructions, with None for those that hold the pid, which is not known before it runs."""
     marker = 0x7ABCDEF1
     code = _filter(marker)
     steps = [code[k : k + 8] for k in range(0, len(code), 8)]
     return [None if step == _op(0x15, marker, 0, 1) else step for step in steps]
 
 
-# which sandbox there is ------------------------------------------------------------------------------------------------
+# which sandbox there is -------------------------------------------------------------------------------------------
 
 _warned = False
 
 
 @functools.cache
 def available() -> str:
-    """Return `bubblewrap` if a program can be run in it here (tried once), else `limits`. Says so once when it cannot."""
+    """Return `bubblewrap` if a program runs in it here (tried once), else `limits`, and says so once."""
     if shutil.which("bwrap"):
         with Program("print('ok')", Limits(), script=True, kind="bubblewrap") as program:
             status, output = program.run(b"", 100)
@@ -345,8 +362,8 @@ def available() -> str:
     else:
         why = "bwrap is not installed"
     print(
-        f"midway: NO SANDBOX: {why}. Programs run with limits and a system-call filter only and can read this user's files."
-        " Install bubblewrap (apt-get install bubblewrap), or pass --require-sandbox to refuse.",
+        f"midway: NO SANDBOX: {why}. Programs run with limits and a system-call filter only and can read this"
+        " user's files. Install bubblewrap (apt-get install bubblewrap), or pass --require-sandbox to refuse.",
         file=sys.stderr,
         flush=True,
     )
@@ -357,5 +374,6 @@ def require() -> None:
     """Raise SandboxUnavailable unless programs run in bubblewrap here."""
     if available() != "bubblewrap":
         raise SandboxUnavailable(
-            "no sandbox on this machine: install bubblewrap (apt-get install bubblewrap), or leave out --require-sandbox"
+            "no sandbox on this machine: install bubblewrap (apt-get install bubblewrap),"
+            " or leave out --require-sandbox"
         )

@@ -1,10 +1,11 @@
 """The process behind one place of the pool: `python -m midway.verify.worker KIND` with the pool at its pipes.
 
-Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks from
-standard input and answers on standard output, one JSON line each, shorter than a pipe's atomic write. When a judge dies (of
-its CPU limit, of memory, by the pool's hand) the keeper says so on the same pipe and forks the next one within
-milliseconds, without importing anything again. The keeper runs no task, so nothing can hang it. Both die with the pool:
-of the kernel's parent-death signal, or at the end of standard input; a judge that spins dies of its CPU limit at the latest.
+Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks
+from standard input and answers on standard output, one JSON line each, shorter than a pipe's atomic write. When a
+judge dies (of its CPU limit, of memory, by the pool's hand) the keeper says so on the same pipe and forks the next one
+within milliseconds, without importing anything again. The keeper runs no task, so nothing can hang it. Both die with
+the pool: of the kernel's parent-death signal, or at the end of standard input; a judge that spins dies of its CPU
+limit at the latest.
 
 The CPU limit is a profiling timer with the default action, so it ends even a computation inside C code that holds the
 interpreter, and counts only the CPU time that the judge itself has used.
