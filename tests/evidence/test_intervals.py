@@ -215,12 +215,18 @@ def test_a_whole_missing_seed_is_not_a_seed() -> None:
     a[2] = np.nan
     assert difference(a, b).value == pytest.approx(difference(a[:2], b).value)
     assert difference(a, b).se == pytest.approx(difference(a[:2], b).se)
+    assert difference(a, b).seeds == (2, 3)
+    a[1] = np.nan
+    assert difference(a, b).over == BORROWED
 
 
 def test_what_cannot_be_had_is_nan_and_not_zero_wide() -> None:
     one_question = difference([0.5], [0.25])
     assert one_question.value == 0.25 and np.isnan(one_question.low) and np.isnan(one_question.p)
     assert np.isnan(mean(np.full((2, 3), np.nan)).value)
+    always_half = difference(np.full(9, 0.75), np.full(9, 0.25))
+    assert always_half.value == 0.5 and np.isnan(always_half.low) and np.isnan(always_half.p)
+    assert difference(np.full(9, 0.25), np.full(9, 0.25)).p == 1.0
     all_wrong = mean(np.zeros((3, 30)))
     assert all_wrong.value == 0 and all_wrong.low == 0 and 0.05 < all_wrong.high < 0.25
     all_right = mean(np.ones(30))

@@ -93,8 +93,9 @@ def gain(after_SQ: ArrayLike, before_SQ: ArrayLike, level: float = 0.95) -> Esti
 def difference_of_gains(
     after_a: ArrayLike, before_a: ArrayLike, after_b: ArrayLike, before_b: ArrayLike, level: float = 0.95
 ) -> Estimate:
-    """Return gain(a) - gain(b): did RL gain more from start a than from start b? Paired on questions, and within an
-    arm on seeds.
+    """Return gain(a) - gain(b): did RL gain more from start a than from start b?
+
+    Paired on questions, and within an arm on seeds.
     """
     return contrast([_gain(after_a, before_a), _gain(after_b, before_b)], [1.0, -1.0], level=level)
 
@@ -156,12 +157,13 @@ def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float =
         raise ValueError(f"the arms must have the same questions in the same order; they have {sorted(width)} columns")
     ok = np.all([np.isfinite(c.y).any(axis=0) for c in cells], axis=0)
     q = int(ok.sum())
-    seeds = tuple(0 if c.fixed else c.y.shape[0] for c in cells)
-    over = _coverage(cells)
     nan = float("nan")
     if q == 0:
-        return Estimate(nan, nan, nan, nan, nan, nan, 0, seeds, over, level)
+        seeds = tuple(0 if c.fixed else c.y.shape[0] for c in cells)
+        return Estimate(nan, nan, nan, nan, nan, nan, 0, seeds, QUESTIONS, level)
     splits = [_Split(c.y[:, ok]) for c in cells]
+    seeds = tuple(0 if c.fixed else s.seeds for c, s in zip(cells, splits, strict=True))
+    over = _covers([n for c, n in zip(cells, seeds, strict=True) if not c.fixed])
     per_question = sum((w * s.mean_Q for w, s in zip(weights, splits, strict=True)), np.zeros(q))
     value = float(per_question.mean())
     if q < 2:
@@ -172,16 +174,15 @@ def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float =
     se = float(np.sqrt(question_part + sum(parts)))
     df = float(degrees_of_freedom(question_part, q - 1, parts, dfs, noise))
     if se == 0:
-        # all differences are equal: with finite data that is no proof of certainty, and no interval can be given
-        # unless 0
-        return Estimate(value, value, value, 0.0, df, 1.0 if value == 0 else 0.0, q, seeds, over, level)
+        # every question has the same difference: nothing to estimate a spread from, so no interval
+        return Estimate(value, nan, nan, 0.0, df, 1.0 if value == 0 else nan, q, seeds, over, level)
     half = t_quantile(level, df) * se
     p = float(2 * special.stdtr(df, -abs(value) / se))
     return Estimate(value, value - half, value + half, se, df, p, q, seeds, over, level)
 
 
-# a(f) of degrees_of_freedom, minimax over all true variance ratios at level 0.95; benchmarks/report.py --df
-# recomputes it
+# a(f) of degrees_of_freedom, minimax over all true variance ratios at level 0.95
+# (benchmarks/report.py --df computes it again)
 _F = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, 40.0, 100.0])
 _A = np.array([0.215, 0.333, 0.440, 0.611, 0.738, 0.836, 0.974, 1.040, 1.101, 1.187, 1.273, 1.346, 1.401, 1.432])
 
@@ -193,15 +194,14 @@ def degrees_of_freedom(
     dfs: Sequence[float],
     floors: Sequence[float] | None = None,
 ) -> Array:
-    """Return the degrees of freedom of t for a variance that is a question part plus seed parts (variances of the
-    mean).
+    """Return the degrees of freedom of t for a variance of a mean that is a question part plus seed parts.
 
-    f, the degrees of freedom of the sum of the seed parts V_i with f_i each, is `(sum V)^2 / sum(V_i^2 / (f_i + 1)) -
-    1`, kept between min f_i and sum f_i: half-way between Welch's two formulas (1938: + 0, - 0; 1947: + 2, - 2), the
-    one too cautious and the other too bold for two or three seeds. `floors` are what each V_i is at least, namely the
-    sampling noise in it, which is known well: a smaller V_i is chance, and for f the floor takes its place. With v =
-    sum V / question_part, the result is `f * exp(a(f) / v)`, combined with the question part's own degrees of
-    freedom. Elementwise where parts are arrays.
+    f, the degrees of freedom of the sum of the seed parts V_i with f_i each, is
+    `(sum V)^2 / sum(V_i^2 / (f_i + 1)) - 1`, kept between min f_i and sum f_i: half-way between Welch's two formulas
+    (1938: + 0, - 0; 1947: + 2, - 2), the one too cautious and the other too bold for two or three seeds. `floors` are
+    what each V_i is at least, namely the sampling noise in it, which is known well: a smaller V_i is chance, and for f
+    the floor takes its place. With v = sum V / question_part, the result is `f * exp(a(f) / v)`, combined with the
+    question part's own degrees of freedom. Elementwise where parts are arrays.
     """
     used = [(np.asarray(v, float), d) for v, d in zip(parts, dfs, strict=True)]
     total = sum((v for v, _ in used), np.zeros(()))
@@ -268,23 +268,18 @@ class _Split:
     """One arm taken apart: question means, and for two or more seeds the spread of seeds and the noise."""
 
     def __init__(self, y: Array) -> None:
-        self.seeds = y.shape[0]
         present = np.isfinite(y)
+        y, present = y[present.any(axis=1)], present[present.any(axis=1)]
+        self.seeds = y.shape[0]
         self.mean_Q: Array = np.nanmean(y, axis=0)
         self.seed_variance = self.noise = self.per_cell = 0.0
         if self.seeds < 2:
             return
         rest = y - self.mean_Q
-        with np.errstate(invalid="ignore"):
-            effect = np.array([r[p].mean() if p.any() else np.nan for r, p in zip(rest, present, strict=True)])
-        effect = effect[np.isfinite(effect)]
-        self.seeds = effect.size
-        if self.seeds < 2:
-            return
+        effect = np.array([r[p].mean() for r, p in zip(rest, present, strict=True)])
         # sample variance of the seeds' means: seed spread plus noise / Q, both belong to the seed part
         self.seed_variance = float(effect.var(ddof=1))
-        alive = present.any(axis=1)
-        rest = rest[alive] - effect[:, None]
+        rest = rest - effect[:, None]
         noise_df = int(present.sum()) - y.shape[1] - self.seeds + 1
         if noise_df > 0:
             self.noise = float(np.nansum(rest**2)) / noise_df
@@ -314,8 +309,8 @@ def _seed_parts(
     return parts, dfs, noise
 
 
-def _coverage(cells: Sequence[_Arm]) -> str:
-    trained = [c.y.shape[0] for c in cells if not c.fixed]
+def _covers(trained: Sequence[int]) -> str:
+    """Return what an interval covers, given the number of seeds of each trained arm."""
     if not trained:
         return FIXED
     if max(trained) == 1:
