@@ -132,7 +132,7 @@ def test_default_of_the_corpus_is_peaked() -> None:
     rng_docs = list(islice(documents(CorpusConfig(), 1), 6000))
     cues = tuple(CUES.values())
     plain = [(m[0]["content"], t) for m, t in rng_docs if not m[0]["content"].startswith(cues)]
-    assert 0.45 < len(plain) / len(rng_docs) < 0.55
+    assert abs(len(plain) / len(rng_docs) - (1 - CorpusConfig().prompted)) < 0.03  # 4.7 standard errors
     worked = [text for _, text in plain if not text.startswith("####")]
     assert worked and all(text.startswith("Step by step.") for text in worked)
     shown = [t for m, t in islice(documents(CorpusConfig(shown=0.5), 1), 2000) if not m[0]["content"].startswith(cues)]

@@ -62,8 +62,10 @@ def write_card(
     seed: int,
     batch: int,
     figures: dict[str, float],
-    n: int = 200,
+    *,
+    n: int = 48,
     measure_seed: int = 1,
+    where: str = "",
 ) -> None:
     """Measure the checkpoint in `out` (`n` problems for each family and cue) and write its card beside it."""
     import torch
