@@ -1,4 +1,5 @@
-"""The shipped checkpoint: a standard directory, small, with the abilities that its card states; and making another one."""
+"""The shipped checkpoint: a standard directory, small, with the abilities that its card states; and making another
+one."""
 
 from __future__ import annotations
 
@@ -61,9 +62,12 @@ def test_chat_template_prompts_are_prefixes(base: tuple[Any, Any]) -> None:
 
 
 def test_card_figures_are_reproduced(base: tuple[Any, Any]) -> None:
-    """Each figure of the card lies within the 99.99 % interval of a fresh, smaller sample (other problems, other draws)."""
+    """Each figure of the card lies within the 99.99 % interval of a fresh, smaller sample (other problems, other
+    draws)."""
     card = json.loads((SHIPPED / "abilities.json").read_text())
-    found = measure(*base, n=24, seed=77, families=["forward", "backward", "difference", "mixture", "legs", "backward-pair"])
+    found = measure(
+        *base, n=24, seed=77, families=["forward", "backward", "difference", "mixture", "legs", "backward-pair"]
+    )
     assert len(found) > 10
     for key, ability in found.items():
         p, n, m = card[key]["right"], card[key]["n"], ability.n

@@ -41,7 +41,7 @@ for messages, text in islice(documents(CorpusConfig(), 0), 2000):
     h.update(f"{messages[0]['content']}|{text}".encode())
 print(h.hexdigest())
 """
-KNOWN_HASH = "@@"
+KNOWN_HASH = "3502e788f470ae31deb67f024826de4efd023c3176d966d6ef6a6a1d1b762717"
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "42"])
@@ -132,7 +132,7 @@ def test_default_of_the_corpus_is_peaked() -> None:
     rng_docs = list(islice(documents(CorpusConfig(), 1), 6000))
     cues = tuple(CUES.values())
     plain = [(m[0]["content"], t) for m, t in rng_docs if not m[0]["content"].startswith(cues)]
-    assert 0.45 < len(plain) / len(rng_docs) < 0.55
+    assert abs(len(plain) / len(rng_docs) - (1 - CorpusConfig().prompted)) < 0.03  # 4.7 standard errors
     worked = [text for _, text in plain if not text.startswith("####")]
     assert worked and all(text.startswith("Step by step.") for text in worked)
     shown = [t for m, t in islice(documents(CorpusConfig(shown=0.5), 1), 2000) if not m[0]["content"].startswith(cues)]

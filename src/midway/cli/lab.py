@@ -83,7 +83,8 @@ def pretrain(
     try:
         import torch
 
-        from midway.lab.pretrain import STEPS, pretrain
+        from midway.lab.card import write_card
+        from midway.lab.pretrain import BATCH, STEPS, pretrain
     except ImportError as error:
         raise _stop(f"{error.name} is missing: pip install 'midway[train]'") from None
     torch.set_num_threads(threads)
@@ -91,6 +92,8 @@ def pretrain(
     if slip >= 0:
         config = replace(config, slip=slip)
     figures = pretrain(out, config, seed=seed, steps=steps or STEPS, say=typer.echo)
+    typer.echo("measuring what it can do")
+    write_card(out, config, seed, BATCH, figures)
     typer.echo(
         f"{out}: {figures['steps']:.0f} steps, {figures['tokens']:,.0f} tokens, {figures['seconds']:.0f} s, "
         f"loss {figures['loss']:.4f}"

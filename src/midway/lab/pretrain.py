@@ -28,6 +28,7 @@ CHAT_TEMPLATE = (
 )
 CONTEXT = 512
 STEPS = 3600
+BATCH = 32
 """Optimizer steps of the shipped checkpoint."""
 PIECES = r" ?\d+| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
 
@@ -127,7 +128,7 @@ def pretrain(
     seed: int = 0,
     minutes: float = 8.0,
     steps: int = 0,
-    batch: int = 32,
+    batch: int = BATCH,
     parts: int = 4,
     lr: float = 3e-3,
     hidden: int = 128,
