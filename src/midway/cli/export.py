@@ -104,7 +104,7 @@ def _card(
         title=recipe.title or recipe.name,
         arm=arm,
         seed=seed,
-        model=recipe.model.path,
+        model=_writer(materials, pools),
         revision=recipe.model.revision,
         model_key=materials.base.key,
         rows=rows.height,
@@ -122,6 +122,17 @@ def _card(
         versions=manifest.get("versions", {}),
         form=form,
     )
+
+
+def _writer(materials: Materials, pools: list[str]) -> str:
+    """Who wrote the solutions; of a local path only the name, as the card is for others."""
+    names = []
+    for engine in (materials.recipe.pools[p].engine for p in pools):
+        if engine is not None and engine.kind == "recorded":
+            names.append(f"somebody else (recorded in {Path(engine.path).name})")
+    model = materials.recipe.model.path
+    own = Path(model).name if Path(model).exists() else model
+    return ", ".join(dict.fromkeys(names)) if len(names) == len(pools) and names else ", ".join(dict.fromkeys([own, *names]))
 
 
 def _prompts(materials: Materials, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]) -> dict[str, str]:
