@@ -7,9 +7,11 @@ h's own prompt and under each rival's. The score is the posterior of h,
 
 beta >= 0 (a temperature: per-token means are far too flat as they are) and the offsets b_k (some prompts make any text less probable) are
 fitted by maximum likelihood of the heuristic that was asked for: a conditional logit with a ridge on b (McFadden 1974; temperature scaling
-as in Guo et al. 2017), on the first CALIBRATION completions, in which each heuristic counts alike. They are fitted twice, on two halves of
-the questions, and a question is scored with the fit that did not see it. `state()["calibration"]` tells how good that is: log-loss and
-accuracy against those of guessing, and the expected calibration error.
+as in Guo et al. 2017), on the first CALIBRATION completions, in which each heuristic counts alike. A share `drift` of them may have been
+written in any way, whatever was asked: p(asked h) = (1 - drift) p(h | y) + drift / (1 + rivals), fitted too with a weak prior for little
+drift; without it the few that drifted far would flatten all the others. Everything is fitted twice, on two halves of the questions, and a
+question is scored with the fit that did not see it. `state()["calibration"]` tells how good that is: log-loss and accuracy against those
+of guessing, and the expected calibration error.
 
 What the score means. Text that was sampled from prompt h is on average more probable under h than under k whatever it says (Gibbs'
 inequality), so a high posterior shows that the prompt left its mark, not by itself that the approach was followed. When the model ignores
@@ -107,9 +109,7 @@ class LikelihoodScorer:
             return question, completion, slugs, None
         means = np.array(answers[: len(slugs)])
         if len(means) < len(slugs):
-            raise RuntimeError(
-                f"the engine gave fewer log-probabilities than it was asked for, first at completion {completion.id}"
-            )
+            raise RuntimeError(f"the engine gave fewer log-probabilities than it was asked for, first at completion {completion.id}")
         del answers[: len(slugs)]
         return question, completion, slugs, None if np.isnan(means).any() else means
 
@@ -139,21 +139,20 @@ Row = tuple[str, Sequence[str], F64]
 def calibrate(rows: Sequence[Row]) -> dict[str, Any]:
     """Fit beta and the offsets on each half of the questions, for use on the other.
 
-    Keys: `fits`, one for each half to be used on (beta, offsets: slug -> b); `n`; and over all rows, each scored by the fit that did not
-    see its question: `log_loss` and `log_loss_chance` (nats), `accuracy` and `accuracy_chance`, `ece` (ten bins of equal width). With
-    questions in one half only, both fits are of all rows and the measures are None. Without rows beta is 1.
+    Keys: `fits`, one for each half to be used on (beta, drift, offsets: slug -> b); `n`; and over all rows, each scored by the fit that
+    did not see its question: `log_loss` and `log_loss_chance` (nats), `accuracy` and `accuracy_chance`, `ece` (ten bins of equal width).
+    With questions in one half only, both fits are of all rows and the measures are None. Without rows beta is 1.
     """
     halves = [[r for r in rows if _half(r[0]) == k] for k in (0, 1)]
     split = all(halves)
     fits = [_fit(halves[1 - k] if split else rows) for k in (0, 1)]
     out: dict[str, Any] = {"n": len(rows), "fits": fits}
-    measures: dict[str, float | None] = dict.fromkeys(
-        ("log_loss", "log_loss_chance", "accuracy", "accuracy_chance", "ece")
-    )
+    measures: dict[str, float | None] = dict.fromkeys(("log_loss", "log_loss_chance", "accuracy", "accuracy_chance", "ece"))
     if split:
         own_p, top, chance = [], [], []
         for question, slugs, means in rows:
-            p = posterior(logits(out, question, slugs, means))
+            drift = fits[_half(question)]["drift"]
+            p = (1 - drift) * posterior(logits(out, question, slugs, means)) + drift / len(slugs)
             own_p.append(p[0])
             top.append((p.max(), float(p.argmax() == 0)))
             chance.append(1 / len(slugs))
@@ -169,7 +168,7 @@ def calibrate(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _fit(rows: Sequence[Row]) -> dict[str, Any]:
     if not rows:
-        return {"beta": 1.0, "offsets": {}}
+        return {"beta": 1.0, "drift": 0.0, "offsets": {}}
     slugs = sorted({s for _, names, _ in rows for s in names})
     width = max(len(names) for _, names, _ in rows)
     column = np.zeros((len(rows), width), dtype=np.int64)
@@ -179,33 +178,35 @@ def _fit(rows: Sequence[Row]) -> dict[str, Any]:
         column[i, : len(names)] = [slugs.index(s) for s in names]
         mean[i, : len(names)], there[i, : len(names)] = means, True
     own = column[:, 0]
-    weight = (len(rows) / np.bincount(own, minlength=len(slugs)).clip(1))[
-        own
-    ]  # each heuristic counts alike, however many it has
+    weight = (len(rows) / np.bincount(own, minlength=len(slugs)).clip(1))[own]  # each heuristic counts alike, however many it has
     weight *= len(rows) / weight.sum()
     scale = float((mean - mean[:, :1])[there].std()) or 1.0  # so that both kinds of parameters are of order one
 
+    count = there.sum(axis=1)
+
     def loss(parameters: F64) -> tuple[float, F64]:
-        beta, offsets = np.exp(parameters[0]) / scale, parameters[1:]
+        beta, drift, offsets = np.exp(parameters[0]) / scale, 1 / (1 + np.exp(-parameters[1])), parameters[2:]
         z = np.where(there, beta * mean + offsets[column], -np.inf)
-        z -= z.max(axis=1, keepdims=True)
-        p = np.exp(z)
-        total = p.sum(axis=1, keepdims=True)
-        p /= total
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        asked = (1 - drift) * p[:, 0] + drift / count
+        value = -(weight * np.log(asked)).sum() + RIDGE * (offsets**2).sum() - np.log1p(-drift)
         residual = p.copy()
         residual[:, 0] -= 1
-        residual *= weight[:, None]
+        residual *= (weight * (1 - drift) * p[:, 0] / asked)[:, None]
         by_offset = np.bincount(column[there], weights=residual[there], minlength=len(slugs))
-        value = float(-(weight * (z[:, 0] - np.log(total[:, 0]))).sum() + RIDGE * (offsets**2).sum())
-        slope = float((residual * np.where(there, mean, 0)).sum() * beta)
-        return value, np.concatenate([[slope], by_offset + 2 * RIDGE * offsets])
+        by_beta = (residual * np.where(there, mean, 0)).sum() * beta
+        by_drift = (weight * (p[:, 0] - 1 / count) / asked).sum() * drift * (1 - drift) + drift
+        return float(value), np.concatenate([[by_beta, by_drift], by_offset + 2 * RIDGE * offsets])
 
-    start = np.zeros(1 + len(slugs))
-    limits: list[tuple[float | None, float | None]] = [(-9.0, 9.0)] + [(None, None)] * len(slugs)
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits)
+    limits: list[tuple[float | None, float | None]] = [(-9.0, 9.0), (-7.0, 3.0)] + [(None, None)] * len(slugs)
+    starts = [np.concatenate([start, np.zeros(len(slugs))]) for start in ((0.0, -5.0), (2.0, 0.0))]
+    found = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
+    best = min(found, key=lambda result: float(result.fun)).x
     return {
-        "beta": float(np.exp(best.x[0]) / scale),
-        "offsets": {s: float(b) for s, b in zip(slugs, best.x[1:], strict=True)},
+        "beta": float(np.exp(best[0]) / scale),
+        "drift": float(1 / (1 + np.exp(-best[1]))),
+        "offsets": {s: float(b) for s, b in zip(slugs, best[2:], strict=True)},
     }
 
 

@@ -125,6 +125,10 @@ def front_matter(card: Card) -> dict[str, Any]:
     }
 
 
+def _model(card: Card) -> str:
+    return f"`{card.model}`" + (f" (revision `{card.revision}`)" if card.revision else "")
+
+
 def _about(card: Card) -> str:
     sources = ", ".join(
         f"`{d.get('strategy')}` of pool `{d['pool']}`" if d.get("pool") else "the reference solutions"
@@ -132,7 +136,7 @@ def _about(card: Card) -> str:
     )
     return (
         f"{card.rows:,} question-to-solution examples for mid-training (supervised fine-tuning before RL), written by "
-        f"`{card.model}`{f' (revision `{card.revision}`)' if card.revision else ''} itself, judged by a program and selected with "
+        f"{_model(card)}, judged by a program and selected with "
         f"midway: arm `{card.arm}`, seed {card.seed}, {sources}. Weights: `{card.model_key}`."
     )
 
