@@ -210,9 +210,8 @@ def openai_part(path: Path, rounds: int) -> None:
 
         async def ask(asked: list[Request]) -> int:
             gate = asyncio.Semaphore(128)
-            client = AsyncOpenAI(base_url=url, api_key="none", timeout=600)
 
-            async def one(r: Request) -> int:
+            async def one(client: AsyncOpenAI, r: Request) -> int:
                 async with gate:
                     answer = await client.completions.create(
                         model=str(path),
@@ -224,7 +223,8 @@ def openai_part(path: Path, rounds: int) -> None:
                     )
                 return int(answer.usage.completion_tokens) if answer.usage else 0
 
-            return sum(await asyncio.gather(*(one(r) for r in asked)))
+            async with AsyncOpenAI(base_url=url, api_key="none", timeout=600) as client:
+                return sum(await asyncio.gather(*(one(client, r) for r in asked)))
 
         def bare(number: int) -> float:
             asked = make(number, "b")
