@@ -285,9 +285,8 @@ class _Reader:
             self.next_part(way)
             self.place = 0
             if way == BACKWARD and numbers and self.parts:
-                first = self.first(self.part)
-                ends = [first] if first is not None else [p["end"] for p in self.parts if p["kind"] == "chain"]
-                right = numbers[0] in ends
+                part, first = self.parts[self.part], self.first(self.part)
+                right = part.get("dir") == "b" and numbers[0] == (part["end"] if first is None else first)
         self.way = way
         return right
 
