@@ -20,6 +20,7 @@ import os
 import queue
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -53,7 +54,7 @@ EXTRAS: dict[str, Callable[[Sampling], dict[str, Any]]] = {
 @dataclass(slots=True)
 class _Server:
     url: str
-    client: httpx.AsyncClient
+    make: Callable[[], httpx.AsyncClient]
     most: int
     """Highest concurrency."""
     limit: float
@@ -64,6 +65,15 @@ class _Server:
     """Since when no connection comes about."""
     rest_until: float = 0.0
     dead: bool = False
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+    idle: list[httpx.AsyncClient] = field(default_factory=list)
+
+    def borrow(self) -> httpx.AsyncClient:
+        """Return a client with a connection of its own: in a pool of hundreds, httpx looks through all of them for every request."""
+        if not self.idle:
+            self.idle.append(self.make())
+            self.clients.append(self.idle[-1])
+        return self.idle.pop()
 
     def shrink(self) -> None:
         now = time.monotonic()
@@ -256,20 +266,16 @@ class OpenAIClient:
     @asynccontextmanager
     async def _servers(self) -> AsyncIterator[list[_Server]]:
         each = max(1, self.config.max_concurrency // len(self.config.base_urls))
-        limits = httpx.Limits(max_connections=each + 8, max_keepalive_connections=each + 8)
-        servers = [
-            _Server(
-                url.rstrip("/"),
-                httpx.AsyncClient(limits=limits, timeout=None, headers=self._headers()),
-                each,
-                float(each),
-            )
-            for url in self.config.base_urls
-        ]
+        secure = ssl.create_default_context()
+
+        def make() -> httpx.AsyncClient:
+            return httpx.AsyncClient(timeout=None, headers=self._headers(), verify=secure)
+
+        servers = [_Server(url.rstrip("/"), make, each, float(each)) for url in self.config.base_urls]
         try:
             yield servers
         finally:
-            await asyncio.gather(*(server.client.aclose() for server in servers))
+            await asyncio.gather(*(client.aclose() for server in servers for client in server.clients))
 
     async def _drive(self, stream: Iterator[Request], out: queue.SimpleQueue[Any]) -> None:
         """Keep the servers busy until every request is answered."""
@@ -450,15 +456,18 @@ class OpenAIClient:
 
     async def _post(self, server: _Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send one request; return the JSON object of a good answer, else raise _Retry, _Refused or EngineError."""
+        client = server.borrow()
         try:
             async with asyncio.timeout(self.config.timeout):
-                answer = await server.client.post(f"{server.url}/{path}", json=body)
+                answer = await client.post(f"{server.url}/{path}", json=body)
         except TimeoutError:
             raise _Retry(f"no answer within {self.config.timeout:g} s", overloaded=True) from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _Retry(f"no connection to {server.url} ({type(error).__name__})", unreachable=True) from None
         except httpx.HTTPError as error:
             raise _Retry(f"the connection broke ({type(error).__name__})") from None
+        finally:
+            server.idle.append(client)
         status = answer.status_code
         if status != 200:
             raise self._failure(server, path, answer)
