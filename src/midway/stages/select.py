@@ -44,8 +44,8 @@ def select_solutions(
         schema={"name": pl.String, "text": pl.String},
     )
     parts, funnels, removed, notes = [], [], [], list[str]()
+    matched = [d for d in arm.midtrain if (d.match if d.match is not None else d.per_question is None and d.questions is None)]
     for data in arm.midtrain:
-        matched = data.match if data.match is not None else data.per_question is None and data.questions is None
         completions, verdicts, adherence = tables(data.pool) if data.pool else (NOTHING, NOTHING, None)
         chosen = select(
             completions,
@@ -56,7 +56,7 @@ def select_solutions(
             data,
             seed=seed,
             benchmarks=leaks if benchmarks else None,
-            match=_counts(reference) if reference is not None and matched else None,
+            match=_counts(reference, matched.index(data), len(matched)) if reference is not None and data in matched else None,
         )
         if chosen.solutions.is_empty():
             raise RunError(_empty(name, data, chosen.funnel, verdicts))
@@ -93,9 +93,10 @@ def question_table(questions: Sequence[Question]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(["id", "text", "domain", "level", "solution"], pl.String))
 
 
-def _counts(reference: Path) -> pl.DataFrame:
+def _counts(reference: Path, number: int, of: int) -> pl.DataFrame:
+    """How many solutions of each question to match; `of` matched sources share them as evenly as can be."""
     solutions = pl.read_parquet(reference / "solutions.parquet", columns=["question_id"])
-    return solutions.group_by("question_id").agg(pl.len().alias("count")).sort("question_id")
+    return solutions.group_by("question_id").agg(((pl.len() + number) // of).alias("count")).sort("question_id")
 
 
 def _empty(name: str, data: DataConfig, funnel: pl.DataFrame, verdicts: pl.DataFrame) -> str:
