@@ -105,7 +105,9 @@ def main() -> None:
         for seed in args.seeds:
             items = written(engine, "test", args.questions, seed, args.drift)
             followed = {c.id: c.heuristic in label(q, c.text).ways for q, c in items}
-            print(f"seed {seed}: {len(items)} completions of {args.questions} questions, {sum(followed.values())} took the way asked for")
+            print(
+                f"seed {seed}: {len(items)} completions of {args.questions} questions, {sum(followed.values())} took the way asked for"
+            )
             scorers: dict[str, Scorer] = {
                 "likelihood": LikelihoodScorer(engine, prompt, CATALOGUE),
                 "reward-model": RewardModelScorer(str(trained), CATALOGUE),
@@ -118,7 +120,9 @@ def main() -> None:
                 known = [(s, followed[c.id], q.id) for q, c in items if (s := scores[name][c.id]) is not None]
                 auc = label_auc([s for s, _, _ in known], [f for _, f, _ in known], [q for _, _, q in known])
                 found = discrimination(scorer, items, CATALOGUE)
-                print(f"  {name}: AUC against the true way {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}] on {len(known)}")
+                print(
+                    f"  {name}: AUC against the true way {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}] on {len(known)}"
+                )
                 print(f"    {found.sentence()} ({time.monotonic() - start:.1f} s)")
                 if "calibration" in scorer.state():
                     fit = scorer.state()["calibration"]

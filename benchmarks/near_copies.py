@@ -55,7 +55,9 @@ def main() -> None:
     frame = pl.DataFrame([{"id": r["id"], "question_id": r["question_id"], "text": r["completion"]} for r in rows])
     pairs = pairs_of(frame)
     similarity = np.array([p[0] for p in pairs])
-    print(f"{len(frame):,} completions of {frame['question_id'].n_unique():,} questions, {len(pairs):,} pairs within a question")
+    print(
+        f"{len(frame):,} completions of {frame['question_id'].n_unique():,} questions, {len(pairs):,} pairs within a question"
+    )
     for low in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
         print(f"  pairs with Jaccard >= {low}: {(similarity >= low).sum():,}")
     near = [p for p in pairs if p[0] >= 0.8]
@@ -64,9 +66,13 @@ def main() -> None:
 
     found = [computations(t) for t in frame["text"].to_list()]
     bare = [computations("".join(part.split(">>")[-1] for part in t.split("<<"))) for t in frame["text"].to_list()]
-    print(f"computations: {sum(map(bool, found)):,} completions have some, {sum(map(len, found)) / len(found):.2f} each")
+    print(
+        f"computations: {sum(map(bool, found)):,} completions have some, {sum(map(len, found)) / len(found):.2f} each"
+    )
     some = [(a, b) for a, b in zip(found, bare, strict=True) if a]
-    print(f"  read from the text without its calculator marks: {sum(a == b for a, b in some):,} of {len(some):,} the same sequence")
+    print(
+        f"  read from the text without its calculator marks: {sum(a == b for a, b in some):,} of {len(some):,} the same sequence"
+    )
     by_question = frame.with_columns(c=pl.Series([" ; ".join(f) for f in found])).filter(pl.col("c") != "")
     distinct = by_question.group_by("question_id").agg(pl.col("c").n_unique())["c"]
     print(f"  distinct sequences per question (of four models): {distinct.mean():.2f}")
@@ -77,7 +83,11 @@ def main() -> None:
     train, test = read(args.folder / "gsm8k/train.jsonl.gz"), read(args.folder / "gsm8k/test.jsonl")
     questions = pl.DataFrame([{"id": q["id"], "text": q["question"]} for q in test])
     leaked = pl.DataFrame([{"name": "gsm8k-test", "text": q["question"]} for q in test])
-    for label, same, benchmark in (("text", False, None), ("text and computations", True, None), ("text", False, leaked)):
+    for label, same, benchmark in (
+        ("text", False, None),
+        ("text and computations", True, None),
+        ("text", False, leaked),
+    ):
         kept = select(
             completions,
             verdicts,
@@ -92,7 +102,10 @@ def main() -> None:
         print(f"select by {label}{', decontaminated against GSM8K test' if benchmark is not None else ''}: {steps}")
 
     math_train, math_test = (read(args.folder / f"math/{split}.jsonl.gz") for split in ("train", "test"))
-    for name, ours, theirs in (("gsm8k train against test", train, test), ("MATH train against test", math_train, math_test)):
+    for name, ours, theirs in (
+        ("gsm8k train against test", train, test),
+        ("MATH train against test", math_train, math_test),
+    ):
         table = pl.DataFrame([{"id": q["id"], "text": q["question"]} for q in ours])
         leaks = find_leaks(table, pl.DataFrame([{"name": name, "text": q["question"]} for q in theirs]))
         counts = dict(leaks["kind"].value_counts().iter_rows())
@@ -104,8 +117,12 @@ def main() -> None:
 
     if args.show:
         shown = [p for p in pairs if args.low <= p[0] < args.high]
-        for number, (jaccard, a, b, _) in enumerate(random.Random(0).sample(shown, min(args.show, len(shown))), start=1):
-            print(f"--- {number}: {jaccard:.3f} {frame['id'][a]} {frame['id'][b]}\n{frame['text'][a]}\n\n{frame['text'][b]}")
+        for number, (jaccard, a, b, _) in enumerate(
+            random.Random(0).sample(shown, min(args.show, len(shown))), start=1
+        ):
+            print(
+                f"--- {number}: {jaccard:.3f} {frame['id'][a]} {frame['id'][b]}\n{frame['text'][a]}\n\n{frame['text'][b]}"
+            )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ def write_pool(folder: Path, rows: int) -> None:
     )
     questions = rows // PER_QUESTION
     texts = pl.Series([f"question {i}: " + " ".join(rng.choice(words, 30)) for i in range(questions)])
-    keys = pl.Series([f"{i:016x}{i:016x}" for i in mix(np.arange(questions, dtype=np.uint64) + np.uint64(2**40)).tolist()])
+    keys = pl.Series(
+        [f"{i:016x}{i:016x}" for i in mix(np.arange(questions, dtype=np.uint64) + np.uint64(2**40)).tolist()]
+    )
     level = pl.Series(rng.integers(1, 6, questions)).cast(pl.String)
     folder.mkdir(parents=True, exist_ok=True)
     pl.DataFrame({"id": keys, "text": texts, "level": level}).write_parquet(folder / "questions.parquet")
@@ -62,7 +64,9 @@ def write_pool(folder: Path, rows: int) -> None:
         changed = rng.random(n) < 0.2
         parts[-1] = np.where(changed, rng.integers(0, len(pool), n), parts[-1].astype(np.int64))
         sentences = [pool.gather(p) for p in parts]
-        text = pl.DataFrame({f"s{k}": s for k, s in enumerate(sentences)}).select(pl.concat_str(pl.all(), separator=" "))
+        text = pl.DataFrame({f"s{k}": s for k, s in enumerate(sentences)}).select(
+            pl.concat_str(pl.all(), separator=" ")
+        )
         ids = pl.Series([f"{r:016x}{r:016x}" for r in mix(row.astype(np.uint64)).tolist()])
         finish = pl.Series(rng.choice(3, n, p=[0.93, 0.06, 0.01])).cast(pl.Int8)
         kinds = pl.Series(["stop", "length", "error"])
@@ -129,7 +133,9 @@ def main() -> None:
         write_pool(args.folder, args.rows)
     size = sum(p.stat().st_size for p in args.folder.rglob("*.parquet")) / 2**30
     print(f"{args.rows:,} completions, {size:.1f} GB of Parquet", file=sys.stderr)
-    subprocess.run([sys.executable, __file__, "--rows", str(args.rows), "--folder", str(args.folder), "--measure"], check=True)
+    subprocess.run(
+        [sys.executable, __file__, "--rows", str(args.rows), "--folder", str(args.folder), "--measure"], check=True
+    )
 
 
 if __name__ == "__main__":

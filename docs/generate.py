@@ -62,7 +62,9 @@ def show(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list | dict) and any(hasattr(v, "model_dump") for v in (value.values() if isinstance(value, dict) else value)):
+    if isinstance(value, list | dict) and any(
+        hasattr(v, "model_dump") for v in (value.values() if isinstance(value, dict) else value)
+    ):
         return ""
     return str(value)
 
@@ -80,7 +82,11 @@ def kind(annotation: Any) -> str:
         inner = [kind(a) for a in get_args(annotation)]
         return f"list of {inner[0]}" if origin is list else f"mapping to {inner[1]}"
     if get_args(annotation):
-        return " or ".join(dict.fromkeys(kind(a) for a in get_args(annotation) if hasattr(a, "__mro__") or get_args(a) or a is type(None)))
+        return " or ".join(
+            dict.fromkeys(
+                kind(a) for a in get_args(annotation) if hasattr(a, "__mro__") or get_args(a) or a is type(None)
+            )
+        )
     names = {str: "text", int: "whole number", float: "number", bool: "true/false", Any: "anything"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).removesuffix("Config"))
 
@@ -102,8 +108,12 @@ def verbs() -> list[str]:
 
 def helped(*verb: str) -> str:
     env = {**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
-    done = subprocess.run([sys.executable, "-m", "midway", *verb, "--help"], capture_output=True, text=True, env=env, check=True)
-    return "\n".join(line.rstrip() for line in done.stdout.replace("python -m midway", "midway").strip("\n").splitlines())
+    done = subprocess.run(
+        [sys.executable, "-m", "midway", *verb, "--help"], capture_output=True, text=True, env=env, check=True
+    )
+    return "\n".join(
+        line.rstrip() for line in done.stdout.replace("python -m midway", "midway").strip("\n").splitlines()
+    )
 
 
 def markdown(*verb: str) -> str:

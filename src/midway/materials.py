@@ -244,7 +244,9 @@ class Materials:
             sampling = self.sampling(config.sampling)
             requests = pool_requests(questions, heuristics, config.samples, sampling, self.prompt, key, there)
             if not len(requests):
-                raise RunError(f"pools.{pool}: its engine has no completions for any of the {len(questions):,} training questions")
+                raise RunError(
+                    f"pools.{pool}: its engine has no completions for any of the {len(questions):,} training questions"
+                )
             try:
                 answer = partial(complete, engine=own) if own else self.answer(self.base, control)
                 generate(stage, control, outcome, requests, answer)

@@ -31,7 +31,9 @@ class RuleJudge(tiny.TinyLM):  # type: ignore[misc, name-defined]
         for request in requests:
             text = request.prompt.messages[0]["content"] if request.prompt.messages else request.prompt.text
             self.prompts.append(text)
-            solution, a, b = (re.search(rf"### {h}\n(.*?)\n", text)[1].split() for h in ("Solution", "Approach A", "Approach B"))
+            solution, a, b = (
+                re.search(rf"### {h}\n(.*?)\n", text)[1].split() for h in ("Solution", "Approach A", "Approach B")
+            )
             rate = [min(4, sum(w in solution for w in approach)) for approach in (a, b)]
             finish = Finish.STOP
             if self.kind == "likes-a":
@@ -52,7 +54,9 @@ class RuleJudge(tiny.TinyLM):  # type: ignore[misc, name-defined]
         yield from reversed(held)
 
 
-def scored(kind: str, repeats: int = 2, questions: int = 15, chat: bool = True) -> tuple[dict[str, float | None], dict, RuleJudge, list]:  # type: ignore[type-arg]
+def scored(
+    kind: str, repeats: int = 2, questions: int = 15, chat: bool = True
+) -> tuple[dict[str, float | None], dict, RuleJudge, list]:  # type: ignore[type-arg]
     engine = RuleJudge(kind)
     items, _ = tiny.pool(tiny.TinyLM(0.6), questions)
     config = AdherenceConfig(scorer="judge", repeats=repeats)
@@ -66,7 +70,12 @@ def test_a_careful_judge_is_consistent_and_tells_apart() -> None:
     scores, state, engine, items = scored("careful")
     assert all(s is not None and 0 <= s <= 1 for s in scores.values())
     assert state["judgements"] == 2 * len(items) == len(engine.prompts)
-    assert state["consistency"] == 1.0 and state["difference"] == 0.0 and abs(state["place_bias"]) < 0.1 and state["unreadable"] == 0
+    assert (
+        state["consistency"] == 1.0
+        and state["difference"] == 0.0
+        and abs(state["place_bias"]) < 0.1
+        and state["unreadable"] == 0
+    )
     scorer = open_scorer(AdherenceConfig(scorer="judge"), engine, tiny.prompts, tiny.CATALOGUE)
     found = discrimination(scorer, items, tiny.CATALOGUE)
     assert found.tells_apart and found.auc.low > 0.7
@@ -78,10 +87,14 @@ def test_a_liking_for_a_place_is_measured_and_averages_out() -> None:
     scores, state, _, items = scored("likes-a")
     assert 0.5 < state["place_bias"] <= 1.0 and state["consistency"] < 0.5
     fair, *_ = scored("careful")
-    assert all(0 <= scores[i] - fair[i] <= 0.125 + 1e-9 for i in fair)  # half a step of four, as one of two judgements is too high
+    assert all(
+        0 <= scores[i] - fair[i] <= 0.125 + 1e-9 for i in fair
+    )  # half a step of four, as one of two judgements is too high
     single, *_ = scored("likes-a", repeats=1)
     high = [c.id for _, c in items if single[c.id] > fair[c.id]]
-    assert 0.2 < len(high) / sum(s < 1 for s in fair.values()) < 0.8  # a single judgement is not always for the first place
+    assert (
+        0.2 < len(high) / sum(s < 1 for s in fair.values()) < 0.8
+    )  # a single judgement is not always for the first place
 
 
 @pytest.mark.parametrize("kind", ["unreadable", "cut", "fails"])

@@ -38,8 +38,14 @@ def test_the_interval_covers_as_it_says() -> None:
 def test_the_interval_is_of_questions_not_completions() -> None:
     scores, labels = [0.1, 0.9, 0.4, 0.6] * 20, [False, True, True, False] * 20
     many = label_auc(scores, labels, [str(i) for i in range(80)])
-    few = label_auc([s for s in scores for _ in range(10)], [x for x in labels for _ in range(10)], [str(i // 10) for i in range(800)])
-    assert few.high - few.low == pytest.approx(many.high - many.low, rel=0.15)  # ten copies of each completion bring nothing
+    few = label_auc(
+        [s for s in scores for _ in range(10)],
+        [x for x in labels for _ in range(10)],
+        [str(i // 10) for i in range(800)],
+    )
+    assert few.high - few.low == pytest.approx(
+        many.high - many.low, rel=0.15
+    )  # ten copies of each completion bring nothing
     assert math.isnan(label_auc([0.0, 1.0], [False, True], ["a", "b"]).low)
 
 

@@ -163,7 +163,9 @@ def test_one_published_id_for_two_questions_is_numbered_with_a_note(tmp_path: Pa
     put(tmp_path, "svamp", "test", *rows)
     loaded = read(SourceConfig(source="svamp", split="test"), data=str(tmp_path))
     assert [q.name for q in loaded.questions] == ["chal-1", "chal-1-2"]
-    assert any("1 rows have the id of another, different question: chal-1; their names are numbered" in n for n in loaded.notes)
+    assert any(
+        "1 rows have the id of another, different question: chal-1; their names are numbered" in n for n in loaded.notes
+    )
 
 
 def test_tests_of_programs(tmp_path: Path) -> None:

@@ -225,7 +225,10 @@ def test_few_shot_examples(write: Write, tmp_path: Path) -> None:
 
 
 def test_an_id_of_zero_is_an_id(write: Write) -> None:
-    assert [q.name for q in load(own(write("a.jsonl", [{"id": i, **row} for i, row in enumerate(SUMS[:2])])))] == ["0", "1"]
+    assert [q.name for q in load(own(write("a.jsonl", [{"id": i, **row} for i, row in enumerate(SUMS[:2])])))] == [
+        "0",
+        "1",
+    ]
 
 
 def test_the_lab_is_asked_for_by_name() -> None:

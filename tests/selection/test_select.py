@@ -16,7 +16,9 @@ from midway.selection import select
 from midway.selection.pick import STEPS
 from midway.selection.text import WORDS, shingles, stable_hash, tokens
 
-WORDLIST = [a + b for a in ("ba", "co", "di", "fu", "ge", "hi", "jo", "ku") for b in ("l", "m", "n", "r", "s", "t", "v", "z")]
+WORDLIST = [
+    a + b for a in ("ba", "co", "di", "fu", "ge", "hi", "jo", "ku") for b in ("l", "m", "n", "r", "s", "t", "v", "z")
+]
 LEVELS = ("1", "2", "3")
 
 
@@ -66,7 +68,9 @@ def synthetic(rows: int, per_question: int, heuristics: int, seed: int = 0) -> d
     }
 
 
-def run(tables: dict[str, pl.DataFrame], config: dict[str, Any] | None = None, data: Any = "pool", **kwargs: Any) -> Any:
+def run(
+    tables: dict[str, pl.DataFrame], config: dict[str, Any] | None = None, data: Any = "pool", **kwargs: Any
+) -> Any:
     return select(
         tables["completions"],
         tables["verdicts"],
@@ -86,7 +90,9 @@ def grams(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[i : i + WORDS]) for i in range(max(1, len(words) - WORDS + 1)))
 
 
-def naive(tables: dict[str, pl.DataFrame], config: SelectionConfig, data: DataConfig, seed: int) -> tuple[list[Any], Counter[Any]]:
+def naive(
+    tables: dict[str, pl.DataFrame], config: SelectionConfig, data: DataConfig, seed: int
+) -> tuple[list[Any], Counter[Any]]:
     """The description, line by line, in plain Python: all pairs, exact sets."""
     verdict = {r["id"]: r["judgement"] for r in tables["verdicts"].iter_rows(named=True)}
     score = {r["id"]: r["score"] for r in tables["adherence"].iter_rows(named=True) if r["score"] == r["score"]}
@@ -106,7 +112,11 @@ def naive(tables: dict[str, pl.DataFrame], config: SelectionConfig, data: DataCo
         if row["finish"] == "error":
             continue
         count("generated", row)
-        if row["finish"] != "stop" or not row["text"] or not config.min_tokens <= row["length"] <= (config.max_tokens or 10**9):
+        if (
+            row["finish"] != "stop"
+            or not row["text"]
+            or not config.min_tokens <= row["length"] <= (config.max_tokens or 10**9)
+        ):
             continue
         count("finished", row)
         if verdict.get(row["id"]) != wanted:
@@ -131,7 +141,8 @@ def naive(tables: dict[str, pl.DataFrame], config: SelectionConfig, data: DataCo
         for row in sorted(rows, key=rank):
             row["grams"] = grams(row["text"])
             if not any(
-                row["grams"] and len(row["grams"] & o["grams"]) / len(row["grams"] | o["grams"]) >= config.near_copy for o in distinct
+                row["grams"] and len(row["grams"] & o["grams"]) / len(row["grams"] | o["grams"]) >= config.near_copy
+                for o in distinct
             ):
                 distinct.append(row)
         for row in distinct:
@@ -152,7 +163,9 @@ def naive(tables: dict[str, pl.DataFrame], config: SelectionConfig, data: DataCo
             chosen = [0]
             while len(chosen) < n:
                 rest = [i for i in range(len(capped)) if i not in chosen]
-                chosen.append(min(rest, key=lambda i: (max((signatures[i] == signatures[j]).mean() for j in chosen), i)))
+                chosen.append(
+                    min(rest, key=lambda i: (max((signatures[i] == signatures[j]).mean() for j in chosen), i))
+                )
             capped = [capped[i] for i in chosen]
         for row in capped[:n]:
             count("kept", row)
@@ -180,7 +193,9 @@ def rows_of(frame: pl.DataFrame) -> list[Any]:
 )
 def test_equals_a_naive_reference_on_ten_thousand(heuristics: int, config: dict[str, Any], strategy: str) -> None:
     tables = synthetic(10_000, 40, heuristics)
-    want, want_funnel = naive(tables, SelectionConfig.model_validate(config), DataConfig(pool="pool", strategy=strategy), 7)  # type: ignore[arg-type]
+    want, want_funnel = naive(
+        tables, SelectionConfig.model_validate(config), DataConfig(pool="pool", strategy=strategy), 7
+    )  # type: ignore[arg-type]
     got = run(tables, config, {"pool": "pool", "strategy": strategy}, seed=7, chunk=3_000)
     assert rows_of(got.solutions) == want
     assert funnel_of(got.funnel) == want_funnel
@@ -212,7 +227,8 @@ def test_another_seed_draws_others_at_random_and_keeps_the_best() -> None:
     random_ = {"pool": "pool", "strategy": "random"}
     assert rows_of(run(tables, data=random_, seed=1).solutions) != rows_of(run(tables, data=random_, seed=2).solutions)
     best = [
-        {(q, h): s for q, h, _, s in rows_of(run(tables, {"per_question": 5, "near_copy": 1.0}, seed=s).solutions)} for s in (1, 2)
+        {(q, h): s for q, h, _, s in rows_of(run(tables, {"per_question": 5, "near_copy": 1.0}, seed=s).solutions)}
+        for s in (1, 2)
     ]
     assert best[0] == best[1]
 
@@ -247,7 +263,14 @@ def test_a_matched_arm_takes_from_other_questions_before_it_repeats() -> None:
     rows = [("a", 0, 1), ("b", 1, 9), ("c", 10, 20)]  # 1, 8 and 10 distinct solutions
     completions = pl.DataFrame(
         [
-            {"id": f"{q}{i}", "question_id": q, "heuristic": UNGUIDED, "text": texts[i], "finish": "stop", "completion_tokens": 7}
+            {
+                "id": f"{q}{i}",
+                "question_id": q,
+                "heuristic": UNGUIDED,
+                "text": texts[i],
+                "finish": "stop",
+                "completion_tokens": 7,
+            }
             for q, low, high in rows
             for i in range(low, high)
         ]
@@ -315,15 +338,26 @@ def test_balance_caps_a_heuristics_share_and_lists_what_it_drops() -> None:
 def test_leaked_questions_fall_and_are_named() -> None:
     tables = synthetic(400, 20, 2)
     text = tables["questions"]["text"]
-    benchmarks = pl.DataFrame({"name": ["bench", "bench"], "text": [text[3].upper() + "?", text[5].replace("5 apples", "77 apples")]})
+    benchmarks = pl.DataFrame(
+        {"name": ["bench", "bench"], "text": [text[3].upper() + "?", text[5].replace("5 apples", "77 apples")]}
+    )
     free, got = run(tables), run(tables, benchmarks=benchmarks)
     gone = set(free.solutions["question_id"]) - set(got.solutions["question_id"])
     assert gone == {tables["questions"]["id"][3], tables["questions"]["id"][5]}
     listed = got.removed.filter(pl.col("step") == "not leaked")
     assert dict(listed.select("question_id", "reason").iter_rows()) == {"q00003": "exact", "q00005": "template"}
     assert all(o.startswith("bench: ") for o in listed["other"])
-    assert funnel_step(got.funnel, "not leaked") < funnel_step(free.funnel, "not leaked") == funnel_step(got.funnel, "not a copy")
-    assert run(tables, {"decontaminate": ["exact"]}, benchmarks=benchmarks).removed.filter(pl.col("step") == "not leaked").height == 1
+    assert (
+        funnel_step(got.funnel, "not leaked")
+        < funnel_step(free.funnel, "not leaked")
+        == funnel_step(got.funnel, "not a copy")
+    )
+    assert (
+        run(tables, {"decontaminate": ["exact"]}, benchmarks=benchmarks)
+        .removed.filter(pl.col("step") == "not leaked")
+        .height
+        == 1
+    )
     assert run(tables, {"decontaminate": False}, benchmarks=benchmarks).solutions.equals(free.solutions)
 
 
@@ -353,7 +387,9 @@ def test_the_same_computations_are_copies_only_when_asked() -> None:
     verdicts = completions.select("id", judgement=pl.lit("correct"))
     questions = pl.DataFrame({"id": ["q"], "text": ["?"]})
     for same, expected in ((False, "abcd"), (True, "acd")):
-        got = select(completions, verdicts, None, questions, SelectionConfig(same_computation=same), DataConfig(pool="p"), seed=0)
+        got = select(
+            completions, verdicts, None, questions, SelectionConfig(same_computation=same), DataConfig(pool="p"), seed=0
+        )
         assert "".join(sorted(got.solutions["completion_id"])) == expected
 
 
@@ -384,14 +420,26 @@ def test_many_completions_of_one_question() -> None:
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDLIST, 30)) for _ in range(5_000)]
     completions = pl.DataFrame(
-        {"id": [f"{i:05d}" for i in range(10_000)], "text": texts + texts, "question_id": "q", "heuristic": UNGUIDED, "finish": "stop"}
+        {
+            "id": [f"{i:05d}" for i in range(10_000)],
+            "text": texts + texts,
+            "question_id": "q",
+            "heuristic": UNGUIDED,
+            "finish": "stop",
+        }
     )
     verdicts = completions.select("id", judgement=pl.lit("correct"))
-    got = select(completions, verdicts, None, pl.DataFrame({"id": ["q"], "text": ["?"]}), SelectionConfig(), DataConfig(pool="p"), seed=0)
+    got = select(
+        completions,
+        verdicts,
+        None,
+        pl.DataFrame({"id": ["q"], "text": ["?"]}),
+        SelectionConfig(),
+        DataConfig(pool="p"),
+        seed=0,
+    )
     assert funnel_step(got.funnel, "not a copy") == 5_000 and len(got.solutions) == 4
 
 
 def funnel_step(funnel: pl.DataFrame, step: str) -> int:
     return int(funnel.filter(pl.col("step") == step)["count"].sum())
-
-

@@ -22,7 +22,12 @@ def series(*texts: str | None) -> pl.Series:
 
 def test_tokens_are_words_numbers_and_signs() -> None:
     got = tokens(series("She has 1,234,567 EGGS, i.e. 3 + 4 = <<3+4=7>>7!", "x² = 中文", None, ""))
-    assert got.to_list() == [["she", "has", "1234567", "eggs", "i", "e", "3", "+", "4", "=", "7"], ["x", "2", "=", "中", "文"], [], []]
+    assert got.to_list() == [
+        ["she", "has", "1234567", "eggs", "i", "e", "3", "+", "4", "=", "7"],
+        ["x", "2", "=", "中", "文"],
+        [],
+        [],
+    ]
     assert mask_numbers(got)[0].to_list() == ["she", "has", "#", "eggs", "i", "e", "#", "+", "#", "=", "#"]
     assert words(series("What's $x^{2}$?[asy]\ndraw(a);\n[/asy] Right."))[0].to_list() == ["whats", "x2", "right"]
 
@@ -56,7 +61,9 @@ def test_signatures_estimate_the_jaccard_similarity() -> None:
     guess = np.array([(signatures[2 * i] == signatures[2 * i + 1]).mean() for i in range(300)])
     z = (guess - truth) / np.sqrt(np.maximum(truth * (1 - truth), 1e-9) / HASHES)
     inner = (truth > 0.05) & (truth < 0.95)
-    assert inner.sum() > 150 and abs(z[inner].mean()) < 0.3 and 0.8 < z[inner].std() < 1.25  # unbiased, with the spread of a binomial
+    assert (
+        inner.sum() > 150 and abs(z[inner].mean()) < 0.3 and 0.8 < z[inner].std() < 1.25
+    )  # unbiased, with the spread of a binomial
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8, 0.9])
@@ -83,7 +90,10 @@ def test_banding_proposes_the_pairs_that_are_similar_enough(threshold: float) ->
     [
         ("She eats 3 + 4 = <<3+4=7>>7 and sells 16-7 = <<16-7=9.0>>9.", ("3+4=7", "16-7=9")),
         ("3 + 16 = 19, then 16 \\times 2 = 32 and \\frac{10}{2} = 5", ("16+3=19", "16*2=32", "10/2=5")),
-        ("5 red apples + 3 apples = 8 apples; $2 x $4.50 = $9.00; 1,000 + 5 = 1,005", ("3+5=8", "2*4.5=9", "1000+5=1005")),
+        (
+            "5 red apples + 3 apples = 8 apples; $2 x $4.50 = $9.00; 1,000 + 5 = 1,005",
+            ("3+5=8", "2*4.5=9", "1000+5=1005"),
+        ),
         ("4 bags * 12 pounds/bag = 48 pounds, 80 post-it notes - 23 post-it notes = 57", ("12*4=48", "80-23=57")),
         ("5000 * .10 = 500 and 200 * 20% = 40, so -250 + 750 = 500", ("0.1*5000=500", "20%*200=40", "-250+750=500")),
         ("Let x be it: 2x + 3 = 13, so 2x = 10 and x = 5.", ()),
@@ -95,7 +105,9 @@ def test_computations(text: str, expected: tuple[str, ...]) -> None:
     assert computations(text) == expected
 
 
-@pytest.mark.parametrize("nonsense", ["1 a ", "1+", "1 aa bb cc + ", "1 / ", "(1 ", "1 aa/", "aa-", "<<1+", "\\frac{1", "1 - ( 2 )"])
+@pytest.mark.parametrize(
+    "nonsense", ["1 a ", "1+", "1 aa bb cc + ", "1 / ", "(1 ", "1 aa/", "aa-", "<<1+", "\\frac{1", "1 - ( 2 )"]
+)
 def test_no_text_takes_more_than_linear_time(nonsense: str) -> None:
     """With one ambiguous repetition in the pattern this would not end."""
     assert computations(nonsense * 10_000) == ()
@@ -134,7 +146,9 @@ def test_common_phrases_and_pictures_are_no_leaks() -> None:
     phrase = "can be written as m over n where m and n are relatively prime positive integers find m plus n"
     ours = [f"The area of thing {chr(97 + i)} {phrase}" for i in range(20)]
     assert leaks(ours, [f"A wholly different question whose answer {phrase}"]) == []
-    assert leaks(ours[:5], [f"A wholly different question whose answer {phrase}"]) == [(str(i), "ngram") for i in range(5)]
+    assert leaks(ours[:5], [f"A wholly different question whose answer {phrase}"]) == [
+        (str(i), "ngram") for i in range(5)
+    ]
     picture = "[asy]" + " ".join(f"draw(a{i});" for i in range(30)) + "[/asy]"
     assert leaks([f"What is its area? {picture}"], [f"How long is the side? {picture}"]) == []
 
@@ -166,7 +180,12 @@ def test_diversity_of_a_data_set() -> None:
             "question_id": ["a", "a", "a", "b"],
             "completion_id": ["1", "2", "3", "4"],
             "heuristic": ["x", "y", "y", "x"],
-            "text": ["so 3 + 4 = 7 it is", "so 3 + 4 = 7 it is", "no wait but 7 - 4 = 3 fits", "nothing to compute here"],
+            "text": [
+                "so 3 + 4 = 7 it is",
+                "so 3 + 4 = 7 it is",
+                "no wait but 7 - 4 = 3 fits",
+                "nothing to compute here",
+            ],
         }
     )
     got = diversity(solutions)
@@ -198,7 +217,11 @@ def test_real_near_copies_and_leaks(shared_data: Path) -> None:
     for name in ("train.jsonl.gz", "test.jsonl"):
         data = (shared_data / "gsm8k" / name).read_bytes()
         lines = (gzip.decompress(data) if name.endswith("gz") else data).decode().split("\n")
-        sets.append(pl.DataFrame([{"id": (r := json.loads(line))["id"], "text": r["question"]} for line in lines if line]))
+        sets.append(
+            pl.DataFrame([{"id": (r := json.loads(line))["id"], "text": r["question"]} for line in lines if line])
+        )
     train, test = sets
     assert find_leaks(train, test.select(name=pl.lit("gsm8k-test"), text="text"))["kind"].to_list() == ["ngram"] * 4
-    assert find_leaks(test, test.select(name=pl.lit("gsm8k-test"), text="text"))["kind"].to_list() == ["exact"] * len(test)
+    assert find_leaks(test, test.select(name=pl.lit("gsm8k-test"), text="text"))["kind"].to_list() == ["exact"] * len(
+        test
+    )

@@ -46,7 +46,8 @@ QUESTIONS = {
 }
 IDS = list(QUESTIONS)
 CATALOGUE = {
-    slug: Heuristic(slug, slug.title(), f"Use {slug}.", dict.fromkeys(PHASES, "look")) for slug in ("analogy", "backward")
+    slug: Heuristic(slug, slug.title(), f"Use {slug}.", dict.fromkeys(PHASES, "look"))
+    for slug in ("analogy", "backward")
 }
 SOLVED = pl.DataFrame(
     [
@@ -88,7 +89,12 @@ def test_question_to_solution_without_the_heuristics_prompt() -> None:
 
 def test_with_the_heuristics_prompt_when_asked() -> None:
     got = rows(chat=False, heuristics=CATALOGUE)["prompt"].to_list()
-    assert got == ["Use analogy. What is 3 + 4?\n", "Use backward. What is 3 + 4?\n", "What is 2 * 5?\n", "Which one is a colour?\n"]
+    assert got == [
+        "Use analogy. What is 3 + 4?\n",
+        "Use backward. What is 3 + 4?\n",
+        "What is 2 * 5?\n",
+        "Which one is a colour?\n",
+    ]
     chat = rows(chat=True, heuristics=CATALOGUE)["prompt"][0].to_list()
     assert [m["role"] for m in chat] == ["system", "user"]
 
@@ -124,7 +130,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = LlamaConfig(vocab_size=len(special) + len(alphabet), pad_token_id=0, eos_token_id=1, bos_token_id=None, **size)
+    config = LlamaConfig(
+        vocab_size=len(special) + len(alphabet), pad_token_id=0, eos_token_id=1, bos_token_id=None, **size
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return str(folder)
 
@@ -163,7 +171,9 @@ def test_trl_takes_a_real_step_on_the_completion_only(chat: bool, checkpoint: st
 
 @pytest.mark.parametrize("form", ["messages", "sharegpt"])
 @pytest.mark.parametrize("chat", [True, False])
-def test_chat_formats_are_read_by_datasets_and_a_chat_template(form: Format, chat: bool, checkpoint: str, tmp_path: Path) -> None:
+def test_chat_formats_are_read_by_datasets_and_a_chat_template(
+    form: Format, chat: bool, checkpoint: str, tmp_path: Path
+) -> None:
     from datasets import load_dataset
     from transformers import AutoTokenizer
 
@@ -172,7 +182,11 @@ def test_chat_formats_are_read_by_datasets_and_a_chat_template(form: Format, cha
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     roles = {"human": "user", "gpt": "assistant", "system": "system"}
     for number, row in enumerate(data):
-        turns = row["messages"] if form == "messages" else [{"role": roles[t["from"]], "content": t["value"]} for t in row["conversations"]]
+        turns = (
+            row["messages"]
+            if form == "messages"
+            else [{"role": roles[t["from"]], "content": t["value"]} for t in row["conversations"]]
+        )
         question = QUESTIONS[SOLVED["question_id"][number]].text + ("" if chat else "\n")
         text = tokenizer.apply_chat_template(turns, tokenize=False)
         assert text == f"<user>{question}</s><assistant>{SOLVED['text'][number]}</s>"
@@ -183,7 +197,9 @@ def test_openrlhf_joins_prompt_and_response_as_its_loader_does(checkpoint: str, 
     """Its SFT loader (0.11) renders `prompt + response`, and takes what follows the rendered prompt as the response."""
     from transformers import AutoTokenizer
 
-    files = write_dataset(tmp_path, rows(True), "openrlhf", rl=lambda kind: rl_rows(QUESTIONS.values(), build(True), kind))
+    files = write_dataset(
+        tmp_path, rows(True), "openrlhf", rl=lambda kind: rl_rows(QUESTIONS.values(), build(True), kind)
+    )
     sft, rl = ([json.loads(line) for line in (tmp_path / f).read_text().splitlines()] for f in files)
     apply = AutoTokenizer.from_pretrained(checkpoint).apply_chat_template
     for row, text in zip(sft, SOLVED["text"], strict=True):
@@ -204,7 +220,9 @@ def test_verl_columns_are_those_of_its_two_data_sets(tmp_path: Path) -> None:
     first = rl.row(0, named=True)
     assert first["reward_model"] == {"style": "rule", "ground_truth": "7"} and first["data_source"] == "mine/train"
     assert first["prompt"] == [{"role": "user", "content": "What is 3 + 4?"}] and first["ability"] == "math"
-    assert json.loads(first["extra_info"]["question"])["answer"] == "7" and rl["extra_info"].struct.field("index").to_list() == [0, 1, 2, 3]
+    assert json.loads(first["extra_info"]["question"])["answer"] == "7" and rl["extra_info"].struct.field(
+        "index"
+    ).to_list() == [0, 1, 2, 3]
 
 
 def test_files_of_another_export_are_not_mixed_up(tmp_path: Path) -> None:
@@ -227,7 +245,12 @@ def test_every_format_is_written_from_plain_text_too(tmp_path: Path) -> None:
 
 def card(**changes: Any) -> Card:
     funnel = pl.DataFrame(
-        [("asked", "analogy", "1", 90), ("asked", "backward", "2", 110), ("correct", "analogy", "1", 50), ("kept", "backward", "2", 20)],
+        [
+            ("asked", "analogy", "1", 90),
+            ("asked", "backward", "2", 110),
+            ("correct", "analogy", "1", 50),
+            ("kept", "backward", "2", 20),
+        ],
         schema=["step", "heuristic", "level", "count"],
         orient="row",
     )
@@ -246,7 +269,13 @@ def card(**changes: Any) -> Card:
         "rows": 4,
         "data": [{"pool": "guided", "strategy": "best"}],
         "selection": {"per_question": 4, "balance": None},
-        "pools": {"guided": {"heuristics": ["analogy"], "samples": 4, "sampling": {"temperature": 1.0, "max_tokens": 512, "top_k": 0}}},
+        "pools": {
+            "guided": {
+                "heuristics": ["analogy"],
+                "samples": 4,
+                "sampling": {"temperature": 1.0, "max_tokens": 512, "top_k": 0},
+            }
+        },
         "prompts": {"Training prompt of one question": "What is ```x```?\n```"},
         "sources": [("mine/train", "MIT", 2), ("", None, 1)],
         "funnel": funnel,
@@ -265,7 +294,9 @@ def test_the_card_is_read_by_the_hubs_client_and_tells_what_matters() -> None:
     text = render(card())
     read = DatasetCard(text)
     assert read.data.license == "other" and read.data.size_categories == ["n<1K"]
-    assert read.data.configs == [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train.parquet"}]}]
+    assert read.data.configs == [
+        {"config_name": "default", "data_files": [{"split": "train", "path": "data/train.parquet"}]}
+    ]
     for told in (
         "`org/base` (revision `abc`)",
         "only 4 distinct solutions",
@@ -303,7 +334,12 @@ class Hub(BaseHTTPRequestHandler):
         here = f"http://{self.headers['Host']}/datasets/me/set"
         answer: dict[str, Any] = {"url": here} if self.path.endswith("/create") else {}
         if "/preupload/" in self.path:
-            answer = {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(body)["files"]]}
+            answer = {
+                "files": [
+                    {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                    for f in json.loads(body)["files"]
+                ]
+            }
         if "/commit/" in self.path:
             answer = {"commitUrl": f"{here}/commit/1", "commitOid": "1" * 40, "hookOutput": ""}
         self._send(answer)
@@ -332,7 +368,9 @@ def test_push_uploads_the_folder(tmp_path: Path) -> None:
     try:
         code = f"from midway.training.dataset import push; print(push({str(tmp_path)!r}, 'me/set', token='hf_x'))"
         online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "*"}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **online})
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **online}
+        )
     finally:
         server.shutdown()
         thread.join()
@@ -341,7 +379,9 @@ def test_push_uploads_the_folder(tmp_path: Path) -> None:
     assert "me/set" in done.stdout
     created = json.loads(next(body for path, body in Hub.seen if path.endswith("/repos/create")))
     assert created["name"] == "set" and created["type"] == "dataset"
-    assert created.get("visibility") == "private" or created.get("private") is True  # the client's version decides which
+    assert (
+        created.get("visibility") == "private" or created.get("private") is True
+    )  # the client's version decides which
     commit = next(body for path, body in Hub.seen if path.endswith("/api/datasets/me/set/commit/main"))
     files = {json.loads(line)["value"]["path"] for line in commit.splitlines() if json.loads(line)["key"] == "file"}
     assert files == {"README.md", "data/train.jsonl"}

@@ -77,7 +77,14 @@ def test_every_format_with_its_card(form: str, run: Path, tmp_path: Path, midway
     said = midway_export(run, "--to", form, "--out", tmp_path)
     assert "16 examples" in said
     card = (tmp_path / "README.md").read_text()
-    for told in ("# An export", "Vendi score", "`working-backward`", "| asked | 16 | 100.0 % |", "Ann has", "Put the final answer in"):
+    for told in (
+        "# An export",
+        "Vendi score",
+        "`working-backward`",
+        "| asked | 16 | 100.0 % |",
+        "Ann has",
+        "Put the final answer in",
+    ):
         assert told in card, told
     assert (tmp_path / "funnel.svg").read_text().startswith("<svg")
     files = sorted(p.name for p in (tmp_path / "data").iterdir())
@@ -96,7 +103,9 @@ def test_another_arm_and_the_default_folder(run: Path, midway_export: Callable[.
     folder = run / "exports" / "reference-seed-0-messages"
     assert f"{folder}: 16 examples" in said  # as many as the treatment: each of the 8 reference solutions twice
     rows = [json.loads(line) for line in (folder / "data/train.jsonl").read_text().splitlines()]
-    assert len(rows) == 16 and {r["completion_id"] for r in rows} == {""} and {r["source"] for r in rows} == {"reference"}
+    assert (
+        len(rows) == 16 and {r["completion_id"] for r in rows} == {""} and {r["source"] for r in rows} == {"reference"}
+    )
     assert "are repeats" in (folder / "README.md").read_text()
 
 

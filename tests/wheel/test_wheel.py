@@ -41,7 +41,9 @@ def test_it_runs_away_from_the_source_tree(installed: Path, tmp_path: Path) -> N
     env = {**os.environ, "PYTHONPATH": str(installed)}
 
     def midway(*args: str) -> str:
-        done = subprocess.run([sys.executable, "-m", "midway", *args], cwd=tmp_path, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "midway", *args], cwd=tmp_path, env=env, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -109,7 +109,9 @@ class LikelihoodScorer:
             return question, completion, slugs, None
         means = np.array(answers[: len(slugs)])
         if len(means) < len(slugs):
-            raise RuntimeError(f"the engine gave fewer log-probabilities than it was asked for, first at completion {completion.id}")
+            raise RuntimeError(
+                f"the engine gave fewer log-probabilities than it was asked for, first at completion {completion.id}"
+            )
         del answers[: len(slugs)]
         return question, completion, slugs, None if np.isnan(means).any() else means
 
@@ -147,7 +149,9 @@ def calibrate(rows: Sequence[Row]) -> dict[str, Any]:
     split = all(halves)
     fits = [_fit(halves[1 - k] if split else rows) for k in (0, 1)]
     out: dict[str, Any] = {"n": len(rows), "fits": fits}
-    measures: dict[str, float | None] = dict.fromkeys(("log_loss", "log_loss_chance", "accuracy", "accuracy_chance", "ece"))
+    measures: dict[str, float | None] = dict.fromkeys(
+        ("log_loss", "log_loss_chance", "accuracy", "accuracy_chance", "ece")
+    )
     if split:
         own_p, top, chance = [], [], []
         for question, slugs, means in rows:
@@ -178,7 +182,9 @@ def _fit(rows: Sequence[Row]) -> dict[str, Any]:
         column[i, : len(names)] = [slugs.index(s) for s in names]
         mean[i, : len(names)], there[i, : len(names)] = means, True
     own = column[:, 0]
-    weight = (len(rows) / np.bincount(own, minlength=len(slugs)).clip(1))[own]  # each heuristic counts alike, however many it has
+    weight = (len(rows) / np.bincount(own, minlength=len(slugs)).clip(1))[
+        own
+    ]  # each heuristic counts alike, however many it has
     weight *= len(rows) / weight.sum()
     scale = float((mean - mean[:, :1])[there].std()) or 1.0  # so that both kinds of parameters are of order one
 

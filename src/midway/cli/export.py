@@ -23,8 +23,12 @@ def register(app: typer.Typer) -> None:
         arm: str = typer.Option(None, help="Whose data; the treatment's if left out."),
         seed: int = typer.Option(None, help="Which seed; the recipe's first if left out."),
         to: str = typer.Option("trl", help="trl, messages, sharegpt, verl or openrlhf."),
-        out: Path = typer.Option(None, help="Folder to write; exports/ARM-seed-S-FORMAT in the run directory if left out."),
-        push: str = typer.Option(None, metavar="REPO", help="Upload the folder to this data set repository of the Hub."),
+        out: Path = typer.Option(
+            None, help="Folder to write; exports/ARM-seed-S-FORMAT in the run directory if left out."
+        ),
+        push: str = typer.Option(
+            None, metavar="REPO", help="Upload the folder to this data set repository of the Hub."
+        ),
         public: bool = typer.Option(False, "--public", help="Make a new repository public; private if left out."),
     ) -> None:
         """Write an arm's mid-training data in another trainer's format, with a card; --push uploads it to the Hub."""
@@ -72,7 +76,9 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
         heuristics=materials.catalogue if keep else None,
     )
     folder = out or path / "exports" / f"{arm}-seed-{seed}-{form}"
-    files = write_dataset(folder, rows, form, rl=lambda kind: rl_rows(stored_questions(store, "rl"), materials.prompt, kind))
+    files = write_dataset(
+        folder, rows, form, rl=lambda kind: rl_rows(stored_questions(store, "rl"), materials.prompt, kind)
+    )
     card = _card(materials, path, arm, seed, stage, rows, [(f.stem, f.as_posix()) for f in files], form)
     write_bytes(folder / FIGURE, figure(card.funnel).encode())
     write_bytes(folder / "README.md", render(card).encode("utf-8", "replace"))
@@ -80,7 +86,14 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
 
 
 def _card(
-    materials: Materials, path: Path, arm: str, seed: int, stage: Path, rows: pl.DataFrame, files: list[tuple[str, str]], form: str
+    materials: Materials,
+    path: Path,
+    arm: str,
+    seed: int,
+    stage: Path,
+    rows: pl.DataFrame,
+    files: list[tuple[str, str]],
+    form: str,
 ) -> Card:
     import polars as pl
 
@@ -132,10 +145,16 @@ def _writer(materials: Materials, pools: list[str]) -> str:
             names.append(f"somebody else (recorded in {Path(engine.path).name})")
     model = materials.recipe.model.path
     own = Path(model).name if Path(model).exists() else model
-    return ", ".join(dict.fromkeys(names)) if len(names) == len(pools) and names else ", ".join(dict.fromkeys([own, *names]))
+    return (
+        ", ".join(dict.fromkeys(names))
+        if len(names) == len(pools) and names
+        else ", ".join(dict.fromkeys([own, *names]))
+    )
 
 
-def _prompts(materials: Materials, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]) -> dict[str, str]:
+def _prompts(
+    materials: Materials, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]
+) -> dict[str, str]:
     """One question's training prompt, and its guided prompts."""
     if solutions.is_empty():
         return {}

@@ -58,8 +58,8 @@ class HFEngine:
         log: Callable[[str], None] | None = None,
     ) -> None:
         path = model_path or model.path
-        tokenizer = load_tokenizer(path, model)
         self.model_key = model_key(path, model.revision)
+        tokenizer = load_tokenizer(path, model)
         self._hold(_load(path, model, config.device), tokenizer, uses_chat(tokenizer, model), config.batch_size, log)
 
     @classmethod

@@ -35,7 +35,12 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 def stable_hash(text: str, seed: int = 0) -> int:
     """Return a 63-bit hash of a string: the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+    return (
+        int.from_bytes(
+            hashlib.blake2b(f"{seed}:{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+        )
+        >> 1
+    )
 
 
 def tokens(texts: pl.Series) -> pl.Series:
@@ -43,7 +48,9 @@ def tokens(texts: pl.Series) -> pl.Series:
 
     Calculator marks (`<<3+4=7>>`) and all other punctuation are left out; null gives an empty list.
     """
-    flat = texts.cast(pl.String).fill_null("").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"<<[^<>]*>>", "")
+    flat = (
+        texts.cast(pl.String).fill_null("").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"<<[^<>]*>>", "")
+    )
     for _ in range(2):  # 1,234,567: the matches overlap
         flat = flat.str.replace_all(r"(\d),(\d\d\d)", "$1$2")
     return flat.str.extract_all(_TOKEN)
@@ -138,7 +145,9 @@ def shingles(lists: pl.Series, width: int) -> Shingled:
     if len(flat) != lengths.sum():
         raise ValueError("token lists must not hold nulls")
     words = _token_hashes(flat)
-    starts = np.concatenate([[0], np.cumsum(np.where(lengths == 0, 0, np.maximum(lengths - width + 1, 1)))]).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(np.where(lengths == 0, 0, np.maximum(lengths - width + 1, 1)))]).astype(
+        np.int64
+    )
     # a list of fewer than `width` tokens is padded at its end, so that every list has at least `width` places
     padded = np.where(lengths == 0, 0, np.maximum(lengths, width))
     places = np.concatenate([[0], np.cumsum(padded)]).astype(np.int64)

@@ -44,7 +44,9 @@ def select_solutions(
         schema={"name": pl.String, "text": pl.String},
     )
     parts, funnels, removed, notes = [], [], [], list[str]()
-    matched = [d for d in arm.midtrain if (d.match if d.match is not None else d.per_question is None and d.questions is None)]
+    matched = [
+        d for d in arm.midtrain if (d.match if d.match is not None else d.per_question is None and d.questions is None)
+    ]
     for data in arm.midtrain:
         completions, verdicts, adherence = tables(data.pool) if data.pool else (NOTHING, NOTHING, None)
         chosen = select(
@@ -56,7 +58,9 @@ def select_solutions(
             data,
             seed=seed,
             benchmarks=leaks if benchmarks else None,
-            match=_counts(reference, matched.index(data), len(matched)) if reference is not None and data in matched else None,
+            match=_counts(reference, matched.index(data), len(matched))
+            if reference is not None and data in matched
+            else None,
         )
         if chosen.solutions.is_empty():
             raise RunError(_empty(name, data, chosen.funnel, verdicts))
