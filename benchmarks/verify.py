@@ -89,7 +89,7 @@ def agreement(data: Path) -> None:
             right[r["basis"], agrees] += 1
             if not agrees:
                 print(
-                    f"  {r['basis']} {r['id']} {r['gold'][-50:]!r} {r['answer'][-50:]!r} {v.judgement} {v.reason} | {r['note']}"  # noqa: E501
+                    f"  {r['basis']} {r['id']} {r['gold'][-50:]!r} {r['answer'][-50:]!r} {v.judgement} {v.reason} | {r['note']}"
                 )
         for basis in sorted({b for b, _ in right}):
             total = right[basis, True] + right[basis, False]

@@ -22,8 +22,8 @@ def recipe() -> str:
     lines = [
         "# Recipe reference",
         "",
-        "Made by `make docs` from `src/midway/recipe/schema.py`. A recipe is one YAML file; everything has a default. `extends: NAME` starts",
-        "from another recipe, and `section.key=value` on the command line comes last (`null` removes a key).",
+        "Made by `make docs` from `src/midway/recipe/schema.py`. A recipe is one YAML file; everything has a default.",
+        "`extends: NAME` starts from another recipe, and `section.key=value` on the command line comes last (`null` removes a key).",
     ]
     seen: list[type] = []
 

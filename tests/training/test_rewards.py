@@ -139,7 +139,7 @@ def test_verifiers_task_scores_with_it() -> None:
 
 
 def test_import_needs_no_trainer() -> None:
-    code = "import sys, midway.training.rewards; print(sorted({'torch', 'trl', 'transformers', 'verl', 'sympy'} & set(sys.modules)))"  # noqa: E501
+    code = "import sys, midway.training.rewards; print(sorted({'torch', 'trl', 'transformers', 'verl', 'sympy'} & set(sys.modules)))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

@@ -82,11 +82,11 @@ REPLIES = {
     "fenced, never closed": "```python\ndef total(xs):\n    return sum(xs)\n",
     "fenced body only": "```python\n    return sum(xs)\n```",
     "the last of several": "```python\ndef total(xs):\n    return 0\n```\nBetter:\n```python\ndef total(xs):\n    return sum(xs)\n```\n```bash\nls\n```",  # noqa: E501
-    "an example of use after it": "```python\ndef total(xs):\n    return sum(xs)\n```\n```python\nprint(total([1]))\n```",  # noqa: E501
+    "an example of use after it": "```python\ndef total(xs):\n    return sum(xs)\n```\n```python\nprint(total([1]))\n```",
     "bare": "def total(xs):\n    return sum(xs)",
     "bare, then words": "def total(xs):\n    return sum(xs)\n\nThis works because sums are sums.",
     "whole prompt repeated": PROMPT + "    return sum(xs)\n",
-    "after thinking": "<think>```python\ndef total(xs):\n    return 0\n```</think>```python\ndef total(xs):\n    return sum(xs)\n```",  # noqa: E501
+    "after thinking": "<think>```python\ndef total(xs):\n    return 0\n```</think>```python\ndef total(xs):\n    return sum(xs)\n```",
     "with a main block": "```python\ndef total(xs):\n    return sum(xs)\n\nif __name__ == '__main__':\n    print(total(map(int, input().split())))\n```",  # noqa: E501
     "lambda": "```python\ntotal = lambda xs: sum(xs)\n```",
 }

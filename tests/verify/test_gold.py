@@ -46,7 +46,7 @@ def test_reports_exactly_what_is_wrong() -> None:
 
 
 def test_published_golds(shared_data: Path) -> None:
-    """All golds of GSM8K and MATH verify against themselves; of their solutions only those with more than one answer do not."""  # noqa: E501
+    """All golds of GSM8K and MATH verify against themselves; of their solutions only those with more than one answer do not."""
     with Verifier(2) as verifier:
         for name, most in (
             ("gsm8k/test.jsonl", 0),

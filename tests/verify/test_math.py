@@ -313,7 +313,7 @@ def test_sums_go_to_sympy(verifier: Verifier) -> None:
 
 
 def test_real_completions_and_their_published_verdicts(verifier: Verifier) -> None:
-    """Forty completions of real models on GSM8K (openai/grade-school-math, MIT), with the verdicts published with them."""  # noqa: E501
+    """Forty completions of real models on GSM8K (openai/grade-school-math, MIT), with the verdicts published with them."""
     sample = rows(Path(__file__).parent / "data" / "gsm8k_completions.jsonl")
     assert len(sample) == 40
     verdicts = verifier.verify_batch((question(str(r["answer"])), str(r["completion"])) for r in sample)

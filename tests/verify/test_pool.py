@@ -166,7 +166,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_import_needs_neither_torch_nor_sympy() -> None:
-    code = "import sys, midway.verify, midway.training.rewards; print(sorted({'torch', 'sympy', 'trl', 'numpy'} & set(sys.modules)))"  # noqa: E501
+    code = "import sys, midway.verify, midway.training.rewards; print(sorted({'torch', 'sympy', 'trl', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

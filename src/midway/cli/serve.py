@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
             ..., help="A recipe whose engine is openai; `engine.serve` holds further arguments for vllm."
         ),
         python: str = typer.Option(
-            sys.executable, help="The Python that has vllm, if it lives in another environment."
+            sys.executable,
+            help="The Python that has vllm, if it lives in another environment.",
+            show_default="this one",
         ),
         wait: float = typer.Option(900, help="Seconds until the server must be healthy."),
     ) -> None:
