@@ -3,9 +3,9 @@
     python benchmarks/adherence.py [--model DIR] [--questions 40] [--seeds 0 1 2]
 
 The lab's model writes solutions; the lab's labeller says which ways a text uses. The model nearly always does as its cue says, so a share
-of the completions (--drift, half) is written under another way's cue than the one that they are filed under: a model that ignores its prompt
-half of the time. For each seed (of questions and of sampling) and scorer: AUC against `the way asked for is among the ways used`, with its
-interval; whether the asked cue wins over rivals (`discrimination`, which needs no labels); agreement of the scorers.
+of the completions (--drift, half) is written under another cue than the one they are filed under: a model that ignores its prompt
+half of the time. For each seed (of questions and of sampling) and scorer: AUC against `the way asked for is among the ways used`, with
+its interval; whether the asked cue wins over rivals (`discrimination`, which needs no labels); agreement of the scorers.
 
 - likelihood: the model itself, four rivals.
 - reward-model: the lab's model with a scalar head, trained here for a minute at most on labelled completions of other questions.

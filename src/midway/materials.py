@@ -22,7 +22,17 @@ from midway.engines.recorded import Recorded
 from midway.engines.stream import complete
 from midway.heuristics import STOP_STRINGS, build_prompt, fold_system, load_catalogue
 from midway.questions import from_frame, load, shuffled, to_frame
-from midway.recipe import ArmConfig, BenchmarkConfig, Recipe, RecipeError, SamplingConfig, SourceConfig, merge, near
+from midway.recipe import (
+    ArmConfig,
+    BenchmarkConfig,
+    Recipe,
+    RecipeError,
+    SamplingConfig,
+    SourceConfig,
+    TransformersEngine,
+    merge,
+    near,
+)
 from midway.records import Heuristic, Prompt, Question, Sampling, content_id
 from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
 from midway.stages.asking import Answer
@@ -191,7 +201,10 @@ class Materials:
         """Return the engine that serves `model`, closing another one first."""
         if self._engine is None or self.open_model != model.path:
             self.close_engine()
-            self._engine = open_engine(self.recipe.engine, self.recipe.model, model_path=model.path, log=self.note)
+            config = self.recipe.engine
+            if config.kind in ("openai", "recorded") and model != self.base:
+                config = TransformersEngine()  # a server has the base model only, a file of completions no model at all
+            self._engine = open_engine(config, self.recipe.model, model_path=model.path, log=self.note)
             self.open_model = model.path
         return self._engine
 

@@ -263,3 +263,58 @@ def test_curves_during_rl_stand_beside_trls_own_metrics(lay_out: LayOut, here: H
     assert [r["step"] for r in rows if "eval/test/pass@1" in r] == [0, 2, 4]
     assert [r["step"] for r in rows if "reward" in r and "train_runtime" not in r] == [1, 2, 3, 4]
     assert all(0 <= r["eval/test/pass@1"] <= 1 for r in rows if "eval/test/pass@1" in r)
+
+
+def test_training_in_processes_of_its_own(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    recipe = lay_out(arms={"reference": [{"strategy": "reference"}]}, pools={}, treatment=None, launch=[sys.executable])
+    here("run", recipe, "--out", tmp_path / "run")
+    for stage in ("midtrain", "rl"):
+        folder = tmp_path / "run/arms/reference/seed-0" / stage
+        assert (folder / "train.log").exists()
+        assert read_json(folder / "stage.json")["result"]["steps"] == 3
+        assert (folder / "model/model.safetensors").exists()
+
+
+def test_a_launched_training_that_fails_shows_its_last_words(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    recipe = lay_out(arms={"reference": [{"strategy": "reference"}]}, pools={}, treatment=None, launch=[sys.executable])
+    done = here("run", recipe, "rl.num_generations=3", "--out", tmp_path / "run", check=False)
+    assert done.returncode == 1
+    assert "train.log" in done.stderr and "num_generations" in done.stderr
+
+
+def test_a_model_in_half_precision_stays_in_half_precision(
+    lay_out: LayOut, here: Here, tmp_path: Path, checkpoint: Callable[[str], Path]
+) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    half = tmp_path / "half"
+    shutil.copytree(checkpoint("qwen2"), half)
+    AutoModelForCausalLM.from_pretrained(half, dtype=torch.bfloat16).save_pretrained(half)
+    recipe = lay_out(
+        model={"path": str(half)},
+        arms={"reference": [{"strategy": "reference"}]},
+        pools={},
+        treatment=None,
+        benchmarks=[],
+    )
+    here("run", recipe, "--out", tmp_path / "run")
+    for stage in ("midtrain", "rl"):
+        assert AutoConfig.from_pretrained(tmp_path / f"run/arms/reference/seed-0/{stage}/model").dtype == torch.bfloat16
+
+
+def test_adapters_are_merged_and_kept(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    recipe = lay_out(
+        arms={"reference": [{"strategy": "reference"}]},
+        pools={},
+        treatment=None,
+        benchmarks=[],
+        lora={"r": 4, "target_modules": "all-linear"},
+    )
+    here("run", recipe, "--out", tmp_path / "run")
+    for stage in ("midtrain", "rl"):
+        folder = tmp_path / "run/arms/reference/seed-0" / stage
+        assert (folder / "adapter/adapter_config.json").exists()
+        assert not (folder / "model/adapter_config.json").exists()
+        assert (folder / "model/model.safetensors").exists()

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -127,13 +128,13 @@ def base_args(job: Job) -> dict[str, Any]:
     }
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """Return the newest finished checkpoint and remove unfinished ones; None if there is none."""
+def last_checkpoint(folder: Path, remove: bool) -> str | None:
+    """Return the newest finished checkpoint, None if there is none; with `remove` (one process only) unfinished ones are removed."""
     finished = []
     for path in folder.glob("checkpoint-*"):
         if (path / MARKER).exists():
             finished.append(path)
-        else:
+        elif remove:
             shutil.rmtree(path)
     if not finished:
         return None
@@ -181,10 +182,19 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.progress and state.is_world_process_zero:
             self.progress(state.global_step, state.max_steps, self.latest)
-        if self.stop and self.stop() and state.global_step < state.max_steps:
+        if state.global_step < state.max_steps and self._asked_to_stop(args):
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
+
+    def _asked_to_stop(self, args: Any) -> bool:
+        """Whether to stop, the same answer in every process: else some would wait for ever for those that stopped."""
+        asked = bool(self.stop and self.stop())
+        if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+            return asked
+        flag = torch.tensor(int(asked), device=args.device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
 
 
 def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
@@ -196,11 +206,11 @@ def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
     out = Path(job.out)
-    resumed = last_checkpoint(out / "checkpoints")
+    resumed = last_checkpoint(out / "checkpoints", remove=trainer.is_world_process_zero())
     trainer.train(resume_from_checkpoint=resumed)
     if callback.stopped:
         raise Interrupted(f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}")
-    save_final(trainer, out / "model")
+    save_final(trainer, out / "model", job)
     if trainer.is_world_process_zero():
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return {
@@ -211,8 +221,12 @@ def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
     }
 
 
-def save_final(trainer: Any, folder: Path) -> None:
-    """Write the trained model as a plain directory; adapters are merged, and kept beside as `adapter/`."""
+def save_final(trainer: Any, folder: Path, job: Job) -> None:
+    """Write the trained model as a plain directory; adapters are merged, and kept beside as `adapter/`.
+
+    With `dtype: auto` the number format is that of the model it was trained from (training itself is in float32), so that an engine
+    loads both alike.
+    """
     model = trainer.accelerator.unwrap_model(trainer.model)
     temporary = folder.with_name(f".{folder.name}.tmp")
     if hasattr(model, "merge_and_unload"):
@@ -224,6 +238,9 @@ def save_final(trainer: Any, folder: Path) -> None:
     if not trainer.is_world_process_zero():
         return
     trainer.processing_class.save_pretrained(str(temporary))
+    own = AutoConfig.from_pretrained(job.model, revision=job.revision, trust_remote_code=job.trust_remote_code).dtype
+    if job.dtype == "auto" and own not in (None, torch.float32):
+        AutoModelForCausalLM.from_pretrained(str(temporary), dtype=own).save_pretrained(str(temporary))
     (temporary / "training_args.bin").unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)

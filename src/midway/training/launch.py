@@ -7,6 +7,7 @@ lines it printed and where the whole output is.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 from midway.run import RunError, write_json
 
+STOP = "stop-requested"
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
@@ -39,12 +41,14 @@ def launch(
 ) -> dict[str, Any]:
     """Run the job under `command` (`accelerate launch ...`) and return its result.
 
-    A stop request is passed on as SIGINT, upon which the job saves a checkpoint and ends.
+    A stop request is passed on as a file beside the job, upon which every process of it saves a checkpoint and ends (a signal would
+    make the launcher kill them).
     """
     from midway.training.common import Interrupted
 
-    result, log = path.with_name("result.json"), path.with_name("train.log")
+    result, log, ask = path.with_name("result.json"), path.with_name("train.log"), path.with_name(STOP)
     result.unlink(missing_ok=True)
+    ask.unlink(missing_ok=True)
     with open(log, "ab") as file:
         process = subprocess.Popen(
             [*command, "-m", "midway.training.launch", str(path)],
@@ -53,20 +57,18 @@ def launch(
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        asked = False
         try:
             while process.poll() is None:
                 time.sleep(1.0)
-                if stop and stop() and not asked:
-                    process.send_signal(signal.SIGINT)
-                    asked = True
+                if stop and stop() and not ask.exists():
+                    ask.touch()
                 if progress:
                     _report(path.with_name("metrics.jsonl"), progress)
         finally:
             if process.poll() is None:
-                process.kill()
-    if process.returncode == 130:
-        raise Interrupted("stopped on request")
+                os.killpg(process.pid, signal.SIGKILL)
+    if result.exists() and json.loads(result.read_text()) == {"stopped": True}:
+        raise Interrupted("stopped on request, with a checkpoint")
     if process.returncode or not result.exists():
         tail = "\n".join("    " + line for line in log.read_text(errors="replace").splitlines()[-15:])
         raise RunError(f"{' '.join(command)} ended with exit code {process.returncode}; whole output in {log}\n{tail}")
@@ -85,14 +87,13 @@ def main() -> None:
     """Entry point of a launched process: `-m midway.training.launch JOB.json`."""
     from midway.training.common import Interrupted
 
-    asked: list[int] = []
-    signal.signal(signal.SIGINT, lambda *_: asked.append(1))
     path = Path(sys.argv[1])
     try:
-        result = run_job(path, stop=lambda: bool(asked))
+        result = run_job(path, stop=path.with_name(STOP).exists)
     except Interrupted:
-        sys.exit(130)
-    write_json(path.with_name("result.json"), result)
+        result = {"stopped": True}
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_json(path.with_name("result.json"), result)
 
 
 if __name__ == "__main__":
