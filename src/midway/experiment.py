@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from midway.materials import Materials, Target
 from midway.recipe import ArmConfig, Recipe, merge
+from midway.records import content_id
 from midway.run import Run, RunError, Stage, now, read_json, write_bytes, write_json
 from midway.stages.common import Control, Outcome, Stopped, recorded, versions
 
@@ -99,9 +100,13 @@ class Experiment:
         recipe, pool = self.recipe, self.recipe.pools[name]
         config = {
             "pool": pool.model_dump(mode="json", exclude={"engine"}),
-            "recorded": pool.engine.model_dump(mode="json") if pool.engine and pool.engine.kind == "recorded" else None,
+            "engine": pool.engine.model_dump(mode="json", include={"kind", "model", "path", "columns", "lora"})
+            if pool.engine
+            else None,
+            "lora": getattr(recipe.engine, "lora", None),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "model": self.materials.base.config(),
+            "heuristics": {h.slug: content_id(asdict(h)) for h in self.materials.heuristics_of(name) if h},
+            "model": self.model_config(self.materials.base),
             "questions": self.materials.digest("train"),
         }
         generated = self._add(
@@ -110,7 +115,7 @@ class Experiment:
         judged = self._add(
             f"pools/{name}/verdicts",
             "verify",
-            {"seconds": recipe.verify.seconds, "require_sandbox": recipe.verify.require_sandbox},
+            self._verify_config(),
             self.materials.work_verify(name),
             [generated],
         )
@@ -124,6 +129,13 @@ class Experiment:
                 self.materials.base,
             )
 
+    def model_config(self, model: Target) -> dict[str, Any]:
+        """What of a model changes what it writes."""
+        return {"key": model.key, "chat": self.recipe.model.chat, "dtype": self.recipe.model.dtype}
+
+    def _verify_config(self) -> dict[str, Any]:
+        return {"seconds": self.recipe.verify.seconds, "require_sandbox": self.recipe.verify.require_sandbox}
+
     def _pool_steps(self, name: str) -> list[Step]:
         return [self.steps[rel] for rel in self.steps if rel.startswith(f"pools/{name}/")]
 
@@ -133,7 +145,8 @@ class Experiment:
             "benchmark": benchmark.model_dump(mode="json"),
             "questions": self.materials.digest(f"benchmark-{benchmark.name}"),
             "prompt": {"style": self.recipe.prompt.style, "system": self.recipe.prompt.system},
-            "model": model.config(),
+            "model": self.model_config(model),
+            "verify": self._verify_config(),
         }
         return self._add(rel, "evaluate", config, self.materials.work_evaluate(index, model), needs, model)
 
@@ -152,7 +165,7 @@ class Experiment:
                 {
                     "data": [d.model_dump(mode="json") for d in arm.midtrain],
                     "selection": recipe.selection.model_dump(mode="json"),
-                    "questions": self.materials.digest("train"),
+                    "questions": self.materials.digest("train", solutions=True),
                     "benchmarks": {b.name: self.materials.digest(f"benchmark-{b.name}") for b in recipe.benchmarks}
                     if recipe.selection.decontaminate
                     else {},
@@ -167,7 +180,7 @@ class Experiment:
                 {
                     "args": merge(recipe.midtrain, arm.midtrain_args),
                     "lora": recipe.lora,
-                    "model": model.config(),
+                    "model": self.model_config(model),
                     "prompt": {"style": recipe.prompt.style, "system": recipe.prompt.system},
                     "seed": seed,
                 },
@@ -187,7 +200,8 @@ class Experiment:
             {
                 "args": merge(recipe.rl, arm.rl_args),
                 "lora": recipe.lora,
-                "model": model.config(),
+                "model": self.model_config(model),
+                "verify": self._verify_config(),
                 "questions": self.materials.digest("rl"),
                 "prompt": {"style": recipe.prompt.style, "system": recipe.prompt.system},
                 "curve": recipe.curve.model_dump(mode="json"),
@@ -226,9 +240,12 @@ class Experiment:
                     todo += step.needs
         return [step for rel, step in self.steps.items() if rel in wanted and not step.stage.complete]
 
-    def refuse_changes(self) -> None:
-        """Raise RunError if a stored stage was made with another configuration, naming the difference and the ways out."""
-        changed = {rel: lines for rel, step in self.steps.items() if (lines := step.stage.changes())}
+    def refuse_changes(self, except_: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        """Raise RunError if a stored stage, other than those in `except_`, was made with another configuration, naming the difference and
+        the ways out."""
+        changed = {
+            rel: lines for rel, step in self.steps.items() if rel not in except_ and (lines := step.stage.changes())
+        }
         if not changed:
             return
         roots = {
@@ -249,8 +266,12 @@ class Experiment:
         ]
         raise RunError("\n".join(text))
 
-    def clean(self, target: str) -> list[str]:
-        """Take back the stages named by a path, a path's beginning or a kind, and all that build on them.
+    def clean(self, chosen: set[str]) -> list[str]:
+        """Take back stages, as `closure` gives them; return the paths of those that were there."""
+        return [cleaned for rel in self.steps if rel in chosen for cleaned in self.run.clean(rel)]
+
+    def closure(self, target: str) -> set[str]:
+        """Return the stages named by a path, a path's beginning or a kind, and all that build on them.
 
         Raises RunError when nothing matches.
         """
@@ -267,7 +288,7 @@ class Experiment:
         for rel, step in self.steps.items():  # needs come before those who need them
             if any(n.rel in chosen for n in step.needs):
                 chosen.add(rel)
-        return [cleaned for rel in self.steps if rel in chosen for cleaned in self.run.clean(rel)]
+        return chosen
 
     def execute(
         self, control_of: Callable[[Step, int, int], Control], stop: Callable[[], bool], only: str | None = None

@@ -25,6 +25,7 @@ from midway.questions import from_frame, load, shuffled, to_frame
 from midway.recipe import (
     ArmConfig,
     BenchmarkConfig,
+    EngineConfig,
     Recipe,
     RecipeError,
     SamplingConfig,
@@ -50,10 +51,6 @@ class Target:
     path: str
     key: str
     revision: str | None = None
-
-    def config(self) -> dict[str, Any]:
-        """What stands for the model in the digests of stages that use it."""
-        return {"key": self.key}
 
 
 def resolve_model(path: str) -> str:
@@ -113,9 +110,9 @@ class Materials:
             return self.recipe.questions.rl or self.recipe.questions.train
         return [b for b in self.recipe.benchmarks if f"benchmark-{b.name}" == name]
 
-    def digest(self, name: str) -> str:
-        """Return a content hash of a set of questions; order counts."""
-        return content_id([q.id for q in self.questions(name)])
+    def digest(self, name: str, solutions: bool = False) -> str:
+        """Return a content hash of a set of questions, with `solutions` of their reference solutions too; order counts."""
+        return content_id([[q.id, q.solution] if solutions else q.id for q in self.questions(name)])
 
     def store_questions(self) -> None:
         """Keep a copy of every set in the run directory (questions/NAME.parquet)."""
@@ -197,14 +194,23 @@ class Materials:
         path = resolve_model(model.path)
         return Target(path, model_key(path, model.revision), model.revision)
 
+    def engine_config(self, model: Target) -> EngineConfig:
+        """Return the engine that serves `model`: the recipe's for the base model. A trained model has no adapter of the recipe's, and is
+        not what a server serves or a file of completions holds: those two give way to transformers."""
+        config = self.recipe.engine
+        if model == self.base:
+            return config
+        if config.kind == "vllm":
+            return config.model_copy(update={"lora": None})
+        return config if config.kind == "transformers" else TransformersEngine()
+
     def engine(self, model: Target) -> Engine:
         """Return the engine that serves `model`, closing another one first."""
         if self._engine is None or self.open_model != model.path:
             self.close_engine()
-            config = self.recipe.engine
-            if config.kind in ("openai", "recorded") and model != self.base:
-                config = TransformersEngine()  # a server has the base model only, a file of completions no model at all
-            self._engine = open_engine(config, self.recipe.model, model_path=model.path, log=self.note)
+            self._engine = open_engine(
+                self.engine_config(model), self.recipe.model, model_path=model.path, log=self.note
+            )
             self.open_model = model.path
         return self._engine
 
@@ -216,7 +222,7 @@ class Materials:
             connect()
             return partial(
                 complete_on_ray,
-                config=self.recipe.engine,
+                config=self.engine_config(model),
                 model=self.recipe.model,
                 model_path=model.path,
                 log=control.note,
@@ -251,6 +257,8 @@ class Materials:
 
             config = self.recipe.pools[pool]
             questions, heuristics = self.questions("train"), self.heuristics_of(pool)
+            if config.engine:
+                self.close_engine()  # one engine at a time: two do not fit on one GPU
             own = open_engine(config.engine, self.recipe.model, log=control.note) if config.engine else None
             key = own.model_key if own else self.base.key
             there = (lambda q, slug: len(own.recorded(q, slug))) if isinstance(own, Recorded) else None
@@ -275,7 +283,7 @@ class Materials:
 
             questions = {q.id: q for q in self.questions("train")}
             completions = self.run.path / f"pools/{pool}/completions"
-            verify_completions(stage, control, outcome, completions, questions, self.verifier)
+            verify_completions(stage, control, outcome, completions, questions, self.verifier, self.asked(pool))
 
         return work
 
@@ -288,19 +296,31 @@ class Materials:
             folder = self.run.path / f"pools/{pool}"
             heuristics = {h.slug: h for h in self.heuristics_of(pool) if h}
             config = self.recipe.adherence
-            engine = self.engine(self.base)
-            if config.engine is not None:
-                engine = open_engine(config.engine, self.recipe.model, log=control.note)
+            engine: Engine | None = None
+            if config.scorer == "likelihood" or (config.scorer == "judge" and config.engine is None):
+                engine = self.engine(self.base)
+            else:
+                self.close_engine()
+                if config.engine is not None:
+                    engine = open_engine(config.engine, self.recipe.model, log=control.note)
 
             def opened(state: Mapping[str, Any] | None) -> Scorer:
                 return open_scorer(config, engine, self.prompt, heuristics, state=state, chat=self.chat)
 
             try:
                 score(
-                    stage, control, outcome, folder / "completions", folder / "verdicts", questions, opened, heuristics
+                    stage,
+                    control,
+                    outcome,
+                    folder / "completions",
+                    folder / "verdicts",
+                    questions,
+                    opened,
+                    heuristics,
+                    self.asked(pool),
                 )
             finally:
-                if config.engine is not None:
+                if engine is not None and engine is not self._engine:
                     engine.close()
 
         return work
@@ -352,15 +372,19 @@ class Materials:
 
         return work
 
+    def asked(self, pool: str) -> set[str]:
+        """Return the ids of the completions that the pool asks for now; what else is stored is of other prompts, samplings or weights."""
+        return set(pl.read_parquet(self.run.path / f"pools/{pool}/completions/asked/ids.parquet")["id"].to_list())
+
     def pool_tables(self, pool: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
         """Return completions, verdicts and (where scored) adherence of a pool, of requests that its recipe asks for."""
         folder = self.run.path / f"pools/{pool}"
         completions = read_table(folder / "completions", COMPLETIONS)
         verdicts = read_table(folder / "verdicts", VERDICTS)
         scored = folder / "adherence"
-        asked = self.recipe.pools[pool]
-        completions = completions.filter(
-            pl.col("index") < asked.samples, pl.col("question_id").is_in([q.id for q in self.questions("train")])
+        asked = self.asked(pool)
+        completions = completions.join(
+            pl.DataFrame({"id": sorted(asked)}, schema={"id": pl.String}), on="id", how="semi"
         )
         return completions, verdicts, read_table(scored, ADHERENCE) if scored.exists() else None
 
@@ -368,7 +392,6 @@ class Materials:
         def work(stage: Stage, control: Control, outcome: Outcome) -> None:
             from midway.stages.train import train_stage
             from midway.training.dataset import training_rows
-            from midway.training.sft import optimizer_steps
 
             solutions = pl.read_parquet(stage.path.parent / "selection" / "solutions.parquet")
             questions = {q.id: q for q in self.questions("train")}
@@ -380,8 +403,8 @@ class Materials:
             examples = rows.height
             if reference is not None:
                 examples = pl.scan_parquet(reference.path / "solutions.parquet").select(pl.len()).collect().item()
-            args["max_steps"] = optimizer_steps(examples, args)
             job = self._job("sft", stage, self.base, seed, args, f"{self.recipe.name}-{name}-{seed}-midtrain")
+            job = replace(job, examples=examples)
             train_stage(stage, control, outcome, rows, job, self.recipe.launch)
 
         return work
@@ -473,6 +496,7 @@ class Materials:
             lora=recipe.lora,
             report_to=recipe.report_to,
             run_name=run_name,
+            stop=[] if self.chat or recipe.prompt.style != "boxed" else list(STOP_STRINGS),
             questions=str(self.run.path / "questions" / "rl.parquet") if kind == "grpo" else None,
             verify={
                 "workers": recipe.verify.workers,

@@ -316,22 +316,27 @@ class Stage:
     def changes(self) -> list[str]:
         """Return how the stored stage differs from this one; empty if it does not or was never run."""
         manifest = self.manifest
-        if not manifest or manifest.get("digest") == self.digest:
+        if not manifest.get("digest") or manifest["digest"] == self.digest:
             return []
         return difference(manifest.get("config", {}), self.config) + difference(
             {"inputs": manifest.get("inputs", {})}, {"inputs": self.inputs}
         )
 
     def begin(self, versions: Mapping[str, str]) -> None:
-        """Mark the stage as running; costs of earlier attempts are kept."""
+        """Mark the stage as running; costs of earlier attempts are kept, also of one that was killed."""
         old = self.manifest
+        cost = dict(old.get("cost", {}))
+        if old.get("state") == RUNNING and "clock" in old:  # killed: it worked until the last file it wrote
+            last = max((f.stat().st_mtime for f in self.path.rglob("*") if f.is_file()), default=0.0)
+            cost["seconds"] = cost.get("seconds", 0.0) + max(0.0, last - old["clock"])
         self._write(
             state=RUNNING,
             versions=dict(versions),
             started=old.get("started") or now(),
             attempts=int(old.get("attempts", 0)) + 1,
-            cost=old.get("cost", {}),
+            cost=cost,
             error="",
+            clock=time.time(),
         )
         self.run.log("begin", stage=self.rel)
 
@@ -413,8 +418,10 @@ class Run:
             if rel == prefix or rel.startswith(prefix.rstrip("/") + "/") or manifest.get("stage") == prefix:
                 folder = self.path / rel
                 if manifest.get("stage") == "generate" or rel.startswith("arms/base/"):
-                    (folder / "stage.json").unlink()
+                    kept = {"cost": manifest.get("cost", {}), "stage": manifest.get("stage"), "state": ""}
+                    write_json(folder / "stage.json", kept)  # what the stored completions cost is still true
                 else:
+                    (folder / "stage.json").unlink()  # first: what is half removed must not look complete
                     shutil.rmtree(folder)
                 cleaned.append(rel)
                 self.log("clean", stage=rel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -288,3 +289,25 @@ def test_model_keys_name_the_content(checkpoint: Callable[..., Path], tmp_path: 
     weights.write_bytes(data)
     assert model_key(str(copy)) != key
     assert model_key("org/model", "abc") == "org/model@abc" and model_key("org/model") == "org/model@main"
+
+
+def test_the_end_of_a_turn_ends_a_completion_though_it_is_not_the_eos(
+    checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As in Qwen2.5's base checkpoints: the template ends turns with another token than the tokenizer's EOS."""
+    from transformers import AutoTokenizer
+
+    folder = tmp_path / "other-eos"
+    shutil.copytree(checkpoint("qwen2"), folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    tokenizer.eos_token = "<|endoftext|>"
+    tokenizer.save_pretrained(folder)
+    for name in ("config.json", "generation_config.json"):
+        settings = json.loads((folder / name).read_text())
+        settings["eos_token_id"] = tokenizer.eos_token_id
+        (folder / name).write_text(json.dumps(settings))
+    engine = open_engine(TransformersEngine(), ModelConfig(path=str(folder)))
+    assert end in engine.eos  # type: ignore[attr-defined]
+    plain = open_engine(TransformersEngine(), ModelConfig(path=str(folder), chat=False))
+    assert end not in plain.eos  # type: ignore[attr-defined]

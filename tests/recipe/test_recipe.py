@@ -156,3 +156,14 @@ def _classes(annotation: object) -> list[type]:
     if args is None:
         return [annotation] if isinstance(annotation, type) else []
     return [c for a in args for c in _classes(a)]
+
+
+def test_a_step_that_does_not_divide_into_groups_is_told_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="num_generations=6"):
+        load_recipe(write(tmp_path, BASIC), ["rl.num_generations=6"])
+    assert load_recipe(write(tmp_path, BASIC), ["rl.num_generations=6", "rl.per_device_train_batch_size=12"])
+
+
+def test_compute_matching_needs_something_to_match(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="compute_matched needs a `treatment`"):
+        load_recipe(write(tmp_path, "arms: {rl-only: [], more: {compute_matched: true}}\n"))

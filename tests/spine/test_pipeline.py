@@ -277,9 +277,9 @@ def test_training_in_processes_of_its_own(lay_out: LayOut, here: Here, tmp_path:
 
 def test_a_launched_training_that_fails_shows_its_last_words(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(arms={"reference": [{"strategy": "reference"}]}, pools={}, treatment=None, launch=[sys.executable])
-    done = here("run", recipe, "rl.num_generations=3", "--out", tmp_path / "run", check=False)
+    done = here("run", recipe, "rl.epsilon=nonsense", "--out", tmp_path / "run", check=False)
     assert done.returncode == 1
-    assert "train.log" in done.stderr and "num_generations" in done.stderr
+    assert "train.log" in done.stderr and "nonsense" in done.stderr
 
 
 def test_a_model_in_half_precision_stays_in_half_precision(
@@ -318,3 +318,66 @@ def test_adapters_are_merged_and_kept(lay_out: LayOut, here: Here, tmp_path: Pat
         assert (folder / "adapter/adapter_config.json").exists()
         assert not (folder / "model/adapter_config.json").exists()
         assert (folder / "model/model.safetensors").exists()
+
+
+def test_completions_of_another_sampling_are_not_selected(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    recipe, run = (
+        lay_out(arms={"polya": [{"pool": "guided", "strategy": "wrong-but-diverse"}]}, benchmarks=[]),
+        tmp_path / "run",
+    )
+    here("run", recipe, "arms.polya.rl=false", "--out", run)
+    old = set(ids(run)["pools/guided/completions"])
+    change = [
+        "arms.polya.rl=false",
+        "pools.guided.sampling.temperature=0.7",
+        "--out",
+        run,
+        "--clean",
+        "pools/guided/completions",
+    ]
+    done = here("run", recipe, *change)
+    assert f"{len(old)} stored completions are of other prompts, samplings or weights" in done.stderr
+    asked = set(pl.read_parquet(run / "pools/guided/completions/asked/ids.parquet")["id"])
+    assert not asked & old and len(asked) == len(old)
+    chosen = set(pl.read_parquet(run / "arms/polya/seed-0/selection/solutions.parquet")["completion_id"])
+    assert chosen <= asked
+    assert read_json(run / "pools/guided/verdicts/stage.json")["state"] == "complete"
+
+
+def test_clean_takes_nothing_back_when_another_change_is_refused(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    recipe, run = lay_out(arms={"reference": [{"strategy": "reference"}]}, pools={}, treatment=None), tmp_path / "run"
+    here("run", recipe, "--out", run)
+    done = here("run", recipe, "midtrain.max_steps=2", "--out", run, "--clean", "rl", check=False)
+    assert done.returncode == 2
+    assert "max_steps: 3 -> 2" in done.stderr
+    assert (run / "arms/reference/seed-0/rl/model/model.safetensors").exists()
+
+
+def test_titles_and_the_control_change_the_report_alone(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    recipe, run = (
+        lay_out(arms={"rl-only": [], "reference": [{"strategy": "reference"}]}, pools={}, treatment="reference"),
+        tmp_path / "run",
+    )
+    here("run", recipe, "--out", run)
+    here("run", recipe, "arms.reference.title=The book's way", "--out", run)
+    assert "The book's way" in {a["title"] for a in read_json(run / "report/results.json")["arms"]}
+
+
+def test_compute_matched_arm_gets_the_seconds_of_the_treatment_as_steps(
+    lay_out: LayOut, here: Here, tmp_path: Path
+) -> None:
+    arms = {"polya": [{"pool": "guided", "strategy": "wrong-but-diverse"}], "more-rl": {"compute_matched": True}}
+    recipe, run = lay_out(arms=arms, treatment="polya", benchmarks=[]), tmp_path / "run"
+    here("run", recipe, "--out", run)
+    cost = {
+        rel: read_json(run / rel / "stage.json")["cost"]["seconds"]
+        for rel in (
+            "pools/guided/completions",
+            "pools/guided/verdicts",
+            "arms/polya/seed-0/midtrain",
+            "arms/polya/seed-0/rl",
+        )
+    }
+    step = cost.pop("arms/polya/seed-0/rl") / 3
+    more = read_json(run / "arms/more-rl/seed-0/rl/stage.json")["result"]["steps"] - 3
+    assert (more - 1) * step <= sum(cost.values()) <= more * step

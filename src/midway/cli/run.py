@@ -71,13 +71,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _stage_verb(app: typer.Typer, kind: str, text: str) -> None:
-    def verb(run: str = typer.Argument(..., help="A run directory, or a name under runs/.")) -> None:
-        run_stage(run, kind)
+    def verb(
+        run: str = typer.Argument(..., help="A run directory, or a name under runs/."),
+        data: str = Data,
+        executor: str = Executor,
+    ) -> None:
+        run_stage(run, kind, data, executor)
 
     app.command(kind, help=f"{text} Works on a run directory; what it needs is done first.")(verb)
 
 
-def run_stage(run: str, kind: str) -> None:
+def run_stage(run: str, kind: str, data: str | None = None, executor: str = "local") -> None:
     """Do the pending stages of one kind in a stored run, and what they need."""
     from midway.experiment import run_path
     from midway.recipe import loads_recipe
@@ -89,9 +93,9 @@ def run_stage(run: str, kind: str) -> None:
         lambda: loads_recipe(stored, str(path / "resolved.json")),
         None,
         path,
-        None,
+        data,
         [],
-        "local",
+        executor,
         f"midway {kind} {run}",
         kind,
     )
@@ -137,16 +141,17 @@ def _execute(
     assert isinstance(recipe, Recipe)
     start = time.monotonic()
     with Console() as console, opened(recipe, out, data, executor=executor) as experiment:
-        for target in clean:
-            for rel in experiment.clean(target):
-                console.line(f"taken back: {rel}")
-        experiment.refuse_changes()
+        chosen = {rel for target in clean for rel in experiment.closure(target)}
+        experiment.refuse_changes(chosen)
+        for rel in experiment.clean(chosen):
+            console.line(f"taken back: {rel}")
         pending = experiment.pending(only)
         where = experiment.run.path
         if pending:
             console.line(f"{where}: {len(pending)} of {len(experiment.steps)} stages to do")
-            experiment.store_recipe(source)
             experiment.materials.store_questions()
+        if not only:  # also when all is complete: titles, the control and left-out arms concern the report alone
+            experiment.store_recipe(source)
             experiment.share_base()
         try:
             failures = experiment.execute(
@@ -180,10 +185,11 @@ def _title(experiment: Experiment, step: Step) -> str:
 def report_digest(run: Run) -> str:
     """Content hash of everything a report is made from: the manifests of all stages."""
     from midway.records import content_id
+    from midway.run import read_json
 
-    return content_id(
-        "report", {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
-    )
+    resolved = (read_json(run.path / "resolved.json") or {}).get("digest")
+    stages = {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
+    return content_id("report", resolved, stages)
 
 
 def build_run_report(run: Run) -> bool:

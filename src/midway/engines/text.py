@@ -54,6 +54,23 @@ def uses_chat(tokenizer: Any, config: ModelConfig) -> bool:
     return has and config.chat is not False
 
 
+def turn_end(tokenizer: Any) -> str | None:
+    """Return the token with which the chat template ends an assistant's turn, None if it is none of the vocabulary.
+
+    Some base checkpoints (Qwen2.5's) have another EOS than that: who learns from chat messages learns to end with this token, so
+    engines and RL must stop there too.
+    """
+    turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "@@"}]
+    try:
+        text = str(tokenizer.apply_chat_template(turn, tokenize=False))
+    except Exception as error:  # a template may refuse anything, with exceptions of its own
+        raise EngineError(
+            f"the chat template refuses a plain exchange: {first_line(error)}\n  set `model.chat: false`"
+        ) from error
+    tail = text.rpartition("@@")[2].strip()
+    return tail if tail and tail in tokenizer.get_vocab() else None
+
+
 def plain_text(prompt: Prompt) -> str:
     """Return a prompt as plain text: its text, or its messages joined by blank lines."""
     return prompt.text or "\n\n".join(m["content"] for m in prompt.messages) + ("\n\n" if prompt.messages else "")

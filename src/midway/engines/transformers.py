@@ -28,7 +28,7 @@ from midway.engines.base import EngineError
 from midway.engines.keys import model_key
 from midway.engines.kv import BufferCache, Filled, Prefix, common_prefix, make_prefix, prefill
 from midway.engines.sampling import choose, token_logprobs
-from midway.engines.text import encode, first_line, load_tokenizer, uses_chat
+from midway.engines.text import encode, first_line, load_tokenizer, turn_end, uses_chat
 from midway.recipe import ModelConfig, TransformersEngine
 from midway.records import Completion, Finish, Prompt, Request, Sampling
 
@@ -81,6 +81,8 @@ class HFEngine:
         self.shares = possible(self._config)
         """Whether the rows of a batch attend to one copy of their prefix."""
         self.eos = _eos(self.model, self.tokenizer)
+        if chat and (end := turn_end(tokenizer)):
+            self.eos |= {int(tokenizer.convert_tokens_to_ids(end))}
         self._rows = batch_size or (128 if self.model.device.type == "cpu" else 512)
         self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
         self._tokens: OrderedDict[str, list[int]] = OrderedDict()

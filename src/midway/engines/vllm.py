@@ -21,7 +21,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
-from midway.engines.text import encode, first_line, uses_chat
+from midway.engines.text import encode, first_line, turn_end, uses_chat
 from midway.recipe import ModelConfig, VllmEngine
 from midway.records import Completion, Finish, Prompt, Request, Sampling
 
@@ -63,6 +63,8 @@ class InProcessVllm:
         self._engine = self.llm.llm_engine
         self.tokenizer = self.llm.get_tokenizer()
         self.chat = uses_chat(self.tokenizer, model)
+        end = turn_end(self.tokenizer) if self.chat else None
+        self._ends = [int(self.tokenizer.convert_tokens_to_ids(end))] if end else []
         settings = self._engine.vllm_config
         self.context = int(settings.model_config.max_model_len)
         self._ahead = 2 * int(settings.scheduler_config.max_num_seqs)
@@ -163,7 +165,7 @@ class InProcessVllm:
         if len(tokens) + sampling.max_tokens > self.context:
             return f"prompt of {len(tokens)} tokens + max_tokens {sampling.max_tokens} exceeds the context of {self.context}"
         number = str(next(self._numbers))
-        params = _params(sampling, group[0].seed if self.seeded else None, len(group))
+        params = _params(sampling, group[0].seed if self.seeded else None, len(group), self._ends)
         try:
             self._engine.add_request(number, {"prompt_token_ids": tokens}, params, lora_request=self._lora)
         except ValueError as error:
@@ -212,7 +214,7 @@ class InProcessVllm:
         return self._last[1]
 
 
-def _params(sampling: Sampling, seed: int | None, n: int) -> SamplingParams:
+def _params(sampling: Sampling, seed: int | None, n: int, ends: list[int]) -> SamplingParams:
     return SamplingParams(
         n=n,
         temperature=sampling.temperature,
@@ -221,6 +223,7 @@ def _params(sampling: Sampling, seed: int | None, n: int) -> SamplingParams:
         min_p=sampling.min_p,
         max_tokens=sampling.max_tokens,
         stop=list(sampling.stop) or None,
+        stop_token_ids=ends,
         seed=seed if sampling.temperature > 0 else None,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

@@ -324,6 +324,18 @@ def _trl(config: Literal["SFTConfig", "GRPOConfig"], section: str, value: dict[s
     return value
 
 
+def _groups(where: str, args: dict[str, Any]) -> None:
+    """TRL's own rule, told before anything is generated."""
+    group = int(args.get("num_generations", 8))
+    per_step = int(args.get("steps_per_generation") or args.get("gradient_accumulation_steps", 1))
+    batch = int(args.get("generation_batch_size") or int(args.get("per_device_train_batch_size", 8)) * per_step)
+    if group < 2 or batch % group:
+        raise ValueError(
+            f"{where}: a GRPO step of {batch} completions (rl.per_device_train_batch_size x gradient_accumulation_steps) does not "
+            f"divide into groups of rl.num_generations={group}"
+        )
+
+
 def _safe_name(what: str, name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise ValueError(f"{what} {name!r}: use letters, digits, `.`, `_`, `+` and `-` only (it names a folder)")
@@ -390,8 +402,14 @@ class Recipe(Section):
                     raise ValueError(
                         f"arms.{name}: there is no pool {data.pool!r}{near(data.pool, sorted(self.pools))}"
                     )
-            if arm.compute_matched and not self.treatment_arm:
-                raise ValueError(f"arms.{name}: compute_matched needs a `treatment` arm to match")
+            if arm.compute_matched:
+                model = self.arms[self.treatment_arm] if self.treatment_arm else None
+                if model is None or not model.midtrain or not model.rl or self.treatment_arm == name:
+                    raise ValueError(
+                        f"arms.{name}: compute_matched needs a `treatment` arm with mid-training and RL to match"
+                    )
+            if arm.rl and not self.launch:
+                _groups(f"arms.{name}", {**self.rl, **arm.rl_args})
         for name in self.pools:
             _safe_name("pool", name)
         for role in ("treatment", "control"):

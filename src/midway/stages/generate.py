@@ -6,10 +6,12 @@ are kept in `failures/` (see `asking`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import polars as pl
 
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id
-from midway.run import Stage
+from midway.run import Stage, write_table
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 
@@ -17,16 +19,20 @@ PromptOf = Callable[[Question, Heuristic | None], Prompt]
 
 
 class Requests:
-    """Requests that are made while they are read, with their number known beforehand."""
+    """Requests that are made while they are read, with their number known beforehand. `ids` holds those of the latest reading."""
 
     def __init__(self, count: int, make: Callable[[], Iterator[Request]]) -> None:
         self.count, self.make = count, make
+        self.ids: list[str] = []
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[Request]:
-        return self.make()
+        self.ids = []
+        for request in self.make():
+            self.ids.append(request.id)
+            yield request
 
 
 def pool_requests(
@@ -62,6 +68,7 @@ def pool_requests(
     return Requests(sum(wanted(q, s) for s in slugs for q in questions), make)
 
 
-def generate(stage: Stage, control: Control, outcome: Outcome, requests: Iterable[Request], answer: Answer) -> None:
-    """Fill the stage's directory with exactly the requests that are not there yet."""
+def generate(stage: Stage, control: Control, outcome: Outcome, requests: Requests, answer: Answer) -> None:
+    """Fill the stage's directory with exactly the requests that are not there yet, and note which ids were asked for."""
     ask(stage, control, outcome, requests, answer, "")
+    write_table(stage.path / "asked" / "ids.parquet", pl.DataFrame({"id": requests.ids}, schema={"id": pl.String}))

@@ -40,8 +40,9 @@ def score(
     questions: Mapping[str, Question],
     open_: Callable[[Mapping[str, Any] | None], Scorer],
     catalogue: Mapping[str, Heuristic],
+    ids: set[str],
 ) -> None:
-    """Score every correct guided completion that has no score yet, with the scorer that `open_` gives for a stored state."""
+    """Score every correct guided completion, of those in `ids`, that has no score yet, with what `open_` gives for a stored state."""
     recover(stage.path, ADHERENCE)
     done = stored_ids(stage.path)
     judged = read_table(verdicts, VERDICTS, ["id", "judgement"])
@@ -49,7 +50,7 @@ def score(
     rows = [
         row
         for row in read_table(completions, COMPLETIONS).sort("id").iter_rows(named=True)
-        if row["id"] in correct and row["heuristic"] != UNGUIDED
+        if row["id"] in correct and row["id"] in ids and row["heuristic"] != UNGUIDED
     ]
     items = [(questions[row["question_id"]], Completion(**{**row, "finish": Finish(row["finish"])})) for row in rows]
     todo = [item for item in items if item[1].id not in done]

@@ -13,7 +13,7 @@ import polars as pl
 from midway.run import Stage, write_table
 from midway.stages.common import Control, Outcome, Stopped
 from midway.training.common import Interrupted, Job
-from midway.training.launch import launch, run_job
+from midway.training.launch import default_command, launch, run_job
 
 
 def train_stage(
@@ -34,6 +34,7 @@ def train_stage(
         shown = [f"{key} {logs[key]:.3g}" for key in ("loss", "reward") if isinstance(logs.get(key), int | float)]
         control.progress(step, total, ", ".join(shown))
 
+    command = command or default_command()
     try:
         result = launch(path, command, progress, control.stop) if command else run_job(path, progress, control.stop)
     except Interrupted as error:

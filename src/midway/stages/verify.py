@@ -19,6 +19,7 @@ def verify_completions(
     completions: Path,
     questions: Mapping[str, Question],
     verifier: Verifier,
+    ids: set[str],
 ) -> None:
-    """Judge every completion of a pool that is not judged yet."""
-    judge(stage.path, control, outcome, completions, questions, verifier)
+    """Judge every completion of a pool, of those in `ids`, that is not judged yet."""
+    judge(stage.path, control, outcome, completions, questions, verifier, ids)

@@ -62,6 +62,10 @@ class Job:
     lora: dict[str, Any] | None = None
     report_to: list[str] = field(default_factory=list)
     run_name: str = ""
+    examples: int | None = None
+    """sft: take as many optimizer steps as this many rows would (the treatment's), unless `args` has max_steps."""
+    stop: list[str] = field(default_factory=list)
+    """grpo: strings at which an answer ends for the reward, as it does in evaluation."""
     questions: str | None = None
     """grpo: Parquet file with the question records, for the reward."""
     verify: dict[str, Any] = field(default_factory=dict)
@@ -112,8 +116,11 @@ def hardware_args() -> dict[str, Any]:
 
 def base_args(job: Job) -> dict[str, Any]:
     """Return the arguments that midway sets unless the recipe does."""
+    hardware = hardware_args()
+    if job.args.get("fp16"):
+        hardware["bf16"] = False
     return {
-        **hardware_args(),
+        **hardware,
         "output_dir": str(Path(job.out) / "checkpoints"),
         "seed": job.seed,
         "data_seed": job.seed,
@@ -135,7 +142,7 @@ def last_checkpoint(folder: Path, remove: bool) -> str | None:
         if (path / MARKER).exists():
             finished.append(path)
         elif remove:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
     if not finished:
         return None
     return str(max(finished, key=lambda p: int(p.name.rpartition("-")[2])))
@@ -161,7 +168,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         kept = []
         for line in path.read_text().splitlines():
             try:
-                if json.loads(line)["step"] <= state.global_step:
+                if 0 < state.global_step >= json.loads(line)["step"]:
                     kept.append(line)
             except ValueError:
                 continue  # the torn last line of a killed process; its step is run again
@@ -198,27 +205,33 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
-    """Run a trainer to its end, from its last finished checkpoint if there is one, and save the final model.
+    """Run a trainer (with `callback` added) to its end, from its last finished checkpoint if there is one, and save the final model.
 
     Returns steps, seconds, tokens and peak memory. Raises Interrupted when the callback was told to stop.
     """
-    trainer.add_callback(callback)
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
     out = Path(job.out)
+    done = out / "trained.json"
+    if done.exists() and (out / "model").is_dir():
+        return dict(json.loads(done.read_text()))  # killed between the end of training and the end of the stage
     resumed = last_checkpoint(out / "checkpoints", remove=trainer.is_world_process_zero())
     trainer.train(resume_from_checkpoint=resumed)
     if callback.stopped:
         raise Interrupted(f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}")
     save_final(trainer, out / "model", job)
-    if trainer.is_world_process_zero():
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    return {
+    result = {
         "steps": trainer.state.global_step,
         "resumed_from": int(resumed.rpartition("-")[2]) if resumed else 0,
         "tokens": int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0),
         "peak_memory_mb": peak_memory_mb(),
     }
+    if trainer.is_world_process_zero():
+        write_bytes(done, json.dumps(result).encode())
+        for marker in (out / "checkpoints").glob(f"*/{MARKER}"):
+            marker.unlink()  # first: what is half removed must not look finished
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return result
 
 
 def save_final(trainer: Any, folder: Path, job: Job) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +37,14 @@ def run_job(path: Path, progress: Progress | None = None, stop: Callable[[], boo
     return run_grpo(job, progress, stop)
 
 
+def default_command() -> list[str]:
+    """Return how a training starts when the recipe's `launch` is empty: in this process on a CPU; on a GPU in a process of its own, with
+    which all its memory goes back (nothing else frees vLLM and the trainer's cycles for the engine that comes next)."""
+    import torch
+
+    return [sys.executable] if torch.cuda.is_available() else []
+
+
 def launch(
     path: Path, command: Sequence[str], progress: Progress | None, stop: Callable[[], bool] | None
 ) -> dict[str, Any]:
@@ -56,6 +65,7 @@ def launch(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=environment(command),
         )
         try:
             while process.poll() is None:
@@ -75,6 +85,27 @@ def launch(
     return dict(json.loads(result.read_text()))
 
 
+def environment(command: Sequence[str]) -> dict[str, str]:
+    """Return the environment of a launched training: it knows who started it, and a single process sees a single GPU (with several, the
+    trainer would split batches by nn.DataParallel)."""
+    env = {**os.environ, "MIDWAY_PARENT": f"{socket.gethostname()}:{os.getpid()}"}
+    if list(command) == [sys.executable]:
+        env["CUDA_VISIBLE_DEVICES"] = env.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return env
+
+
+def parent_gone() -> bool:
+    """Whether the midway process that launched this one has died; then nobody waits for the result, and the run may be started again."""
+    host, _, pid = os.environ.get("MIDWAY_PARENT", "").partition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def _report(metrics: Path, progress: Progress) -> None:
     if metrics.exists():
         lines = metrics.read_bytes().split(b"\n")[:-1]
@@ -89,7 +120,8 @@ def main() -> None:
 
     path = Path(sys.argv[1])
     try:
-        result = run_job(path, stop=path.with_name(STOP).exists)
+        asked = path.with_name(STOP)
+        result = run_job(path, stop=lambda: asked.exists() or parent_gone())
     except Interrupted:
         result = {"stopped": True}
     if int(os.environ.get("RANK", "0")) == 0:

@@ -49,9 +49,13 @@ class TRLReward:
 
     __name__ = "midway_correct"
 
-    def __init__(self, questions: Sequence[Question] = (), verifier: Verifier | None = None) -> None:
+    def __init__(
+        self, questions: Sequence[Question] = (), verifier: Verifier | None = None, stop: Sequence[str] = ()
+    ) -> None:
+        """`stop`: strings at which an answer ends (a base model goes on to invent the next question)."""
         self.questions = {q.id: q for q in questions}
         self.verifier = verifier or Verifier()
+        self.stop = tuple(stop)
 
     def __call__(self, prompts: Any = None, completions: Sequence[Any] = (), **columns: Any) -> list[float | None]:
         rows = [
@@ -60,7 +64,9 @@ class TRLReward:
             else question_of({c: v[k] for c, v in columns.items() if isinstance(v, (list, tuple)) and len(v) > k})
             for k in range(len(completions))
         ]
-        texts = map(_text, completions)
+        texts = [
+            min((text.split(s, 1)[0] for s in self.stop), key=len, default=text) for text in map(_text, completions)
+        ]
         return [verdict.score() for verdict in self.verifier.verify_batch(zip(rows, texts, strict=True))]
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from datasets import Dataset, disable_progress_bars
 from trl import GRPOConfig, GRPOTrainer
 
+from midway.engines.text import turn_end
 from midway.questions import from_frame
 from midway.training.common import Job, RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 from midway.training.rewards import TRLReward
@@ -40,6 +41,8 @@ def run_grpo(
     rows = rows.select_columns(["prompt", "question_id"])
     questions = from_frame(pl.read_parquet(job.questions))
     tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
+    if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
+        tokenizer.eos_token = end
     peft_config = None
     if job.lora is not None:
         from peft import LoraConfig
@@ -48,16 +51,17 @@ def run_grpo(
     with Verifier(**job.verify) as verifier:
         trainer = GRPOTrainer(
             model=load_model(job),
-            reward_funcs=TRLReward(questions, verifier),
+            reward_funcs=TRLReward(questions, verifier, job.stop),
             args=GRPOConfig(**rl_args(job)),
             train_dataset=rows,
             processing_class=tokenizer,
             peft_config=peft_config,
         )
+        callback = RunCallback(Path(job.out), progress, stop)
+        trainer.add_callback(callback)  # before the curve: it puts metrics.jsonl in order
         if job.curve.get("every"):
             from midway.training.curve import CurveCallback
 
             trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], verifier))
-        callback = RunCallback(Path(job.out), progress, stop)
         result = train(trainer, job, callback)
     return {**result, "questions": len(rows)}

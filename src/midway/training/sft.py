@@ -7,6 +7,7 @@ Promises: the loss is on the solution only; any field of SFTConfig passes throug
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from datasets import Dataset, disable_progress_bars
 from trl import SFTConfig, SFTTrainer
 
+from midway.engines.text import turn_end
 from midway.training.common import Job, RunCallback, base_args, load_model, load_tokenizer, train
 
 
@@ -37,6 +39,9 @@ def run_sft(
     rows = rows.select_columns(["prompt", "completion"])
     tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
     args = {"max_length": None, **base_args(job), **job.args}
+    if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
+        args.setdefault("eos_token", end)  # TRL writes it into the tokenizer and both configurations
+    args["max_steps"] = optimizer_steps(job.examples or len(rows), args, int(os.environ.get("WORLD_SIZE", "1")))
     peft_config = None
     if job.lora is not None:
         from peft import LoraConfig
@@ -50,5 +55,6 @@ def run_sft(
         peft_config=peft_config,
     )
     callback = RunCallback(Path(job.out), progress, stop)
+    trainer.add_callback(callback)
     result = train(trainer, job, callback)
     return {**result, "examples": len(rows)}
