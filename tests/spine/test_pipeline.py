@@ -17,7 +17,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from midway.run import COMPLETIONS, read_json, read_table
+from midway.recipe.load import FIXTURES
+from midway.run import COMPLETIONS, VERDICTS, read_json, read_table
 
 Midway = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., Any]
@@ -381,3 +382,19 @@ def test_compute_matched_arm_gets_the_seconds_of_the_treatment_as_steps(
     step = cost.pop("arms/polya/seed-0/rl") / 3
     more = read_json(run / "arms/more-rl/seed-0/rl/stage.json")["result"]["steps"] - 3
     assert (more - 1) * step <= sum(cost.values()) <= more * step
+
+
+def test_real_questions_and_real_completions_go_the_whole_way(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    done = here("run", "gsm8k-recorded", "--out", run)
+    verdicts = read_table(run / "pools/recorded/verdicts", VERDICTS)
+    assert verdicts.height == 400
+    published = [json.loads(line) for line in (FIXTURES / "gsm8k_recorded.jsonl").read_text().splitlines()]
+    assert verdicts["judgement"].to_list().count("correct") == sum(row["correct"] for row in published)
+    assert read_json(run / "arms/recorded/seed-0/midtrain/stage.json")["result"]["steps"] == 4
+    results = read_json(run / "report/results.json")
+    assert {a["name"] for a in results["arms"]} == {"base", "rl-only", "recorded", "reference"}
+    assert "gsm8k-held-out: pass@1" in done.stdout
