@@ -59,9 +59,8 @@ def main() -> int:
         calm, rough = ids(root / "calm"), ids(root / "rough")
         twice = sum(len(rows) - len(set(rows)) for rows in rough.values())
         rl = json.loads((root / "rough/arms/reference/seed-0/rl/stage.json").read_text())
-        print(
-            f"{sum(map(len, calm.values()))} completions undisturbed, {sum(map(len, rough.values()))} after {given.kills} kills, {twice} twice"
-        )
+        before, after = (sum(map(len, run.values())) for run in (calm, rough))
+        print(f"{before} completions undisturbed, {after} after {given.kills} kills, {twice} twice")
         print(
             f"RL: {rl['attempts']} attempts, the last from step {rl['result']['resumed_from']} of {rl['result']['steps']}"
         )

@@ -258,7 +258,16 @@ def show_status(run: str) -> None:
                 f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached"
             )
             parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
-        for key in ("failed", "prefix_hit_rate", "solutions", "steps", "samples", "accuracy", "unjudged"):
+        for key in (
+            "failed",
+            "prefix_hit_rate",
+            "solutions",
+            "steps",
+            "samples",
+            "accuracy",
+            "greedy_accuracy",
+            "unjudged",
+        ):
             if result.get(key):
                 value = result[key]
                 parts.append(f"{key.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{key} {value}")

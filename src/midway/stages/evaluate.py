@@ -1,7 +1,7 @@
 """Evaluate: n samples for each benchmark question, judged; one table of results.
 
 Reads a benchmark; calls an engine and the verifier; writes `completions/`, `verdicts/` and `results.parquet` (one row a sample: the
-completion, its verdict, and the ways it used where a labeller is given).
+completion, its verdict, and the ways it used where a labeller is given); greedy completions apart, in `greedy/`.
 """
 
 from __future__ import annotations
@@ -63,10 +63,13 @@ def evaluate(
         results = results.with_columns(pl.Series("ways", ways, dtype=pl.List(pl.String)))
     else:
         results = results.with_columns(pl.lit(None, dtype=pl.List(pl.String)).alias("ways"))
-    write_table(
-        stage.path / "results.parquet", results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
-    )
-    sampled = results.filter(pl.col("heuristic") == SAMPLED)
+    results = results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
+    sampled, once = results.filter(pl.col("heuristic") == SAMPLED), results.filter(pl.col("heuristic") == GREEDY)
+    write_table(stage.path / "results.parquet", sampled)
+    if once.height:
+        write_table(stage.path / "greedy" / "results.parquet", once)
+        right = once.filter(pl.col("judgement") == Judgement.CORRECT).height
+        outcome.result["greedy_accuracy"] = round(right / once.height, 6)
     judged = sampled.filter(pl.col("judgement") != Judgement.UNJUDGED)
     outcome.result["samples"] = sampled.height
     outcome.result["unjudged"] = sampled.height - judged.height

@@ -1,8 +1,8 @@
 """Task metrics while RL runs: every N steps a few questions of each benchmark are answered and judged inside TRL's loop.
 
 Promises: the figures go where TRL's own go (metrics.jsonl and every tracker in `report_to`), under `eval/BENCHMARK/...`: `pass@1`,
-`no-answer`, `truncated`, `unjudged`, and, where a labeller is given, `ways/SLUG`, the share of answers that use a way, and `composed`, the
-share that use two or more. The same questions and seeds at every step, so a curve moves only because the model does.
+`no-answer`, `truncated`, `unjudged`, and, where a labeller is given, `composed`, the share of answers that use two or more ways; the share
+that uses each way is `ways/BENCHMARK/SLUG`. The same questions and seeds at every step, so a curve moves only because the model does.
 
 When things go wrong: training on sharded weights (DeepSpeed ZeRO-3, FSDP) cannot generate here; the callback says so once and stays silent.
 """
@@ -97,6 +97,7 @@ class _Slice:
             "truncated": sum(c.finish is Finish.LENGTH for c in done) / count,
             "unjudged": (len(verdicts) - len(judged)) / count,
         }
+        mix: dict[str, float] = {}
         if self.label:
             ways: Counter[str] = Counter()
             composed = 0
@@ -104,6 +105,6 @@ class _Slice:
                 found = self.label(by_id[completion.question_id], completion.text)
                 ways.update(set(found.ways))
                 composed += bool(found.composed)
-            out |= {f"ways/{way}": n / count for way, n in ways.items()}
+            mix = {f"ways/{self.name}/{way}": n / count for way, n in ways.items()}
             out["composed"] = composed / count
-        return {f"eval/{self.name}/{key}": value for key, value in out.items()}
+        return {**{f"eval/{self.name}/{key}": value for key, value in out.items()}, **mix}
