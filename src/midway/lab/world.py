@@ -15,7 +15,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from midway.lab.labels import Labels, StepLabel, label
@@ -32,6 +32,7 @@ from midway.lab.ways import (
     Part,
     apply,
     part_answer,
+    solvable,
     solvable_part,
     solve,
 )
@@ -475,10 +476,10 @@ def questions(
 
 
 def _named(question: Question, i: int) -> Question:
+    """Give a question its name and a reference solution: the solver's, in the first way that fits (a hybrid of both for composites)."""
     name = f"{question.source.replace('/', '-')}-{question.meta['family']}-{i:05d}"
-    return Question(
-        question.domain, question.text, question.answer, source=question.source, name=name, meta=question.meta
-    )
+    way = next((w for w in question.meta["ways"] if w in solvable(question)), solvable(question)[0])
+    return replace(question, name=name, solution=solve(question, way))
 
 
 def plain_messages(question: Question) -> list[Message]:
