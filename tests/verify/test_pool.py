@@ -86,10 +86,10 @@ def test_asyncio(verifier: Verifier) -> None:
 
 
 def test_a_worker_killed_from_outside_costs_nothing(verifier: Verifier) -> None:
+    assert verifier.verify(SUM, HARD).correct  # now the workers are there
     futures = [verifier.submit(SUM, HARD) for _ in range(40)]
-    os.kill(
-        verifier.pool().processes()[0], signal.SIGKILL
-    )  # one: a task whose worker dies twice is not tried a third time
+    # one process: a task whose worker dies twice is not tried a third time
+    os.kill(verifier.pool().processes()[0], signal.SIGKILL)
     assert all(f.result().correct for f in futures)
     assert len(verifier.pool().processes()) >= 1
 
