@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from midway.lab.corpus import CorpusConfig
+from midway.lab.corpus import CorpusConfig, worked
 
 SHIPPED = Path(__file__).parent / "base"
 
@@ -23,6 +23,11 @@ def cache_dir() -> Path:
         return Path(given)
     home = os.environ.get("HF_HOME")
     return (Path(home) if home else Path.home() / ".cache" / "huggingface") / "midway-lab"
+
+
+def trunk_name(config: CorpusConfig, seed: int, steps: int) -> str:
+    """The file of the training state that checkpoints share which differ only in their last lesson."""
+    return f"trunk-{worked(config).digest()}-seed{seed}-steps{steps}.pt"
 
 
 def base_checkpoint(
@@ -57,7 +62,7 @@ def base_checkpoint(
         root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
         try:
-            pretrain(work / "base", config, seed=seed, steps=steps)
+            pretrain(work / "base", config, seed=seed, steps=steps, trunk=root / trunk_name(config, seed, steps))
             try:
                 os.replace(work / "base", target)
             except OSError:

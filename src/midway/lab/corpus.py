@@ -74,8 +74,11 @@ def document(question: Question, rng: random.Random, config: CorpusConfig) -> Do
 
 
 def worked(config: CorpusConfig) -> CorpusConfig:
-    """The corpus of the early lessons: every document works its problem out, without slips."""
-    return replace(config, prompted=1.0, misfit=0.0, slip=0.0)
+    """The corpus of the early lessons: every document works its problem out, without slips.
+
+    It does not depend on the knobs of unprompted documents, so checkpoints along these share the early lessons.
+    """
+    return replace(CorpusConfig(world=config.world, ood=config.ood), prompted=1.0, misfit=0.0, slip=0.0)
 
 
 def sums(config: CorpusConfig, seed: int) -> Iterator[Document]:

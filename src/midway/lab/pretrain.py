@@ -6,6 +6,7 @@ and AutoTokenizer load; deterministic for a seed on one machine and thread count
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -27,9 +28,12 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
 )
 CONTEXT = 512
-STEPS = 3600
-BATCH = 32
+STEPS = 9000
 """Optimizer steps of the shipped checkpoint."""
+BATCH = 32
+"""Documents a step."""
+LAST_LESSON = 0.65
+"""The share of the steps after which the full mix, with its unprompted documents, begins."""
 PIECES = r" ?\d+| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]+|\s"
 
 
@@ -129,17 +133,22 @@ def pretrain(
     minutes: float = 8.0,
     steps: int = 0,
     batch: int = BATCH,
-    parts: int = 4,
+    parts: int = 2,
     lr: float = 3e-3,
     hidden: int = 128,
     layers: int = 4,
     question_weight: float = 0.3,
+    trunk: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train a base checkpoint and write it to `out`; returns figures (loss, tokens, seconds, steps).
 
     Runs for `steps` optimizer steps, or, when that is 0, for `minutes` of wall-clock time (then how far it gets depends
     on the machine). `batch` is in documents, and goes through the model in `parts`.
+
+    `trunk` (only with `steps`) is a file for the state before the last lesson: read when it is there, else written. The
+    lessons before it do not depend on the knobs `shown`, `slip`, `misfit`, `prompted` and `direct_*`, so checkpoints
+    along these share it, and come out as without it. The caller names one file for each seed, size and world.
     """
     import torch
     import torch.nn.functional as F
@@ -158,21 +167,43 @@ def pretrain(
     lessons = (
         (0.05, sums(config, seed)),
         (0.40, documents(worked(config), seed, levels=(1,))),
-        (0.65, documents(worked(config), seed + 1)),
-        (1.00, documents(config, seed + 2)),
+        (1.00, documents(worked(config), seed + 1)),
     )
+    mix = documents(config, seed + 2)
     rng = random.Random(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).train()
     pool: list[list[tuple[list[int], int]]] = []
+    mixing = False
     start, step, tokens, running, told = time.time(), 0, 0, 0.0, 0.0
+    branch = round(LAST_LESSON * steps)
+    if trunk and trunk.is_file():
+        state = torch.load(trunk, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, kept in zip((muon, adam), state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+        step, tokens, running = branch, state["tokens"], state["running"]
+        say(f"goes on from the shared trunk {trunk} at step {step}")
     while True:
         done = step / steps if steps else (time.time() - start) / (60 * minutes)
         if done >= 1:
             break
+        if trunk and step == branch and not trunk.is_file():
+            state = {
+                "model": model.state_dict(),
+                "optimizers": [muon.state_dict(), adam.state_dict()],
+                "tokens": tokens,
+                "running": running,
+            }
+            torch.save(state, trunk.with_suffix(f".{os.getpid()}"))
+            os.replace(trunk.with_suffix(f".{os.getpid()}"), trunk)
+        last = step >= branch if steps else done >= LAST_LESSON
+        if last and not mixing:
+            pool, mixing = [], True
+            rng.seed(seed + 1)
         if len(pool) < parts:
             # chunks of near-equal length in random order: little padding, yet every step sees all kinds of documents
-            lesson = next(stream for until, stream in lessons if done < until)
+            lesson = mix if last else next(stream for until, stream in lessons if done < until)
             fresh = encode(tokenizer, list(islice(lesson, 32 * batch)))
             fresh.sort(key=lambda item: len(item[0]))
             size = batch // parts
