@@ -221,21 +221,21 @@ def judge_task(task: Mapping[str, Any]) -> Verdict:
 
 def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
     with Session(_definitions(tests.setup) + program, limits) as session:
-        if session.error:
-            return _load_error(program, session.error)
-        space: dict[str, Any] = {"__name__": "tests"}
-        names = _free_names((tests.prompt, tests.setup, tests.test, *tests.test_list))
-        space.update(session.names(names))
+        # the tests are made ready while the sandbox starts
+        names = _free_names((tests.prompt, tests.setup, tests.test, tests.entry_point, *tests.test_list))
+        trusted = [_compiled(source) for source in (_helpers(tests.prompt), tests.setup, tests.test) if source]
+        statements = tests.test_list or (f"check({tests.entry_point})",)
+        if error := session.load():
+            return _load_error(program, error)
+        mine = session.names(names)
+        space: dict[str, Any] = {"__name__": "tests", **mine}
         with contextlib.redirect_stdout(io.StringIO()):
-            for trusted in (_helpers(tests.prompt), tests.setup, tests.test):
-                if trusted:
-                    exec(_compiled(trusted), space)
+            for code in trusted:
+                exec(code, space)
             if tests.entry_point:
-                mine = session.names([tests.entry_point])
                 if tests.entry_point not in mine:
                     return Verdict(Judgement.WRONG, program, f"runtime-error: NameError: {tests.entry_point}")
-                space.update(mine)
-            statements = tests.test_list or (f"check({tests.entry_point})",)
+                space[tests.entry_point] = mine[tests.entry_point]
             for k, statement in enumerate(statements):
                 failed = _failure(statement, space)
                 if failed:
@@ -297,8 +297,8 @@ def _expected(tests: CodeTests, inputs: str, limits: Limits) -> tuple[list[Any],
     """What the reference returns for each input (an exception where it raises or gives no data); CPU seconds."""
     results: list[Any] = []
     with Session(tests.reference, limits) as session:
-        if session.error:
-            raise ValueError(f"{session.error[0]}: {session.error[1]}")
+        if error := session.load():
+            raise ValueError(f"{error[0]}: {error[1]}")
         for args in _arguments(tests, inputs):
             try:
                 result = session.call(tests.entry_point, args, {})
@@ -326,8 +326,8 @@ def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
         return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {expected[0]!r}"[:300])
     limits = replace(limits, cpu_seconds=max(limits.cpu_seconds, math.ceil(4 * seconds)))
     with Session(program, limits) as session:
-        if session.error:
-            return _load_error(program, session.error)
+        if error := session.load():
+            return _load_error(program, error)
         arguments = _arguments(tests, inputs)
         for k in usable:
             try:

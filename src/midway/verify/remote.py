@@ -40,19 +40,21 @@ class ProgramError(Exception):
 
 
 class Session:
-    """One loaded program. `error` is `(type, message)` when loading it raised. A context manager."""
+    """One program, loading; the first request, or `load`, waits until it is loaded. A context manager."""
 
     def __init__(self, source: str, limits: Limits) -> None:
         self.program = Program(source, limits, script=False)
         self.buffer = bytearray()
         self.waited = 0.0
-        self.error: tuple[str, str] | None = None
-        try:
-            answer = self._receive()
-        except BaseException:
-            self.program.kill()
-            raise
-        self.error = _error(answer)
+        self._loaded = False
+        self._error: tuple[str, str] | None = None
+
+    def load(self) -> tuple[str, str] | None:
+        """Wait until it is loaded; `(type, message)` when loading it raised. Raises ProgramEnded when it is gone."""
+        if not self._loaded:
+            self._error = _error(self._receive())
+            self._loaded = True
+        return self._error
 
     def __enter__(self) -> Session:
         return self
@@ -61,6 +63,7 @@ class Session:
         self.program.kill()
 
     def _send(self, request: tuple[Any, ...]) -> None:
+        self.load()
         verb, *rest = request
         try:
             data = marshal.dumps((verb, False, *rest))
