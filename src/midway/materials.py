@@ -511,13 +511,18 @@ LABELLERS = {"lab": "midway.lab.labels:label"}
 """Sources whose answers a program can label with the ways they use: source -> `module:function`."""
 
 
-def labeller(source: str) -> Callable[[Question, str], list[str]] | None:
+def labeller(source: str) -> Callable[[Question, str], tuple[list[str], bool, bool | None]] | None:
     """Return the programmatic labeller of ways where the source has one."""
     if source not in LABELLERS:
         return None
     module, _, function = LABELLERS[source].partition(":")
     label = getattr(importlib.import_module(module), function)
-    return lambda question, text: list(label(question, text).ways)
+
+    def found(question: Question, text: str) -> tuple[list[str], bool, bool | None]:
+        labels = label(question, text)
+        return list(labels.ways), labels.composed, labels.steps_right if labels.steps else None
+
+    return found
 
 
 def stored_questions(run: Run, name: str) -> list[Question]:

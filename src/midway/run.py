@@ -69,6 +69,8 @@ EVALUATIONS: Schema = {
     "extracted": pl.String,
     "reason": pl.String,
     "ways": pl.List(pl.String),
+    "composed": pl.Boolean,
+    "steps_right": pl.Boolean,
 }
 QUESTIONS: Schema = {
     "id": pl.String,

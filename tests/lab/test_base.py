@@ -101,11 +101,24 @@ def test_making_one_is_deterministic_and_cached(tmp_path: Path) -> None:
     stamp = (one / "model.safetensors").stat().st_mtime_ns
     assert base_checkpoint(shown=0.25, steps=2, cache=tmp_path) == one
     assert (one / "model.safetensors").stat().st_mtime_ns == stamp
-    assert [p.name for p in tmp_path.iterdir()] == [one.name]
+    (trunk,) = (p for p in tmp_path.iterdir() if p != one)
+    assert trunk.name.startswith("trunk-"), "nothing half-made is left"
     pretrain(tmp_path / "again", CorpusConfig(shown=0.25), steps=2, say=lambda _: None)
     assert weights(tmp_path / "again") == weights(one)
     pretrain(tmp_path / "other", CorpusConfig(shown=0.25), steps=2, seed=1, say=lambda _: None)
     assert weights(tmp_path / "other") != weights(one)
+
+
+def test_checkpoints_along_a_knob_share_the_early_lessons_and_come_out_as_without(tmp_path: Path) -> None:
+    def weights(path: Path) -> bytes:
+        return (path / "model.safetensors").read_bytes()
+
+    one = base_checkpoint(shown=0.25, steps=3, cache=tmp_path)
+    two = base_checkpoint(shown=1.0, slip=0.3, steps=3, cache=tmp_path)
+    assert len(list(tmp_path.glob("trunk-*"))) == 1
+    whole = pretrain(tmp_path / "whole", CorpusConfig(shown=1.0, slip=0.3), steps=3, say=lambda _: None)
+    assert weights(tmp_path / "whole") == weights(two) != weights(one)
+    assert whole["steps"] == 3
 
 
 def test_play_shows_steps_and_labels(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,7 @@ COLUMNS = (
     "extracted",
     "reason",
     "ways",
+    "composed",
     "steps_right",
 )
 
@@ -424,7 +425,8 @@ def _cell(run: Run, folder: Path) -> _Cell:
     samples, counts = None, {}
     if "ways" in frame.columns and frame["ways"].null_count() < frame.height:
         labelled = frame.filter(pl.col("ways").is_not_null()).with_columns(
-            composed=pl.col("ways").list.n_unique() >= 2, unique=pl.col("ways").list.unique()
+            composed=pl.coalesce(pl.col("composed").cast(pl.Boolean), pl.col("ways").list.n_unique() >= 2),
+            unique=pl.col("ways").list.unique(),
         )
         samples = labelled.select("question_id", "completion_tokens", "judged", "right", "composed")
         for way, n in labelled.select(pl.col("unique").explode()).drop_nulls()["unique"].value_counts().iter_rows():

@@ -254,9 +254,8 @@ def ways_tables(results: Json) -> list[Table]:
         "moved by RL",
         "labelled samples",
     ]
-    note = (
-        "Share of labelled samples that use two or more ways, in percent; effective ways is exp(entropy) of the mix; "
-    )
+    note = "Share of labelled samples that compose two or more ways (in the lab: besides splitting into parts), in percent; "
+    note += "effective ways is exp(entropy) of the mix; "
     note += "moved by RL is how much of the mix RL turned to other ways (total variation, percent)."
     if corrected:
         head.insert(4, "corrected for labeller error")

@@ -39,6 +39,11 @@ def benchmark_requests(
             yield Request(id_, prompt, how, question.id, kind, index)
 
 
+LABELS = ("ways", "composed", "steps_right")
+Label = tuple[list[str], bool, bool | None]
+"""What a labeller found in an answer: the ways it uses; whether it composes two or more; whether every step is right (None: no step)."""
+
+
 def evaluate(
     stage: Stage,
     control: Control,
@@ -47,7 +52,7 @@ def evaluate(
     requests: Sequence[Request],
     answer: Answer,
     verifier: Verifier,
-    labeller: Callable[[Question, str], list[str]] | None = None,
+    labeller: Callable[[Question, str], Label] | None = None,
 ) -> None:
     """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
     ask(stage, control, outcome, requests, answer, "completions")
@@ -59,10 +64,11 @@ def evaluate(
         raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn")
     results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
     if labeller:
-        ways = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]
-        results = results.with_columns(pl.Series("ways", ways, dtype=pl.List(pl.String)))
+        found = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]
+        columns = [pl.Series(n, [f[k] for f in found], dtype=EVALUATIONS[n]) for k, n in enumerate(LABELS)]
+        results = results.with_columns(columns)
     else:
-        results = results.with_columns(pl.lit(None, dtype=pl.List(pl.String)).alias("ways"))
+        results = results.with_columns(pl.lit(None, dtype=EVALUATIONS[n]).alias(n) for n in LABELS)
     results = results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
     sampled, once = results.filter(pl.col("heuristic") == SAMPLED), results.filter(pl.col("heuristic") == GREEDY)
     write_table(stage.path / "results.parquet", sampled)
