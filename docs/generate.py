@@ -1,9 +1,11 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-from their own verbs. `python docs/generate.py --check` says whether they are true; a test runs it.
+from their own verbs, and the tables between `<!-- example report -->` marks from docs/example-report/results.json.
+`python docs/generate.py --check` says whether they are true; a test runs it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -120,6 +122,59 @@ def markdown(*verb: str) -> str:
     return subprocess.run([sys.executable, "-m", "midway", *verb], capture_output=True, text=True, check=True).stdout
 
 
+MARKS = ("<!-- example report -->\n", "<!-- /example report -->\n")
+WITH_TABLE = ("../README.md", "lab.md")
+
+
+def example_table() -> str:
+    """Return the example report's headline and, for each arm, pass@1 before and after RL and the treatment's lead, in points."""
+    from midway.report.words import verdict
+
+    results = json.loads((HERE / "example-report/results.json").read_text(encoding="utf-8"))
+    words = verdict(results)
+    names = [b["name"] for b in results["benchmarks"]]
+    titles = {a["name"]: a["title"] for a in results["arms"]}
+    first = names[0]
+    lines = ["> " + " ".join([f"**{words['headline']}**", *words["sentences"]]), ""]
+    lines.append(
+        f"| arm | {first}, before RL | {first}, after RL | several ways lead by | " + " | ".join(names[1:]) + " |"
+    )
+    lines.append("|" + "---|" * (4 + len(names[1:])))
+    for arm, title in titles.items():
+        found = {(s["benchmark"], s["phase"]): s["pass_at_1"] for s in results["scores"] if s["arm"] == arm}
+        after = "base" if arm == "base" else "after-rl"
+        lead = next(
+            (d["difference"] for d in results["differences"] if (d["benchmark"], d["against"]) == (first, arm)), None
+        )
+        cells = [
+            title,
+            "" if arm == "base" else points(found.get((first, "before-rl"))),
+            points(found.get((first, after)), interval=True),
+            points(lead, interval=True, sign=True) if lead else "",
+            *(points(found.get((name, after))) for name in names[1:]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def points(estimate: dict[str, Any] | None, interval: bool = False, sign: bool = False) -> str:
+    """Return an estimate in points, with its interval."""
+    if not estimate or estimate["value"] is None:
+        return "none"
+    text = f"{100 * estimate['value']:+.1f}" if sign else f"{100 * estimate['value']:.1f}"
+    if interval and estimate["low"] is not None:
+        text += f" [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+    return text.replace("-", "−")
+
+
+def with_table(path: Path) -> str:
+    """Return the page with what stands between the marks made anew."""
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return before + MARKS[0] + example_table() + MARKS[1] + after if rest else text
+
+
 def main() -> int:
     """Write the files, or with --check return 1 when one of them is not what it would be."""
     made = {
@@ -127,6 +182,7 @@ def main() -> int:
         "cli.md": cli(),
         "heuristics.md": markdown("heuristics", "list", "--markdown"),
         "benchmarks.md": markdown("sources", "--markdown"),
+        **{name: with_table(HERE / name) for name in WITH_TABLE},
     }
     stale = [n for n, text in made.items() if not (HERE / n).exists() or (HERE / n).read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:
