@@ -75,18 +75,19 @@ def test_shuffle_is_stable_recorded_and_judged_alike() -> None:
     for seed in range(20):
         question = shuffled(PLACES, seed)
         assert question == shuffled(PLACES, seed)
-        assert question.id == PLACES.id
+        assert question.meta["unshuffled"] == PLACES.id != question.id or question.choices == PLACES.choices
         assert [PLACES.choices[k] for k in question.meta["order"]] == list(question.choices)
         assert question.choices[question.answer_index or 0] == "recording booth"
         assert verify(question, f"The answer is ({'ABCD'[question.answer_index or 0]}).").correct
         assert verify(question, "Answer: recording booth").correct
         again = shuffled(question, 7)
         assert [PLACES.choices[k] for k in again.meta["order"]] == list(again.choices)
+        assert again.meta["unshuffled"] == PLACES.id
         seen.add(question.choices)
     assert len(seen) > 5
 
 
 def test_unusable_gold() -> None:
     assert verify(Question("choice", "", choices=("a", "b")), "A").reason == "no-gold"
-    with pytest.raises(ValueError, match="only a choice question"):
-        shuffled(Question("math", "", answer="1"))
+    plain = Question("math", "", answer="1")
+    assert shuffled(plain) is plain

@@ -10,11 +10,9 @@ Reasons: correct: `letter`, `number`, `text` or `mention`; wrong: `wrong-answer:
 
 from __future__ import annotations
 
-import random
 import re
-from dataclasses import replace
 
-from midway.records import Judgement, Question, Verdict, seed_of
+from midway.records import Judgement, Question, Verdict
 from midway.verify import extract
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRST"
@@ -44,27 +42,6 @@ _DENIED_AFTER = re.compile(
     r"|(?:isn't|isn’t|wasn't|can't|cannot|could\s+not|couldn't|can\s+be\s+(?:ruled|eliminated|excluded))\b)",
     re.IGNORECASE,
 )
-
-
-def shuffled(question: Question, seed: int = 0) -> Question:
-    """Return the question with its choices in another order, fixed by its id and `seed`; the id stays the same.
-
-    `meta["order"]` records the order: entry k is the published index of the choice now at place k. Raises ValueError
-    when the question has no choices or no gold index.
-    """
-    if not question.choices or question.answer_index is None:
-        raise ValueError(
-            f"question {question.name or question.id}: only a choice question with a gold index can be shuffled"
-        )
-    order = list(range(len(question.choices)))
-    random.Random(seed_of(f"{question.id}/{seed}")).shuffle(order)
-    before = question.meta.get("order", range(len(order)))
-    return replace(
-        question,
-        choices=tuple(question.choices[k] for k in order),
-        answer_index=order.index(question.answer_index),
-        meta={**question.meta, "order": [before[k] for k in order]},
-    )
 
 
 def letter_of(text: str) -> str:
