@@ -326,8 +326,8 @@ def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
         return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {expected[0]!r}"[:300])
     limits = replace(limits, cpu_seconds=max(limits.cpu_seconds, math.ceil(4 * seconds)))
     with Session(program, limits) as session:
-        if error := session.load():
-            return _load_error(program, error)
+        if failed := session.load():
+            return _load_error(program, failed)
         arguments = _arguments(tests, inputs)
         for k in usable:
             try:
