@@ -14,7 +14,7 @@ import pytest
 from midway.records import CodeTests, Judgement, Question
 from midway.verify import Verifier
 from midway.verify import code as programs
-from midway.verify.code import find_program, run_cases
+from midway.verify.code import case_results, find_program
 
 DATA = Path(__file__).parent / "data"
 
@@ -34,8 +34,8 @@ def code(row: dict[str, Any]) -> Question:
     return Question("code", "", tests=programs.tests_of(row), name=str(row.get("task_id", "")))
 
 
-def io(*cases: tuple[str, str], limit: float = 2) -> Question:
-    return Question("code", "", tests=CodeTests(io=cases), meta={"time_limit": limit})
+def io(*cases: tuple[str, str], limit: float = 2, function: str = "") -> Question:
+    return Question("code", "", tests=CodeTests(io=cases, entry_point=function), meta={"time_limit": limit})
 
 
 def mutated(program: str) -> Iterator[str]:
@@ -230,7 +230,7 @@ SQUARE = "print(int(input()) ** 2)"
 
 
 def statuses(question: Question, text: str) -> list[str]:
-    return [c.status for c in run_cases(question, text)]
+    return [c.status for c in case_results(question, text).cases]
 
 
 def test_every_case_is_judged_at_its_own_index() -> None:
@@ -261,39 +261,74 @@ def test_every_case_is_judged_at_its_own_index() -> None:
     ],
 )
 def test_standard_input_and_output(program: str, stdin: str, status: str, output: str | None) -> None:
-    (case,) = run_cases(io((stdin, "9\n"), limit=1), program)
+    (case,) = case_results(io((stdin, "9\n"), limit=1), program).cases
     assert case.status == status
     assert output is None or case.output == output
 
 
+FUNCTION = io(("[1, 2]\n3", "[4, 5]"), ("[]\n1", "[]"), limit=2, function="add")
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("def add(xs, k):\n    return [x + k for x in xs]", ["passed", "passed"]),
+        ("def add(xs, k):\n    return tuple(x + k for x in xs)", ["passed", "passed"]),
+        ("class Solution:\n    def add(self, xs, k):\n        return [x + k for x in xs]", ["passed", "passed"]),
+        ("def add(xs, k):\n    return [x + k for x in xs] or None", ["passed", "wrong-answer"]),
+        (
+            "def add(xs, k):\n    return [xs[0] + k, 5]",
+            ["passed", "runtime-error: IndexError: list index out of range"],
+        ),
+        ("def add(xs, k):\n    while not xs:\n        pass\n    return [4, 5]", ["passed", "timeout"]),
+        ("import os\ndef add(xs, k):\n    xs or os._exit(0)\n    return [4, 5]", ["passed", "program-ended: exit 0"]),
+        (
+            "class E:\n    def __eq__(self, o):\n        return True\ndef add(xs, k):\n    return E()",
+            ["wrong-answer"] * 2,
+        ),
+        ("def other(xs, k):\n    return []", ["runtime-error: NameError: add"] * 2),
+        ("1 / 0", ["runtime-error: ZeroDivisionError: division by zero"] * 2),
+    ],
+)
+def test_cases_of_a_function(program: str, expected: list[str], verifier: Verifier) -> None:
+    example = "\n```python\nprint('used')\n```" if "add" in program else ""
+    text = f"Words.\n```python\n{program}\n```{example}"
+    found = case_results(FUNCTION, text)
+    assert [c.status for c in found.cases] == expected
+    assert found.score == expected.count("passed") / 2
+    assert found.verdict() == verifier.verify(FUNCTION, text)
+
+
+def test_rows_with_cases_of_a_function() -> None:
+    cases = [{"input": [[1, 2], 3], "output": [4, 5]}, {"input": "[]\n1", "output": "[]"}]
+    assert programs.tests_of({"tests": cases, "fn_name": "add"}).io == (FUNCTION.tests or CodeTests()).io
+    words = programs.tests_of({"tests": [{"input": "two words", "output": "3"}], "entry_point": "add"})
+    assert words == CodeTests(io=(("two words", "3"),))
+
+
+def test_tests_that_cannot_be_read_are_not_a_wrong_answer(verifier: Verifier) -> None:
+    for tests in (
+        CodeTests(entry_point="f", test="def check(candidate):\n    assert candidate( == 1"),
+        CodeTests(entry_point="f", test="assert f(1) == 1"),
+        CodeTests(test_list=("assert f(1) ==",)),
+        CodeTests(io=(("{", "1"),), entry_point="f"),
+    ):
+        verdict = verifier.verify(Question("code", "", tests=tests), "def f(x):\n    return 1")
+        assert verdict.judgement is Judgement.UNJUDGED
+        assert verdict.reason.startswith("unreadable-tests: ")
+
+
+def test_a_long_program_comes_back_whole(verifier: Verifier) -> None:
+    program = "def total(xs):\n" + "".join(f"    # line {k}\n" for k in range(3000)) + "    return sum(xs)\n"
+    assert verifier.verify(TOTAL, program).extracted == PROMPT.split("def")[0] + program
+
+
 def test_nothing_runs_when_it_does_not_compile() -> None:
-    (case,) = run_cases(io(("", "")), "print('x')\n  print('y')")
-    assert case.index == -1
+    (case,) = case_results(io(("", "")), "print('x')\n  print('y')").cases
     assert case.status.startswith("syntax-error: IndentationError")
+    assert case.output == ""
     assert statuses(io(("", "x\n")), "print('x')") == ["passed"]
     assert statuses(io(("", "x\n")), "print('x")[0].startswith("syntax-error: SyntaxError")
-
-
-def test_published_samples_of_the_example_problem(verifier: Verifier) -> None:
-    """Six published completions, three of which pass; one calls the shell, one sleeps, one waits for input."""
-    question = code(
-        {
-            "prompt": "def return1():\n",
-            "entry_point": "return1",
-            "test": "def check(candidate):\n    assert candidate() == 1",
-        }
-    )
-    question = Question("code", "", tests=question.tests, meta={"time_limit": 1})
-    samples = [
-        "    import subprocess\n    subprocess.check_output('rm -rf tmp')",
-        "    import time\n    time.sleep(10)\n    return 1",
-        "    return input('enter a number')",
-        "    return 1",
-        "  return 1",
-        "\treturn 1",
-    ]
-    verdicts = [v.correct for v in verifier.verify_batch((question, s) for s in samples)]
-    assert verdicts == [False, False, False, True, True, True]
 
 
 def test_batch_goes_on_while_one_sleeps(verifier: Verifier) -> None:
