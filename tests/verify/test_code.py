@@ -224,6 +224,18 @@ def test_inputs_beside_a_reference(verifier: Verifier) -> None:
     assert verifier.verify(broken, "def f(x):\n    return 1").judgement is Judgement.UNJUDGED
 
 
+def test_a_reference_that_returns_a_match_or_none(verifier: Verifier) -> None:
+    """A match is no data: a program agrees by finding something where the reference does, and nothing elsewhere."""
+    reference = "import re\ndef f(s):\n    return re.search('^a', s)\n"
+    question = Question("code", "", tests=CodeTests(entry_point="f", inputs=(["ab"], ["ba"]), reference=reference))
+    right = (reference, "def f(s):\n    return s.startswith('a')", "def f(s):\n    return s[0] == 'a' or None")
+    wrong = ("def f(s):\n    return None", "def f(s):\n    return True", "def f(s):\n    return 'b' in s[:1]")
+    assert [verifier.verify(question, program).reason for program in right] == ["passed"] * 3
+    assert [verifier.verify(question, program).correct for program in wrong] == [False] * 3
+    objects = Question("code", "", tests=CodeTests(entry_point="f", inputs=(["ab"],), reference=reference))
+    assert verifier.verify(objects, reference).reason == "reference-failed: it returns objects only"
+
+
 # the situations that other sandboxes' test suites name ------------------------------------------------------------
 
 SQUARE = "print(int(input()) ** 2)"

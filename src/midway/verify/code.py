@@ -353,9 +353,17 @@ def _free_names(sources: tuple[str, ...]) -> list[str]:
 # EvalPlus: argument lists and a reference -------------------------------------------------------------------------
 
 
+class _Object:
+    """What the reference returned is no data but an object, such as a regular expression's match. A program need not
+    return the like: it agrees where it returns anything true, and where the reference then returns None, anything false."""
+
+
+OBJECT = _Object()
+
+
 @lru_cache(maxsize=8)
 def _expected(tests: CodeTests, inputs: str) -> tuple[list[Any], float, str]:
-    """What the reference returns for each input (an exception where it raises or gives no data), the CPU seconds that
+    """What the reference returns for each input (an exception where it raises, OBJECT where it gives no data), the CPU seconds that
     it took, and why it could not be run, if so. Also a failure is remembered: it is the question's, not a program's."""
     results: list[Any] = []
     try:
@@ -365,7 +373,7 @@ def _expected(tests: CodeTests, inputs: str) -> tuple[list[Any], float, str]:
             for args in _arguments(tests, inputs):
                 try:
                     result = session.call(tests.entry_point, args, {})
-                    results.append(result if _is_data(result) else TypeError("the reference returns an object"))
+                    results.append(result if _is_data(result) else OBJECT)
                 except Exception as error:
                     results.append(error)
             return results, session.program.used(), ""
@@ -391,8 +399,10 @@ def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
     if failed:
         return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {failed}"[:300])
     usable = [k for k, e in enumerate(expected) if not isinstance(e, Exception)]
-    if not usable:
-        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {expected[0]!r}"[:300])
+    if all(expected[k] is OBJECT for k in usable):
+        why = "it returns objects only" if usable else repr(expected[0]) if expected else "no inputs"
+        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {why}"[:300])
+    found_or_not = OBJECT in expected
     limits = _limits_beside(limits, seconds)
     with Session(program, limits) as session:
         if unloaded := session.load():
@@ -401,9 +411,13 @@ def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
         for k in usable:
             try:
                 given = session.call(tests.entry_point, given_arguments[k], {})
+                if found_or_not and (expected[k] is OBJECT or expected[k] is None):
+                    same = bool(given) is (expected[k] is OBJECT)
+                else:
+                    same = _same(expected[k], given, tests.atol)
             except Exception as error:
                 return Verdict(Judgement.WRONG, program, f"runtime-error: {error!r} (input {k + 1})"[:200])
-            if not _same(expected[k], given, tests.atol):
+            if not same:
                 return Verdict(Judgement.WRONG, program, f"wrong-answer: input {k + 1} of {len(expected)}")
     return Verdict(Judgement.CORRECT, program, "passed")
 
