@@ -88,6 +88,22 @@ REPLIES = {
     "whole prompt repeated": PROMPT + "    return sum(xs)\n",
     "after thinking": "<think>```python\ndef total(xs):\n    return 0\n```</think>```python\ndef total(xs):\n    return sum(xs)\n```",
     "with a main block": "```python\ndef total(xs):\n    return sum(xs)\n\nif __name__ == '__main__':\n    print(total(map(int, input().split())))\n```",  # noqa: E501
+    "words, then the body": "Here is the body:\n\n    return sum(xs)\n",
+    "words around the program": "Sure! This does it:\n\nimport math\ndef total(xs):\n    return sum(xs)\n\nI hope this helps!",
+    "body, first line at the margin": "s = 0\n    for x in xs:\n        s += x\n    return s\n",
+    "body at the margin": "s = 0\nfor x in xs:\n    s += x\nreturn s\n",
+    "body at a margin of two": "  s = 0\n  for x in xs:\n    s += x\n  return s\n",
+    "body with tabs": "\ts = 0\n\tfor x in xs:\n\t\ts += x\n\treturn s\n",
+    "fenced body at the margin": "```python\ns = sum(xs)\nreturn s\n```",
+    "body, then a fence that only closes": "    return sum(xs)\n```\nThis sums.",
+    "fence with a margin": "1. So:\n   ```python\n   def total(xs):\n       return sum(xs)\n   ```",
+    "fence after words": "Code: ```python\ndef total(xs):\n    return sum(xs)\n```",
+    "four ticks": "````python\ndef total(xs):\n    return sum(xs)\n````",
+    "tags": "[PYTHON]\ndef total(xs):\n    return sum(xs)\n[/PYTHON]",
+    "helper in another block": "```python\nimport functools\ndef add(a, b):\n    return a + b\nprint(1 / 0)\n```\n```python\ndef total(xs):\n    return functools.reduce(add, xs)\n```",  # noqa: E501
+    "a method": "```python\nclass Solution:\n    def total(self, xs: List[int]) -> int:\n        return sum(xs)\n```",
+    "byte order mark and hard spaces": "\ufeffdef total(xs):\n\u00a0\u00a0\u00a0\u00a0return sum(xs)",
+    "line ends of Windows": "```python\r\ndef total(xs):\r\n    return sum(xs)\r\n```\r\n",
     "lambda": "```python\ntotal = lambda xs: sum(xs)\n```",
 }
 
@@ -120,6 +136,16 @@ def test_names_the_failure(text: str, reason: str, verifier: Verifier) -> None:
 
 def test_no_tests_is_not_a_wrong_answer(verifier: Verifier) -> None:
     assert verifier.verify(Question("code", ""), "x = 1").reason == "no-tests"
+
+
+def test_an_example_after_the_function_is_not_the_program(verifier: Verifier) -> None:
+    """MBPP names its function only in the tests."""
+    setup = "from math import isclose"
+    tests = CodeTests(test_list=("assert isclose(half(3), 1.5)", "assert half(2) == 1"), setup=setup)
+    reply = (
+        "```python\ndef half(x):\n    return x / 2\n```\nFor example:\n```python\nprint(half(4))\n```\n```\n2.0\n```"
+    )
+    assert verifier.verify(Question("code", "", tests=tests), reply).reason == "passed"
 
 
 def test_prefers_nothing_it_cannot_read() -> None:

@@ -99,10 +99,7 @@ def _call(index: int, program: str, tests: CodeTests, limits: Limits, same: Call
         with Session(program, limits) as session:
             if error := session.load():
                 return Case(index, f"runtime-error: {error[0]}: {error[1]}"[:200])
-            defined = session.names([tests.entry_point, "Solution"])
-            target: Any = defined.get(tests.entry_point)
-            if target is None and "Solution" in defined:
-                target = getattr(defined["Solution"](), tests.entry_point)
+            target = session.names([tests.entry_point]).get(tests.entry_point)
             if not callable(target):
                 return Case(index, f"runtime-error: NameError: {tests.entry_point}")
             value = _as_json(target(*given))

@@ -112,8 +112,7 @@ def _several_letters(rest: str) -> bool:
 def _corrected(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     """The one choice named after an explicit answer was taken back (`Actually, it is B`)."""
     cues = list(_CORRECTION.finditer(rest))
-    named = _named(rest[cues[-1].end() :][:300], choices) if cues else set()
-    return (named.pop(), "mention") if len(named) == 1 else None
+    return _mention(rest[cues[-1].end() :], choices) if cues else None
 
 
 def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:

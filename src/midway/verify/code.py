@@ -14,6 +14,7 @@ Reasons: correct: `passed`. Wrong: `no-answer`, `truncated`, `syntax-error: ...`
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import io
 import json
@@ -28,6 +29,7 @@ from typing import Any
 from midway.records import CodeTests, Judgement, Question, Verdict
 from midway.verify import extract
 from midway.verify.cases import Case, CaseResults, arguments, run_each, verdict_of
+from midway.verify.program import compiles, defines, find_program
 from midway.verify.remote import Function, ProgramEnded, ProgramError, Remote, Session
 from midway.verify.sandbox import Limits, SandboxUnavailable, require
 
@@ -39,81 +41,6 @@ REFERENCE_CPU_SECONDS = 300
 """CPU time of a question's own reference program: a bound on a defect of the question, far above what any needs."""
 JUDGE_IDLE_SECONDS = 3600.0
 """Idle time of the judge: it waits for programs, whose own limits end them long before, however busy the machine is."""
-
-
-# finding the program ----------------------------------------------------------------------------------------------
-
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
-)
-
-
-def _compiles(source: str) -> bool:
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
-def _defines(source: str, name: str) -> bool:
-    return not name or bool(
-        re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", source, re.M)
-    )
-
-
-def _preamble(prompt: str, entry_point: str) -> str:
-    """What stands before the entry point in the prompt: imports and helpers."""
-    match = re.search(rf"^def\s+{re.escape(entry_point)}\b", prompt, re.MULTILINE) if entry_point else None
-    head = prompt[: match.start()] if match else ""
-    return head if _compiles(head) else ""
-
-
-def find_program(text: str, prompt: str = "", entry_point: str = "") -> str | None:
-    """Return the program in `text`: a fenced block, the text itself, or the prompt completed by it; None if there is
-    none.
-
-    Of several blocks the last that defines the entry point counts. Text that goes on after the program (more examples,
-    an explanation) is cut at the end of the longest part that compiles. A program that does not compile is returned as
-    it is, so that the verdict can say why.
-    """
-    if not text.strip():
-        return None
-    blocks = [(lang.lower(), body) for lang, body in _FENCE.findall(text)]
-    blocks = [b for b in blocks if b[0] in ("", "python", "py", "python3")] or blocks
-    bodies = [body for _, body in blocks if body.strip()]
-    candidates = [b for b in reversed(bodies) if _defines(b, entry_point)]
-    if prompt and entry_point:
-        candidates += [prompt + b for b in reversed(bodies)]
-    candidates += bodies[::-1]
-    if not bodies:
-        if _defines(text, entry_point):
-            candidates.append(text)
-        if prompt:
-            candidates.append(prompt + text)
-        if not candidates:
-            candidates.append(text)
-    head = _preamble(prompt, entry_point)
-    complete = [head + c if head and not c.startswith(prompt) else c for c in dict.fromkeys(candidates)]
-    for program in complete:
-        if _compiles(program) and _defines(program, entry_point):
-            return program
-    for program in complete:
-        shorter = _longest_prefix(program)
-        if shorter and _defines(shorter, entry_point) and len(shorter) > len(prompt):
-            return shorter
-    return complete[0]
-
-
-def _longest_prefix(program: str) -> str:
-    """The longest run of leading lines that compiles, cut where a line starts at the margin; at most 60 tries."""
-    lines = program.split("\n")
-    edges = [k for k, line in enumerate(lines) if k and line[:1].strip() and line[:1] not in ")]}#@"]
-    for edge in reversed(edges[-60:]):
-        shorter = "\n".join(lines[:edge]) + "\n"
-        if _compiles(shorter):
-            return shorter
-    return ""
 
 
 # tasks ------------------------------------------------------------------------------------------------------------
@@ -152,7 +79,7 @@ def tests_of(columns: Mapping[str, Any]) -> CodeTests:
     if "base_input" in columns:
         inputs = [*columns["base_input"], *(columns.get("plus_input") or [])]
         reference = text["canonical_solution"]
-        if not _defines(reference, text["entry_point"]):
+        if not defines(reference, text["entry_point"]):
             reference = text["prompt"] + reference
         return CodeTests(
             prompt=text["prompt"],
@@ -238,18 +165,29 @@ def _tests(content: Mapping[str, Any]) -> CodeTests:
 
 def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
     """The program in the text of a task, or the verdict where there is none that could run."""
-    program = find_program(task["text"], tests.prompt, tests.entry_point)
+    name = tests.entry_point or _called(tests)
+    program = find_program(task["text"], tests.prompt, name)
     if program is None:
         return Verdict(Judgement.WRONG, None, "no-answer")
-    if tests.io and not _defines(program, tests.entry_point):  # a method, as on sites with programming problems
-        method = find_program(task["text"], "", "Solution")
-        program = method if method and _defines(method, "Solution") else program
+    if not defines(program, name):
+        program = find_program(task["text"], tests.prompt) or program
     try:
         compile(program, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = "truncated" if task["truncated"] else f"syntax-error: {type(error).__name__}: {error}"[:200]
         return Verdict(Judgement.WRONG, program, reason)
     return program
+
+
+@lru_cache(maxsize=512)
+def _called(tests: CodeTests) -> str:
+    """The name that MBPP's statements call first: what the program must define."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        given = {*_free_names((tests.setup,)), *re.findall(r"\w+", _definitions(tests.setup)), *dir(builtins)}
+        for node in ast.walk(ast.parse("\n".join(tests.test_list))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in given:
+                return node.func.id
+    return ""
 
 
 def judge_task(task: Mapping[str, Any]) -> Verdict:
@@ -338,7 +276,7 @@ def _compiled(source: str) -> CodeType:
 @lru_cache(maxsize=512)
 def _helpers(prompt: str) -> str:
     """The prompt as a module of its own: its helpers are trusted. Empty if it cannot be completed to one."""
-    return next((p for p in (prompt, prompt + "\n    pass\n") if p.strip() and _compiles(p)), "")
+    return next((p for p in (prompt, prompt + "\n    pass\n") if p.strip() and compiles(p)), "")
 
 
 def _free_names(sources: tuple[str, ...]) -> list[str]:

@@ -40,16 +40,19 @@ _BETWEEN = re.compile(
 )
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
-_STATEMENT = re.compile(
+_ANSWER_IS = (
     r"(?:\b(?:final\s+)?answer\b(?:\s+to\s+[^.\n]{1,60}?)?(?:\s+here)?\s*(?:is|are|was|=|:|would\s+be|should\s+be|equals)"
     r"(?:\s*\*\*)?(?:\s+(?:that|therefore|thus|simply|just|exactly|indeed|hence)\b)?[ \t]*[:=]?"
-    r"|^[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:"
-    r"|\banswer(?=\s+(?:\$|\\\(|\\\[|-?\d))"
-    r"|r[ée]ponse(?:\s+finale)?\s*(?:est|:)|respuesta(?:\s+final)?\s*(?:es|:)|(?:Antwort|L[öo]sung)\s*(?:ist|lautet|:)"
-    r"|答案\s*(?:是|为|：|:)|الجواب\s*(?:هو|:)"
-    r")[ \t]*(?:\*\*)?",
-    re.IGNORECASE | re.MULTILINE,
+    r"|\banswer(?=\s+(?:\$|\\\(|\\\[|-?\d)))[ \t]*(?:\*\*)?"
 )
+_STATEMENT = re.compile(_ANSWER_IS, re.IGNORECASE)
+_OTHER_STATEMENT = re.compile(
+    r"(?:r[ée]ponse(?:\s+finale)?\s*(?:est|:)|respuesta(?:\s+final)?\s*(?:es|:)|(?:Antwort|L[öo]sung)\s*(?:ist|lautet|:)"
+    r"|答案\s*(?:是|为|：|:)|الجواب\s*(?:هو|:))[ \t]*(?:\*\*)?",
+    re.IGNORECASE,
+)
+_OTHER_WORDS = ("ponse", "respuesta", "antwort", "sung", "答案", "الجواب")
+_LINE_MARK = re.compile(r"\n[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:[ \t]*(?:\*\*)?", re.IGNORECASE)
 _DENIED = re.compile(
     r"(?:not|n['’]t|never|neither)\b(?P<instead>[^.\n]{1,60}?(?:,\s*)?\bbut\b(?:\s+(?:rather|instead)\b)?)?",
     re.IGNORECASE,
@@ -168,10 +171,21 @@ def _closing(text: str, start: int) -> int:
     return -1
 
 
+def _marks(text: str) -> list[int]:
+    """Where the last statements of an answer begin to say it. Cheap tests go first: this is the way of most texts."""
+    ends = {m.end() - 1 for m in _LINE_MARK.finditer("\n" + text)}
+    lower = text.lower()
+    if "answer" in lower:
+        ends |= {m.end() for m in _STATEMENT.finditer(text)}
+    if any(word in lower for word in _OTHER_WORDS):
+        ends |= {m.end() for m in _OTHER_STATEMENT.finditer(text)}
+    return sorted(ends)[-MAX_STATEMENTS:]
+
+
 def _statement(text: str) -> Found | None:
     """The last statement that is not a denial; what is denied (`the answer is not 7`) is no answer."""
-    for mark in reversed(list(_STATEMENT.finditer(text))[-MAX_STATEMENTS:]):
-        rest = text[mark.end() : mark.end() + 2000].strip()
+    for mark in reversed(_marks(text)):
+        rest = text[mark : mark + 2000].strip()
         denied = _DENIED.match(rest)
         if denied and not denied["instead"]:
             continue
@@ -182,8 +196,8 @@ def _statement(text: str) -> Found | None:
 
 def _after_denial(text: str) -> str:
     """What follows the last denied statement: in `the answer is not 7` there is nothing to guess from."""
-    for mark in reversed(list(_STATEMENT.finditer(text))[-MAX_STATEMENTS:]):
-        rest = text[mark.end() :]
+    for mark in reversed(_marks(text)):
+        rest = text[mark:]
         if _DENIED.match(rest.lstrip()):
             stop = _SENTENCE.search(rest)
             return rest[stop.end() :] if stop else ""
