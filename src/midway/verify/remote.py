@@ -110,8 +110,7 @@ class Session:
     def _check_idle(self, since: float) -> None:
         """The program's idle time is what it let us wait for without running, in all calls together."""
         if not self.program.time_left(self.waited + time.monotonic() - since):
-            mostly_ran = self.program.used() > self.program.limits.idle_seconds / 2
-            raise ProgramEnded("timeout: cpu" if mostly_ran else "timeout: idle")
+            raise ProgramEnded(f"timeout: {self.program.late or 'idle'}")
 
     def _nap(self, since: float) -> float:
         return self.program.nap(0.5, self.waited + time.monotonic() - since)

@@ -8,7 +8,8 @@ With bubblewrap (`bwrap`), which is used wherever it works, COVERED:
 - network: an empty namespace, and no socket can be made at all;
 - processes: none can be started (fork, vfork, clone without a shared address space); threads can, within the memory
   limit;
-- CPU seconds (by the kernel, not to be masked), address space, size of a file, open files, output, core dumps;
+- CPU seconds, measured from outside, and by the kernel, not to be masked, at half as much again (it counts ticks: on a
+  busy machine up to a fifth too many); address space, size of a file, open files, output, core dumps;
 - sleeping: a program that neither runs nor waits for a processor for `idle_seconds` is killed. Waiting for a busy
   machine does not count. Killing it kills everything in its pid namespace; so does the death of the process that
   started it.
@@ -28,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import marshal
+import math
 import os
 import platform
 import select
@@ -200,7 +202,7 @@ class Program:
             "program": program,
             "script": script,
             "path": _import_path(),
-            "cpu": limits.cpu_seconds,
+            "cpu": math.ceil(1.5 * limits.cpu_seconds) + 1,
             "memory": limits.memory_bytes,
             "file": limits.file_bytes,
             "processes": 0 if _can_filter() else 32,
@@ -232,6 +234,7 @@ class Program:
         self.started = time.monotonic()
         self._inside: int | None = None
         self._ended = 0.0
+        self.late = ""
         self.cpu = 0.0
         self.stderr = b""
 
@@ -255,27 +258,31 @@ class Program:
         return self._inside
 
     def time_left(self, elapsed: float | None = None) -> float:
-        """Seconds for which it may still be idle (neither running nor waiting for a processor); 0 when they are up.
+        """Seconds for which it may go on before the next look; 0 when its time is up, and `late` then says which.
 
-        With `run_seconds`, time in which it runs counts as well; waiting for a processor never does. `elapsed`: the
-        seconds in which it was its turn; default: all since its start. A program that has ended is not idle: the end of
-        its output comes with the sandbox's own end, which a busy machine may delay.
+        What counts is the time it runs (`cpu`) and the time it is idle, neither running nor waiting for a processor
+        (`idle`); with `run_seconds` both together. `elapsed`: the seconds in which it was its turn; default: all since
+        its start. A program that has ended is not idle: the end of its output comes with the sandbox's own end, which a
+        busy machine may delay.
         """
         elapsed = time.monotonic() - self.started if elapsed is None else elapsed
         inside, outside = self.inside(), self.process.pid
-        limit = self.limits.run_seconds or self.limits.idle_seconds
-        if elapsed < limit:  # cannot be up: no need to look further
-            return limit - elapsed
+        limits = self.limits
+        limit = limits.run_seconds or limits.idle_seconds
+        if elapsed < min(limit, limits.cpu_seconds):  # cannot be up: no need to look further
+            return min(limit, limits.cpu_seconds) - elapsed
         try:
-            times = busy_seconds(inside)
-            ran, waited = times or (0.0, 0.75 * elapsed)
-            spent = elapsed - waited - (0.0 if self.limits.run_seconds else ran)
+            ran, waited = busy_seconds(inside) or (0.0, 0.75 * elapsed)
+            spent = elapsed - waited - (0.0 if limits.run_seconds else ran)
             if inside != outside:  # nor does waiting for a processor while the sandbox was made
                 spent -= (busy_seconds(outside) or (0.0, 0.0))[1]
         except (OSError, ValueError, IndexError):
             self._ended = self._ended or time.monotonic()
             return max(0.0, self._ended + ENDING_SECONDS - time.monotonic())
-        return max(0.0, limit - spent)
+        left = min(limit - spent, limits.cpu_seconds - ran)
+        if left <= 0.0:
+            self.late = "cpu" if ran >= limits.cpu_seconds or ran > spent / 2 else "idle"
+        return max(0.0, left)
 
     def nap(self, longest: float, elapsed: float | None = None) -> float:
         """Seconds to wait before the next look at `time_left`: never past the moment when they may be up."""
@@ -312,7 +319,7 @@ class Program:
     def why_dead(self) -> str:
         """Reap it and say why it ended: `timeout`, `sandbox` (never started), `killed` or `exit CODE`."""
         code = self.wait()
-        if self.cpu >= 0.9 * self.limits.cpu_seconds and code in (-9, 137):
+        if self.cpu >= self.limits.cpu_seconds / 2 and code in (-9, 137):
             return "timeout"
         if b"bwrap:" in self.stderr[:6] or code == 97:
             return "sandbox"
