@@ -1,13 +1,14 @@
 """Measures `midway.verify` beside the alternatives, each pair in one run on one machine; prints ratios.
 
-    python benchmarks/verify.py DATA [gsm8k] [forms] [programs] [hanging] [agreement] [golds] [plus]
+    python benchmarks/verify.py DATA [gsm8k] [forms] [programs] [hanging] [agreement] [golds] [plus] [mutants]
 
 DATA is the folder of public benchmark files (`gsm8k_model_solutions/all.jsonl.gz`, `verifier/*.jsonl`, `humaneval/`,
-...). Without further words: everything but `plus`, which takes minutes.
+...). Without further words: everything but `plus` and `mutants`, which take minutes.
 """
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import logging
@@ -17,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from midway.records import Question, Verdict
 from midway.verify import Verifier, check_gold
@@ -158,14 +159,17 @@ def hanging(_: Path, total: int = 100_000) -> None:
     print(f"{workers} workers alive; {time.perf_counter() - started:.0f} s")
 
 
+CODE_TABLES = (
+    "humaneval/test.jsonl",
+    "mbpp/test.jsonl",
+    "mbpp/sanitized.jsonl",
+    "humaneval_plus/test.jsonl.gz",
+    "mbpp_plus/test.jsonl.gz",
+)
+
+
 def plus(data: Path) -> None:
-    for name in (
-        "humaneval/test.jsonl",
-        "mbpp/test.jsonl",
-        "mbpp/sanitized.jsonl",
-        "humaneval_plus/test.jsonl.gz",
-        "mbpp_plus/test.jsonl.gz",
-    ):
+    for name in CODE_TABLES:
         table = rows(data / name)
         pairs = []
         for r in table:
@@ -178,9 +182,104 @@ def plus(data: Path) -> None:
                 print(f"  {r['task_id']}: {v.judgement} {v.reason}")
 
 
+class _Change(ast.NodeTransformer):
+    """Changes the one place number `which` of a program: a comparison, a number, an operation, a piece of text, or the
+    value of a `return`, which becomes None."""
+
+    compared: ClassVar = {
+        ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+        ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    }  # fmt: skip
+    computed: ClassVar = {
+        ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+        ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult,
+    }  # fmt: skip
+
+    def __init__(self, kind: str, which: int) -> None:
+        self.kind, self.left = kind, which
+
+    def turn(self, kind: str) -> bool:
+        self.left -= self.kind == kind
+        return self.left == -1 and self.kind == kind
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        if type(node.ops[0]) in self.compared and self.turn("comparison"):
+            return ast.Compare(node.left, [self.compared[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+        return self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        if type(node.op) in self.computed and self.turn("operation"):
+            return ast.BinOp(node.left, self.computed[type(node.op)](), node.right)
+        return self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, bool):
+            return ast.Constant(not node.value) if self.turn("number") else node
+        if isinstance(node.value, (int, float)) and self.turn("number"):
+            return ast.Constant(node.value + 1)
+        if isinstance(node.value, str) and self.turn("text"):
+            return ast.Constant(node.value + "?")
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        return node if isinstance(node.value, ast.Constant) else self.generic_visit(node)  # a docstring does nothing
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        if node.value and self.turn("return"):
+            return ast.Return(ast.Constant(None))
+        return self.generic_visit(node)
+
+
+KINDS = ("comparison", "number", "operation", "text", "return")
+
+
+def mutants_of(program: str) -> Iterator[tuple[str, str]]:
+    """Kind and text of every program that differs from this one in one place, the small changes first."""
+    for kind in KINDS:
+        for which in range(200):
+            change = _Change(kind, which)
+            tree = change.visit(ast.parse(program))
+            if change.left >= 0:
+                break
+            yield kind, ast.unparse(ast.fix_missing_locations(tree))
+
+
+def mutants(data: Path) -> None:
+    """Every row's program, changed in one place after the other, until a change is judged wrong."""
+    for name in CODE_TABLES:
+        table = [{**r, "plus_input": []} for r in rows(data / name)]
+        questions = [Question("code", "", tests=tests_of(r), meta={"time_limit": 3}) for r in table]
+        whole = [r["code"] if "code" in r else r["prompt"] + r["canonical_solution"] for r in table]
+        left = {k: mutants_of(p) for k, p in enumerate(whole)}
+        caught: Counter[str] = Counter()
+        passed: dict[int, list[str]] = {k: [] for k in left}
+        started, tried = time.perf_counter(), 0
+        with Verifier(2) as verifier:
+            while left:
+                turn = [(k, *m) for k, rest in left.items() if (m := next(rest, None))]
+                verdicts = verifier.verify_batch((questions[k], f"```python\n{p}\n```") for k, _, p in turn)
+                left = {k: left[k] for k, _, _ in turn}
+                for (k, kind, _), verdict in zip(turn, verdicts, strict=True):
+                    tried += 1
+                    if verdict.judgement == "wrong":
+                        caught[kind] += 1
+                        del left[k], passed[k]
+                    else:
+                        passed[k].append(f"{kind}: {verdict.judgement}")
+        took = time.perf_counter() - started
+        kinds = ", ".join(f"{caught[kind]} by a changed {kind}" for kind in KINDS)
+        print(
+            f"{name}: of {len(table)} rows, {sum(caught.values())} have a changed program judged wrong ({kinds});",
+            end=" ",
+        )
+        print(f"{tried} programs, {took:.0f} s")
+        for k, seen in passed.items():
+            print(f"  {table[k]['task_id']}: all of {len(seen)} changed programs pass: {Counter(seen)}\n{whole[k]}")
+
+
 def main() -> None:
-    tasks = {f.__name__: f for f in (agreement, golds, gsm8k, forms, programs, hanging, plus)}
-    wanted = sys.argv[2:] or [t for t in tasks if t != "plus"]
+    tasks = {f.__name__: f for f in (agreement, golds, gsm8k, forms, programs, hanging, plus, mutants)}
+    wanted = sys.argv[2:] or [t for t in tasks if t not in ("plus", "mutants")]
     for name in wanted:
         tasks[name](Path(sys.argv[1]))
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Literal
@@ -97,6 +98,28 @@ class Question:
             tests = asdict(self.tests) if self.tests else None
             gold = [self.answer, self.answer_index, tests]
             object.__setattr__(self, "id", content_id("question", self.domain, self.text, gold, list(self.choices)))
+
+
+def shuffled(question: Question, seed: int = 0) -> Question:
+    """Return the question with its choices in another order, which depends on `seed` and the question's id alone.
+
+    `meta["order"]` records it: entry k is the published index of the choice now at place k, also when the question was
+    shuffled before. `meta["unshuffled"]` is the id of the question as published; the new order has an id of its own. A
+    question without choices comes back as it is.
+    """
+    if not question.choices:
+        return question
+    order = list(range(len(question.choices)))
+    random.Random(content_id("shuffle", seed, question.id)).shuffle(order)
+    before = question.meta["order"] if "unshuffled" in question.meta else range(len(order))
+    index = question.answer_index
+    return replace(
+        question,
+        choices=tuple(question.choices[k] for k in order),
+        answer_index=None if index is None else order.index(index),
+        meta={"unshuffled": question.id, **question.meta, "order": [before[k] for k in order]},
+        id="",
+    )
 
 
 @dataclass(frozen=True, slots=True)

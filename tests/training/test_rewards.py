@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import inspect
+import json
 import pickle
 import subprocess
 import sys
@@ -17,6 +20,12 @@ from midway.verify import Verifier
 
 HARD = "\\boxed{\\sum_{n=1}^{3} n}"
 HANG = "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"
+
+
+@pytest.mark.parametrize("adapter", [rewards.TRLReward, rewards.compute_score, rewards.reward_func, rewards.correct])
+def test_adapters_are_thin_and_say_how_to_plug_them_in(adapter: Any) -> None:
+    assert len(inspect.getsource(adapter).splitlines()) < 20
+    assert str(adapter.__doc__).startswith("Plug it into ")
 
 
 def as_trl(function: Any, completions: list[Any], **columns: list[Any]) -> Any:
@@ -70,29 +79,51 @@ def test_trl_trainer_takes_it() -> None:
     assert not is_async_callable(rewards.TRLReward())
 
 
+def loaded_by_path(name: str) -> Any:
+    """As verl and OpenRLHF load a file of reward functions."""
+    spec = importlib.util.spec_from_file_location(name, rewards.__file__)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_verl() -> None:
-    """As verl 0.9's naive reward manager does it: keywords, from an executor, a dictionary with `score` back."""
+    """As verl 0.9 does it: the file loaded by its path, keywords, from an executor, a dictionary with `score` back."""
+    rewards = loaded_by_path("custom_module")
     with ThreadPoolExecutor(1) as threads:
         call = {"data_source": "openai/gsm8k", "extra_info": {"index": 0}}
         good = threads.submit(rewards.compute_score, solution_str="#### 18", ground_truth="18", **call).result()
         bad = threads.submit(rewards.compute_score, solution_str="#### 17", ground_truth="18", **call).result()
         none = threads.submit(rewards.compute_score, solution_str="#### 17", ground_truth="", **call).result()
         columns = {"choices": ["x", "y"], "answer_index": 1}
+        text = json.dumps({"test_list": ["assert f(2) == 4"]})
+        program = threads.submit(
+            rewards.compute_score, solution_str="def f(x):\n    return 4", ground_truth=text, **call
+        )
         chosen = threads.submit(rewards.compute_score, solution_str="(B)", ground_truth=columns, **call).result()
     assert good == {"score": 1.0, "acc": 1.0, "unjudged": 0.0}
     assert bad == {"score": 0.0, "acc": 0.0, "unjudged": 0.0}
     assert none == {"score": 0.0, "acc": 0.0, "unjudged": 1.0}
-    assert chosen["score"] == 1.0
+    assert chosen["score"] == program.result()["score"] == 1.0
 
 
 def test_openrlhf() -> None:
+    """As OpenRLHF 0.11 does it: the file loaded by its path, lists by position, tensors back."""
     pytest.importorskip("torch")
-    prompts = ["What is 9 * 2? The answer is 17?"] * 3
-    queries = [prompts[0] + " #### 18", prompts[1] + " #### 17", prompts[2] + " Answer: B"]
-    labels = ["18", "18", '{"choices": ["x", "y"], "answer_index": 1}']
-    result = rewards.reward_func(queries=queries, prompts=prompts, labels=labels)
-    assert result["rewards"].tolist() == result["scores"].tolist() == [1.0, 0.0, 1.0]
-    assert result["extra_logs"]["unjudged"].tolist() == [0.0, 0.0, 0.0]
+    rewards = loaded_by_path("reward_func")
+    prompts = ["What is 9 * 2? The answer is 17?"] * 4
+    queries = [
+        prompts[0] + " #### 18",
+        prompts[1] + " #### 17",
+        prompts[2] + " Answer: B",
+        prompts[3] + " \\boxed{\\{1, 2\\}}",
+    ]
+    labels = ["18", "18", '{"choices": ["x", "y"], "answer_index": 1}', "{1, 2}"]
+    result = rewards.reward_func(queries, prompts, labels)
+    assert result["rewards"].tolist() == result["scores"].tolist() == [1.0, 0.0, 1.0, 1.0]
+    assert result["extra_logs"]["unjudged"].tolist() == [0.0] * 4
 
 
 class Row:

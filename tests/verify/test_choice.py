@@ -35,6 +35,18 @@ TRUTH = Question("choice", "Is it so?", choices=("True", "False", "Uncertain"), 
         (PLACES, "The answer is 2. recording booth", "number"),
         (TRUTH, "The conclusion is Uncertain.", "text"),
         (TRUTH, "Answer: C) Uncertain", "letter"),
+        (SUSPECTS, "(b)", "letter"),
+        (SUSPECTS, "the answer is b", "letter"),
+        (SUSPECTS, "Answer: `B`", "letter"),
+        (SUSPECTS, "I would go with B.", "mention"),
+        (SUSPECTS, "A had an alibi. B had none. So B.", "mention"),
+        (SUSPECTS, "Option A is incorrect. Option B is correct.", "mention"),
+        (SUSPECTS, "A is wrong, B is right.", "mention"),
+        (SUSPECTS, "The answer is not A, it is B.", "mention"),
+        (SUSPECTS, "The answer is A. Actually, no: it's B.", "mention"),
+        (SUSPECTS, "Answer: Mackenzie is innocent, so Ana", "text"),
+        (SUSPECTS, "Ana is a likelier murderer than Mackenzie.", "mention"),
+        (SUSPECTS, "Between Mackenzie and Ana, the evidence points to Ana.", "mention"),
     ],
 )
 def test_right(question: Question, text: str, reason: str) -> None:
@@ -53,6 +65,11 @@ def test_right(question: Question, text: str, reason: str) -> None:
         (SUSPECTS, "Mackenzie and Ana both had motives.", "no-answer"),
         (SUSPECTS, "It was neither Mackenzie nor Ana.", "no-answer"),
         (SUSPECTS, "I cannot tell.", "no-answer"),
+        (SUSPECTS, "The answer is A or B.", "no-answer"),
+        (SUSPECTS, "So it is A and B.", "no-answer"),
+        (SUSPECTS, "The answer is not B.", "no-answer"),
+        (SUSPECTS, "A cat would have known. I would too.", "no-answer"),
+        (SUSPECTS, "The answer is B. Wait, Ana was away. So it is Mackenzie.", "wrong-answer:mention"),
         (SUSPECTS, "", "no-answer"),
         (SUSPECTS, "<think>Ana", "truncated"),
         (PLACES, "Answer: the producer's desk", "wrong-answer:text"),
@@ -75,18 +92,19 @@ def test_shuffle_is_stable_recorded_and_judged_alike() -> None:
     for seed in range(20):
         question = shuffled(PLACES, seed)
         assert question == shuffled(PLACES, seed)
-        assert question.id == PLACES.id
+        assert question.meta["unshuffled"] == PLACES.id != question.id or question.choices == PLACES.choices
         assert [PLACES.choices[k] for k in question.meta["order"]] == list(question.choices)
         assert question.choices[question.answer_index or 0] == "recording booth"
         assert verify(question, f"The answer is ({'ABCD'[question.answer_index or 0]}).").correct
         assert verify(question, "Answer: recording booth").correct
         again = shuffled(question, 7)
         assert [PLACES.choices[k] for k in again.meta["order"]] == list(again.choices)
+        assert again.meta["unshuffled"] == PLACES.id
         seen.add(question.choices)
     assert len(seen) > 5
 
 
 def test_unusable_gold() -> None:
     assert verify(Question("choice", "", choices=("a", "b")), "A").reason == "no-gold"
-    with pytest.raises(ValueError, match="only a choice question"):
-        shuffled(Question("math", "", answer="1"))
+    plain = Question("math", "", answer="1")
+    assert shuffled(plain) is plain

@@ -14,7 +14,7 @@ import pytest
 from midway.records import CodeTests, Judgement, Question
 from midway.verify import Verifier
 from midway.verify import code as programs
-from midway.verify.code import find_program, run_cases
+from midway.verify.code import case_results, find_program
 
 DATA = Path(__file__).parent / "data"
 
@@ -34,8 +34,8 @@ def code(row: dict[str, Any]) -> Question:
     return Question("code", "", tests=programs.tests_of(row), name=str(row.get("task_id", "")))
 
 
-def io(*cases: tuple[str, str], limit: float = 2) -> Question:
-    return Question("code", "", tests=CodeTests(io=cases), meta={"time_limit": limit})
+def io(*cases: tuple[str, str], limit: float = 2, function: str = "") -> Question:
+    return Question("code", "", tests=CodeTests(io=cases, entry_point=function), meta={"time_limit": limit})
 
 
 def mutated(program: str) -> Iterator[str]:
@@ -88,6 +88,22 @@ REPLIES = {
     "whole prompt repeated": PROMPT + "    return sum(xs)\n",
     "after thinking": "<think>```python\ndef total(xs):\n    return 0\n```</think>```python\ndef total(xs):\n    return sum(xs)\n```",
     "with a main block": "```python\ndef total(xs):\n    return sum(xs)\n\nif __name__ == '__main__':\n    print(total(map(int, input().split())))\n```",  # noqa: E501
+    "words, then the body": "Here is the body:\n\n    return sum(xs)\n",
+    "words around the program": "Sure! This does it:\n\nimport math\ndef total(xs):\n    return sum(xs)\n\nI hope this helps!",
+    "body, first line at the margin": "s = 0\n    for x in xs:\n        s += x\n    return s\n",
+    "body at the margin": "s = 0\nfor x in xs:\n    s += x\nreturn s\n",
+    "body at a margin of two": "  s = 0\n  for x in xs:\n    s += x\n  return s\n",
+    "body with tabs": "\ts = 0\n\tfor x in xs:\n\t\ts += x\n\treturn s\n",
+    "fenced body at the margin": "```python\ns = sum(xs)\nreturn s\n```",
+    "body, then a fence that only closes": "    return sum(xs)\n```\nThis sums.",
+    "fence with a margin": "1. So:\n   ```python\n   def total(xs):\n       return sum(xs)\n   ```",
+    "fence after words": "Code: ```python\ndef total(xs):\n    return sum(xs)\n```",
+    "four ticks": "````python\ndef total(xs):\n    return sum(xs)\n````",
+    "tags": "[PYTHON]\ndef total(xs):\n    return sum(xs)\n[/PYTHON]",
+    "helper in another block": "```python\nimport functools\ndef add(a, b):\n    return a + b\nprint(1 / 0)\n```\n```python\ndef total(xs):\n    return functools.reduce(add, xs)\n```",  # noqa: E501
+    "a method": "```python\nclass Solution:\n    def total(self, xs: List[int]) -> int:\n        return sum(xs)\n```",
+    "byte order mark and hard spaces": "\ufeffdef total(xs):\n\u00a0\u00a0\u00a0\u00a0return sum(xs)",
+    "line ends of Windows": "```python\r\ndef total(xs):\r\n    return sum(xs)\r\n```\r\n",
     "lambda": "```python\ntotal = lambda xs: sum(xs)\n```",
 }
 
@@ -120,6 +136,16 @@ def test_names_the_failure(text: str, reason: str, verifier: Verifier) -> None:
 
 def test_no_tests_is_not_a_wrong_answer(verifier: Verifier) -> None:
     assert verifier.verify(Question("code", ""), "x = 1").reason == "no-tests"
+
+
+def test_an_example_after_the_function_is_not_the_program(verifier: Verifier) -> None:
+    """MBPP names its function only in the tests."""
+    setup = "from math import isclose"
+    tests = CodeTests(test_list=("assert isclose(half(3), 1.5)", "assert half(2) == 1"), setup=setup)
+    reply = (
+        "```python\ndef half(x):\n    return x / 2\n```\nFor example:\n```python\nprint(half(4))\n```\n```\n2.0\n```"
+    )
+    assert verifier.verify(Question("code", "", tests=tests), reply).reason == "passed"
 
 
 def test_prefers_nothing_it_cannot_read() -> None:
@@ -224,13 +250,25 @@ def test_inputs_beside_a_reference(verifier: Verifier) -> None:
     assert verifier.verify(broken, "def f(x):\n    return 1").judgement is Judgement.UNJUDGED
 
 
+def test_a_reference_that_returns_a_match_or_none(verifier: Verifier) -> None:
+    """A match is no data: a program agrees by finding something where the reference does, and nothing elsewhere."""
+    reference = "import re\ndef f(s):\n    return re.search('^a', s)\n"
+    question = Question("code", "", tests=CodeTests(entry_point="f", inputs=(["ab"], ["ba"]), reference=reference))
+    right = (reference, "def f(s):\n    return s.startswith('a')", "def f(s):\n    return s[0] == 'a' or None")
+    wrong = ("def f(s):\n    return None", "def f(s):\n    return True", "def f(s):\n    return 'b' in s[:1]")
+    assert [verifier.verify(question, program).reason for program in right] == ["passed"] * 3
+    assert [verifier.verify(question, program).correct for program in wrong] == [False] * 3
+    objects = Question("code", "", tests=CodeTests(entry_point="f", inputs=(["ab"],), reference=reference))
+    assert verifier.verify(objects, reference).reason == "reference-failed: it returns objects only"
+
+
 # the situations that other sandboxes' test suites name ------------------------------------------------------------
 
 SQUARE = "print(int(input()) ** 2)"
 
 
 def statuses(question: Question, text: str) -> list[str]:
-    return [c.status for c in run_cases(question, text)]
+    return [c.status for c in case_results(question, text).cases]
 
 
 def test_every_case_is_judged_at_its_own_index() -> None:
@@ -261,39 +299,74 @@ def test_every_case_is_judged_at_its_own_index() -> None:
     ],
 )
 def test_standard_input_and_output(program: str, stdin: str, status: str, output: str | None) -> None:
-    (case,) = run_cases(io((stdin, "9\n"), limit=1), program)
+    (case,) = case_results(io((stdin, "9\n"), limit=1), program).cases
     assert case.status == status
     assert output is None or case.output == output
 
 
+FUNCTION = io(("[1, 2]\n3", "[4, 5]"), ("[]\n1", "[]"), limit=2, function="add")
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("def add(xs, k):\n    return [x + k for x in xs]", ["passed", "passed"]),
+        ("def add(xs, k):\n    return tuple(x + k for x in xs)", ["passed", "passed"]),
+        ("class Solution:\n    def add(self, xs, k):\n        return [x + k for x in xs]", ["passed", "passed"]),
+        ("def add(xs, k):\n    return [x + k for x in xs] or None", ["passed", "wrong-answer"]),
+        (
+            "def add(xs, k):\n    return [xs[0] + k, 5]",
+            ["passed", "runtime-error: IndexError: list index out of range"],
+        ),
+        ("def add(xs, k):\n    while not xs:\n        pass\n    return [4, 5]", ["passed", "timeout"]),
+        ("import os\ndef add(xs, k):\n    xs or os._exit(0)\n    return [4, 5]", ["passed", "program-ended: exit 0"]),
+        (
+            "class E:\n    def __eq__(self, o):\n        return True\ndef add(xs, k):\n    return E()",
+            ["wrong-answer"] * 2,
+        ),
+        ("def other(xs, k):\n    return []", ["runtime-error: NameError: add"] * 2),
+        ("1 / 0", ["runtime-error: ZeroDivisionError: division by zero"] * 2),
+    ],
+)
+def test_cases_of_a_function(program: str, expected: list[str], verifier: Verifier) -> None:
+    example = "\n```python\nprint('used')\n```" if "add" in program else ""
+    text = f"Words.\n```python\n{program}\n```{example}"
+    found = case_results(FUNCTION, text)
+    assert [c.status for c in found.cases] == expected
+    assert found.score == expected.count("passed") / 2
+    assert found.verdict() == verifier.verify(FUNCTION, text)
+
+
+def test_rows_with_cases_of_a_function() -> None:
+    cases = [{"input": [[1, 2], 3], "output": [4, 5]}, {"input": "[]\n1", "output": "[]"}]
+    assert programs.tests_of({"tests": cases, "fn_name": "add"}).io == (FUNCTION.tests or CodeTests()).io
+    words = programs.tests_of({"tests": [{"input": "two words", "output": "3"}], "entry_point": "add"})
+    assert words == CodeTests(io=(("two words", "3"),))
+
+
+def test_tests_that_cannot_be_read_are_not_a_wrong_answer(verifier: Verifier) -> None:
+    for tests in (
+        CodeTests(entry_point="f", test="def check(candidate):\n    assert candidate( == 1"),
+        CodeTests(entry_point="f", test="assert f(1) == 1"),
+        CodeTests(test_list=("assert f(1) ==",)),
+        CodeTests(io=(("{", "1"),), entry_point="f"),
+    ):
+        verdict = verifier.verify(Question("code", "", tests=tests), "def f(x):\n    return 1")
+        assert verdict.judgement is Judgement.UNJUDGED
+        assert verdict.reason.startswith("unreadable-tests: ")
+
+
+def test_a_long_program_comes_back_whole(verifier: Verifier) -> None:
+    program = "def total(xs):\n" + "".join(f"    # line {k}\n" for k in range(3000)) + "    return sum(xs)\n"
+    assert verifier.verify(TOTAL, program).extracted == PROMPT.split("def")[0] + program
+
+
 def test_nothing_runs_when_it_does_not_compile() -> None:
-    (case,) = run_cases(io(("", "")), "print('x')\n  print('y')")
-    assert case.index == -1
+    (case,) = case_results(io(("", "")), "print('x')\n  print('y')").cases
     assert case.status.startswith("syntax-error: IndentationError")
+    assert case.output == ""
     assert statuses(io(("", "x\n")), "print('x')") == ["passed"]
     assert statuses(io(("", "x\n")), "print('x")[0].startswith("syntax-error: SyntaxError")
-
-
-def test_published_samples_of_the_example_problem(verifier: Verifier) -> None:
-    """Six published completions, three of which pass; one calls the shell, one sleeps, one waits for input."""
-    question = code(
-        {
-            "prompt": "def return1():\n",
-            "entry_point": "return1",
-            "test": "def check(candidate):\n    assert candidate() == 1",
-        }
-    )
-    question = Question("code", "", tests=question.tests, meta={"time_limit": 1})
-    samples = [
-        "    import subprocess\n    subprocess.check_output('rm -rf tmp')",
-        "    import time\n    time.sleep(10)\n    return 1",
-        "    return input('enter a number')",
-        "    return 1",
-        "  return 1",
-        "\treturn 1",
-    ]
-    verdicts = [v.correct for v in verifier.verify_batch((question, s) for s in samples)]
-    assert verdicts == [False, False, False, True, True, True]
 
 
 def test_batch_goes_on_while_one_sleeps(verifier: Verifier) -> None:

@@ -346,3 +346,26 @@ def test_all_completions_of_gsm8k(shared_data: Path, verifier: Verifier) -> None
     verdicts = verifier.verify_batch((question(str(r["answer"])), str(r["completion"])) for r in table)
     agreed = sum(v.correct == r["correct"] for r, v in zip(table, verdicts, strict=True))
     assert agreed / len(table) >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "reason"),
+    [
+        ("7", "The answer is not 7.", "no-answer"),
+        ("7", "The answer isn't 7", "no-answer"),
+        ("7", "The answer is 5. The answer is not 7.", "wrong-answer:statement"),
+        ("5", "The answer is 5. The answer is not 7.", "statement:exact"),
+        ("5", "The answer is not 7, but rather 5.", "statement:exact"),
+        ("5", "The answer is not 7. We count again and get 5.", "number:exact"),
+        ("12", "The answer is 3 x 4 = 12", "statement:exact"),
+        ("12", "A: 3 * $4 = $12", "statement:exact"),
+        ("12", "The answer is 2x = 12", "wrong-answer:statement"),
+        ("5", "5 is the final answer, since 2 + 3 = 5 and not 6.", "statement:exact"),
+        ("3/4", "So **3/4** is our answer.", "statement:exact"),
+        ("5", "I do not know", "no-answer"),
+        ("5", "twelve", "wrong-answer:bare"),
+        ("no", "yes", "wrong-answer:bare"),
+    ],
+)
+def test_denials_sums_and_answers_in_front(gold: str, text: str, reason: str) -> None:
+    assert verify(Question("math", "", answer=gold), text).reason == reason

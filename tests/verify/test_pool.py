@@ -176,6 +176,7 @@ def test_import_needs_neither_torch_nor_sympy() -> None:
 def test_ray_workers() -> None:
     ray = pytest.importorskip("ray")
     ray.init(
+        address="local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

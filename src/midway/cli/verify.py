@@ -4,31 +4,65 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import sys
 import time
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
 if TYPE_CHECKING:
-    from midway.records import Question
+    from midway.records import Question, Verdict
+    from midway.verify import Verifier
 
 _COLUMNS = (
     "id, domain and completion, and for math: answer; choice: choices, answer_index; code: test, test_list or tests"
 )
 
 
-def _open(path: Path) -> TextIO:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the file; without a question, `problem` says why it cannot be read."""
+
+    number: int
+    name: Any
+    question: Question | None = None
+    text: str = ""
+    truncated: bool = False
+    problem: str = ""
+
+
+def _open(path: Path) -> BinaryIO:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def _fail(message: str) -> typer.Exit:
     typer.echo(f"midway verify: {message}", err=True)
     return typer.Exit(2)
+
+
+def _scalar(row: dict[str, Any], name: str) -> str | None:
+    """A column that holds text or a number, as text; None when it holds null."""
+    value = row[name]
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
+        raise TypeError(f"{name} must be text or a number, not {type(value).__name__}")
+    return None if value is None else str(value)
+
+
+def _positive(row: dict[str, Any], *names: str) -> dict[str, float]:
+    """Those of the columns that are set. Raises ValueError for what is no positive number."""
+    found = {name: float(row[name]) for name in names if row.get(name) is not None}
+    for name, value in found.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be a positive number, not {row[name]!r}")
+    return {name: value for name, value in found.items() if value}
 
 
 def question_of(row: dict[str, Any]) -> Question:
@@ -37,36 +71,102 @@ def question_of(row: dict[str, Any]) -> Question:
     from midway.verify.code import tests_of
 
     text, domain = str(row.get("question") or ""), row["domain"]
-    meta = {k: row[k] for k in ("tolerance", "time_limit") if row.get(k)}
     if domain == "math":
-        return Question("math", text, answer=str(row["answer"]), meta=meta)
+        return Question("math", text, answer=_scalar(row, "answer"), meta=_positive(row, "tolerance"))
     if domain == "choice":
-        return Question("choice", text, choices=tuple(map(str, row["choices"])), answer_index=int(row["answer_index"]))
+        choices, index = row["choices"], row["answer_index"]
+        if not isinstance(choices, list) or not choices:
+            raise TypeError("choices must be a list that is not empty")
+        if isinstance(index, bool) or int(index) != float(index):
+            raise TypeError(f"answer_index must be a whole number, not {index!r}")
+        return Question("choice", text, choices=tuple(map(str, choices)), answer_index=int(index))
     if domain == "code":
-        return Question("code", text, tests=tests_of(row), meta=meta)
+        return Question("code", text, tests=tests_of(row), meta=_positive(row, "time_limit"))
     raise ValueError(f"domain must be math, choice or code, not {domain!r}")
 
 
-def _rows(file: TextIO, bad: dict[int, str]) -> Iterator[tuple[int, Any, Question | None, str, bool]]:
-    """Line number, id, question (None for a row that cannot be read; `bad` then says why), completion, truncated."""
+def _completion(row: dict[str, Any]) -> str:
+    """The completion: text, or a conversation whose last message counts."""
+    value = row["completion"]
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and "content" in value[-1]:
+        value = value[-1]["content"]
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise TypeError(f"completion must be text, not {'null' if value is None else type(value).__name__}")
+    return str(value)
+
+
+def _rows(file: BinaryIO) -> Iterator[_Row]:
+    """Every line that is not blank, one at a time."""
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         name: Any = None
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            if not isinstance(row, dict):
+                raise TypeError("not a JSON object")
             name = row.get("id", row.get("task_id"))
-            text = str(row["completion"])
             cut = bool(row.get("truncated")) or row.get("finish_reason") == "length"
-            question = question_of(row)
+            yield _Row(number, name, question_of(row), _completion(row), cut)
         except KeyError as error:
-            bad[number] = f"no column {error}" if error.args and " " not in str(error.args[0]) else str(error.args[0])
-            yield number, name, None, "", False
-        except (AttributeError, TypeError, ValueError) as error:
-            bad[number] = str(error)
-            yield number, name, None, "", False
-        else:
-            yield number, name, question, text, cut
+            missing = str(error.args[0])
+            yield _Row(number, name, problem=missing if " " in missing else f"no column '{missing}'")
+        except (AttributeError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            yield _Row(number, name, problem=f"{error}"[:300])
+
+
+def _with_cases(question: Question, text: str, truncated: bool) -> tuple[Verdict, dict[str, Any]]:
+    """The verdict, and the outcome of every input/output case."""
+    from midway.records import Judgement, Verdict
+    from midway.verify.code import case_results
+    from midway.verify.sandbox import SandboxUnavailable
+
+    try:
+        found = case_results(question, text, truncated=truncated)
+    except SandboxUnavailable as error:
+        return Verdict(Judgement.UNJUDGED, None, f"no-sandbox: {error}"[:300]), {}
+    return found.verdict(), {"score": found.score, "cases": [case.status for case in found.cases]}
+
+
+def verify_rows(verifier: Verifier, rows: Iterator[_Row], cases: bool = False) -> Iterator[tuple[_Row, dict[str, Any]]]:
+    """Yield every row with its verdict as a dictionary, in input order; an unreadable row is `unjudged: bad-row`."""
+    from midway.records import Judgement, Verdict
+    from midway.verify import WINDOW
+
+    waiting: deque[tuple[_Row, Future[Any]]] = deque()
+    with ThreadPoolExecutor(verifier.workers) as threads:  # starts none before the first task
+
+        def start(row: _Row) -> Future[Any]:
+            if row.question and cases and row.question.tests and row.question.tests.io:
+                return threads.submit(_with_cases, row.question, row.text, row.truncated)
+            if row.question:
+                return verifier.submit(row.question, row.text, truncated=row.truncated)
+            done: Future[Any] = Future()
+            done.set_result(Verdict(Judgement.UNJUDGED, None, f"bad-row: line {row.number}: {row.problem}"))
+            return done
+
+        def first() -> tuple[_Row, dict[str, Any]]:
+            row, future = waiting.popleft()
+            value = future.result()
+            verdict, extra = value if isinstance(value, tuple) else (value, {})
+            return row, {
+                "verdict": str(verdict.judgement), "extracted": verdict.extracted, "reason": verdict.reason, **extra
+            }  # fmt: skip
+
+        for row in rows:
+            waiting.append((row, start(row)))
+            while waiting and (len(waiting) > WINDOW or waiting[0][1].done()):
+                yield first()
+        while waiting:
+            yield first()
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    """One row of output; what is no valid Unicode is escaped."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row).encode() + b"\n"
 
 
 def register(app: typer.Typer) -> None:
@@ -80,6 +180,9 @@ def register(app: typer.Typer) -> None:
         require_sandbox: bool = typer.Option(
             False, "--require-sandbox", help="Refuse to run programs where there is no full sandbox (bubblewrap)."
         ),
+        cases: bool = typer.Option(
+            False, "--cases", help="Run every input/output case of a program; add each one's outcome and the score."
+        ),
     ) -> None:
         """Judge completions: correct, wrong, or unjudged, with the extracted answer and the reason.
 
@@ -92,20 +195,31 @@ def register(app: typer.Typer) -> None:
 
         if not file.is_file():
             raise _fail(f"there is no file {file}")
-        started, counts, reasons, bad = time.monotonic(), Counter[str](), Counter[str](), dict[int, str]()
+        if out and out.exists() and out.samefile(file):
+            raise _fail(f"--out {out} is the file that is read; give it another name")
+        if require_sandbox:
+            try:
+                require()
+            except SandboxUnavailable as error:
+                raise _fail(str(error)) from None
+        started, counts, reasons, bad = time.monotonic(), Counter[str](), Counter[str](), list[_Row]()
         with ExitStack() as stack:
-            lines = stack.enter_context(_open(file))
-            sink = stack.enter_context(out.open("w", encoding="utf-8")) if out else sys.stdout
+            try:
+                lines = stack.enter_context(_open(file))
+                sink = stack.enter_context(out.open("wb")) if out else sys.stdout.buffer
+            except OSError as error:
+                raise _fail(str(error)) from None
             verifier = stack.enter_context(Verifier(workers, require_sandbox=require_sandbox))
-            if require_sandbox:
-                try:
-                    require()
-                except SandboxUnavailable as error:
-                    raise _fail(str(error)) from None
-            for name, verdict in verify_rows(verifier, _rows(lines, bad), bad):
-                counts[verdict["verdict"]] += 1
-                reasons[verdict["reason"].split(":")[0].split(" (")[0]] += verdict["verdict"] != "correct"
-                print(json.dumps({"id": name, **verdict}, ensure_ascii=False), file=sink)
+            try:
+                for row, verdict in verify_rows(verifier, _rows(lines), cases):
+                    counts[verdict["verdict"]] += 1
+                    reasons[verdict["reason"].split(":")[0].split(" (")[0]] += verdict["verdict"] != "correct"
+                    if row.question is None:
+                        bad.append(row)
+                    sink.write(_line({"id": row.name, **verdict}))
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise _fail(f"{file} cannot be read to its end: {error}") from None
+            sink.flush()
         total, seconds = sum(counts.values()), time.monotonic() - started
         parts = ", ".join(f"{counts[k]} {k}" for k in ("correct", "wrong", "unjudged"))
         typer.echo(f"{total} rows: {parts}; {seconds:.1f} s", err=True)
@@ -113,21 +227,5 @@ def register(app: typer.Typer) -> None:
             if count:
                 typer.echo(f"  {reason}: {count}", err=True)
         if bad:
-            first, why = next(iter(bad.items()))
-            raise _fail(f"{len(bad)} rows of {file} cannot be read, first line {first}: {why}. A row needs {_COLUMNS}.")
-
-
-def verify_rows(
-    verifier: Any, rows: Iterator[tuple[int, Any, Question | None, str, bool]], bad: dict[int, str]
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield `(id, verdict as a row)` in input order; a row without a question is `unjudged: bad-row`."""
-    from itertools import tee
-
-    from midway.records import Question
-
-    left, right = tee(rows)
-    empty = Question("math", "")
-    verdicts = verifier.verify_batch((q or empty, text, cut) for _, _, q, text, cut in left)
-    for (number, name, question, _, _), verdict in zip(right, verdicts, strict=True):
-        reason = verdict.reason if question else f"bad-row: line {number}: {bad[number]}"
-        yield name, {"verdict": str(verdict.judgement), "extracted": verdict.extracted, "reason": reason}
+            first = f"first line {bad[0].number}: {bad[0].problem}"
+            raise _fail(f"{len(bad)} rows of {file} cannot be read, {first}. A row needs {_COLUMNS}.")

@@ -5,10 +5,10 @@
 """
 
 from midway.questions.base import KnownSet, QuestionError
-from midway.questions.choice_sets import shuffled
 from midway.questions.known import KNOWN, catalogue, known_set
 from midway.questions.load import Loaded, few_shot_examples, load, read, worked_solution
 from midway.questions.table import from_frame, to_frame
+from midway.records import shuffled
 
 __all__ = [
     "KNOWN",

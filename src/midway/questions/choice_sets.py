@@ -1,17 +1,15 @@
 """Multiple choice: MuSR, three sets of long stories whose question takes several steps of reasoning.
 
-Promises: the text is the story, then the question; the options stay in published order (`shuffled` mixes them when they are scored).
+Promises: the text is the story, then the question; the options stay in published order
+(`midway.records.shuffled` mixes them when they are scored).
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
 from typing import Any
 
 from midway.questions.base import KnownSet, Part, Row, pick, pick_text
 from midway.questions.gold import option_index, option_list
-from midway.records import Question, content_id
 
 
 def _musr(row: Row) -> dict[str, Any]:
@@ -25,26 +23,6 @@ def _musr(row: Row) -> dict[str, Any]:
         "name": str(row.get("id") or ""),
         "meta": dict(meta or {}),
     }
-
-
-def shuffled(question: Question, seed: int = 0) -> Question:
-    """Return the question with its options in another order, which depends on `seed` and the question's id alone.
-
-    `meta["order"]` gives for each new place the published one, `meta["unshuffled"]` the id of the question before. A question
-    without options comes back as it is.
-    """
-    if not question.choices:
-        return question
-    order = list(range(len(question.choices)))
-    random.Random(content_id("shuffle", seed, question.id)).shuffle(order)
-    index = question.answer_index
-    return replace(
-        question,
-        choices=tuple(question.choices[i] for i in order),
-        answer_index=None if index is None else order.index(index),
-        meta={**question.meta, "order": order, "unshuffled": question.id},
-        id="",
-    )
 
 
 CHOICE_SETS: tuple[KnownSet, ...] = (

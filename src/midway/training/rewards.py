@@ -7,8 +7,10 @@ so there it is 0.0 together with `unjudged: 1.0`, which they log.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -26,9 +28,22 @@ def _text(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
 
 
+def _per_row(column: Any, k: int) -> bool:
+    """Whether what TRL hands over has a value for completion `k` (its trainer state and callables have none)."""
+    return isinstance(column, (list, tuple)) and len(column) > k
+
+
+def _columns(label: Any) -> Mapping[str, Any]:
+    """A label as columns: a mapping, the JSON text of one, or the answer itself."""
+    if isinstance(label, str) and label.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):  # \\{1, 2} and {1, 2} are answers
+            label = json.loads(label)
+    return label if isinstance(label, Mapping) else {"answer": label}
+
+
 def question_of(columns: Mapping[str, Any]) -> Question:
     """Return the question that a row of a dataset describes: `answer`, or `choices` and `answer_index`, or tests."""
-    if columns.get("tests") is not None or columns.get("test") or columns.get("test_list"):
+    if any(columns.get(name) for name in ("tests", "test", "test_list", "base_input")):
         from midway.verify.code import tests_of
 
         return Question("code", "", tests=tests_of(columns))
@@ -41,49 +56,43 @@ def question_of(columns: Mapping[str, Any]) -> Question:
 
 
 class TRLReward:
-    """A reward function for TRL's GRPOTrainer: 1.0 correct, 0.0 wrong, None unjudged. Picklable.
+    """Plug it into TRL with `GRPOTrainer(reward_funcs=TRLReward(questions))`: 1.0 correct, 0.0 wrong, None unjudged.
 
-    With `questions`, the dataset's column `question_id` says which one each completion answers (KeyError for an unknown
-    id); without, each row's own columns do (see `question_of`).
+    A dataset's column `question_id` names each row's question; without `questions` its own columns do (`question_of`).
+    `stop`: strings at which an answer ends (a base model goes on to invent the next question). Picklable.
     """
 
     __name__ = "midway_correct"
 
-    def __init__(
-        self, questions: Sequence[Question] = (), verifier: Verifier | None = None, stop: Sequence[str] = ()
-    ) -> None:
-        """`stop`: strings at which an answer ends (a base model goes on to invent the next question)."""
-        self.questions = {q.id: q for q in questions}
-        self.verifier = verifier or Verifier()
-        self.stop = tuple(stop)
+    def __init__(self, questions: Iterable[Question] = (), verifier: Verifier | None = None, stop: Iterable[str] = ()):
+        self.questions, self.verifier, self.stop = {q.id: q for q in questions}, verifier or Verifier(), tuple(stop)
 
     def __call__(self, prompts: Any = None, completions: Sequence[Any] = (), **columns: Any) -> list[float | None]:
-        rows = [
-            self.questions[columns["question_id"][k]]
-            if self.questions
-            else question_of({c: v[k] for c, v in columns.items() if isinstance(v, (list, tuple)) and len(v) > k})
-            for k in range(len(completions))
-        ]
-        texts = [
-            min((text.split(s, 1)[0] for s in self.stop), key=len, default=text) for text in map(_text, completions)
-        ]
-        return [verdict.score() for verdict in self.verifier.verify_batch(zip(rows, texts, strict=True))]
+        rows = [{c: v[k] for c, v in columns.items() if _per_row(v, k)} for k in range(len(completions))]
+        asked = [self.questions[row["question_id"]] if self.questions else question_of(row) for row in rows]
+        texts = [min((t.split(s, 1)[0] for s in self.stop), key=len, default=t) for t in map(_text, completions)]
+        return [verdict.score() for verdict in self.verifier.verify_batch(zip(asked, texts, strict=True))]
 
 
 def compute_score(
     data_source: str, solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None, **_: Any
 ) -> dict[str, float]:
-    """verl: `custom_reward_function.path=.../rewards.py`. `ground_truth` is the answer, or a mapping of columns."""
-    columns = ground_truth if isinstance(ground_truth, Mapping) else {"answer": ground_truth}
-    score = _verifier().verify(question_of(columns), solution_str).score()
+    """Plug it into verl with `custom_reward_function.path=.../midway/training/rewards.py` (name `compute_score`).
+
+    `ground_truth` is the answer, or a mapping of columns (also as JSON text) as `question_of` takes it.
+    """
+    score = _verifier().verify(question_of(_columns(ground_truth)), solution_str).score()
     return {"score": score or 0.0, "acc": score or 0.0, "unjudged": float(score is None)}
 
 
-def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str], **_: Any) -> dict[str, Any]:
-    """OpenRLHF: `--remote_rm_url .../rewards.py`. A query is the prompt and the completion; a label the answer."""
+def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **_: Any) -> dict[str, Any]:
+    """Plug it into OpenRLHF with `--remote_rm_url .../midway/training/rewards.py`.
+
+    A query is the prompt and the completion; a label the answer, or columns as JSON text.
+    """
     import torch
 
-    questions = [question_of(json.loads(a)) if str(a).startswith("{") else question_of({"answer": a}) for a in labels]
+    questions = [question_of(_columns(label)) for label in labels]
     texts = [q[len(p) :] if q.startswith(p) else q for q, p in zip(queries, prompts, strict=True)]
     scores = [v.score() for v in _verifier().verify_batch(zip(questions, texts, strict=True))]
     rewards = torch.tensor([s or 0.0 for s in scores])
@@ -92,14 +101,11 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
 
 async def correct(task: Any, trace: Any) -> float:
-    """verifiers (v1): `rewards: {correct: {fn: midway.training.rewards:correct}}`, or called from a `@vf.reward`
-    method.
+    """Plug it into verifiers with `rewards: {correct: {fn: midway.training.rewards:correct}}`, or in a `@vf.reward`.
 
     The row's own fields say what is right (see `question_of`). Raises RuntimeError when it could not be judged, which
     marks the rollout as failed instead of scoring it.
     """
-    import asyncio
-
     question = question_of(task.model_dump())
     verdict = await asyncio.wrap_future(_verifier().submit(question, trace.last_reply))
     score = verdict.score()

@@ -20,9 +20,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from midway.records import Judgement, Question, Verdict
+from midway.records import Judgement, Question, Verdict, shuffled
 from midway.verify import choice, math
-from midway.verify.choice import shuffled
 from midway.verify.pool import Pool
 
 __all__ = ["Verifier", "check_gold", "shuffled", "verify"]

@@ -10,11 +10,9 @@ Reasons: correct: `letter`, `number`, `text` or `mention`; wrong: `wrong-answer:
 
 from __future__ import annotations
 
-import random
 import re
-from dataclasses import replace
 
-from midway.records import Judgement, Question, Verdict, seed_of
+from midway.records import Judgement, Question, Verdict
 from midway.verify import extract
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRST"
@@ -27,16 +25,30 @@ _MARK = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LETTER_AFTER = re.compile(
-    r"[\s*:\"'(\[{$]*(?:\\t(?:ext)?(?:bf|rm)?\s*\{|\\mathrm\s*\{|\\mathbf\s*\{)?[\s(*]*"
+    r"[\s*:\"'`(\[{$]*(?:\\t(?:ext)?(?:bf|rm)?\s*\{|\\mathrm\s*\{|\\mathbf\s*\{)?[\s(*]*"
     r"(?:(?:for\s+sure|definitely|clearly|therefore|thus|simply|option|choice|answer|most\s+likely|probably|indeed|is|the)[\s:*(]+)*"
-    r"([A-T])(?![A-Za-z'’])",
+    r"([A-T](?![A-Za-z'’])|[a-t](?=[)\]}`\"'*]*[.:]?[)\]}$*]*\s*(?:$|\n)|\)))",
 )
+_AND_ANOTHER = re.compile(r"[)\]}*.\"'`]*\s*(?:or|and|/|&)\s*(?:option\s+|choice\s+)?[\"'*`(\[]*([A-T])(?![A-Za-z'’])")
+_LETTER_ALONE = re.compile(
+    r"(?<![\w'’.-])(?:\(([A-T])\)|(?:[Oo]ption|[Cc]hoice)\s+\(?([A-T])\b\)?|([A-T])\b(?![.'’-]\w)"
+    r"(?!\s+(?!(?:is|was|are|were|isn't|wasn't|can|can't|could|cannot|must|has|had|fails|works|fits|seems|and|or|nor|but|because"
+    r"|since|as|than|rather|instead)\b)[a-z]))"
+)
+_CUE = re.compile(
+    r"\b(?:so|therefore|hence|thus|option|choice|answer|choose|pick|select|go\s+with|it's|it’s|it\s+is|must\s+be|correct|right)\b",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"\b(?:actually|wait|correction|on\s+second\s+thoughts?|scratch\s+that|sorry|i\s+mean)\b", re.IGNORECASE
+)
+_BETWEEN = re.compile(r"\b[Bb]etween\b[^,.;\n]*,")
 _NUMBER_AFTER = re.compile(
     r"[\s*:\"'(\[{$#]*(?:(?:option|choice|number|no\.)\s*)?(\d{1,2})(?![\d.]\d|\d)", re.IGNORECASE
 )
 _DENIED = re.compile(
     r"(?:\b(?:not|isn't|isn’t|wasn't|neither|nor|never|cannot\s+be|can't\s+be|can’t\s+be|rather\s+than|instead\s+of|rules?\s+out"
-    r"|ruled\s+out|eliminates?|eliminated?|excludes?|excluded?|unlike|except|non|nicht|no)\b[\s\"'*(]*(?:(?!but\b)(?-i:[a-z])\w*\s+){0,2})$",
+    r"|ruled\s+out|eliminates?|eliminated?|excludes?|excluded?|unlike|except|than|non|nicht|no)\b[\s\"'*(]*(?:(?!but\b)(?-i:[a-z])\w*\s+){0,2})$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
@@ -46,32 +58,11 @@ _DENIED_AFTER = re.compile(
 )
 
 
-def shuffled(question: Question, seed: int = 0) -> Question:
-    """Return the question with its choices in another order, fixed by its id and `seed`; the id stays the same.
-
-    `meta["order"]` records the order: entry k is the published index of the choice now at place k. Raises ValueError
-    when the question has no choices or no gold index.
-    """
-    if not question.choices or question.answer_index is None:
-        raise ValueError(
-            f"question {question.name or question.id}: only a choice question with a gold index can be shuffled"
-        )
-    order = list(range(len(question.choices)))
-    random.Random(seed_of(f"{question.id}/{seed}")).shuffle(order)
-    before = question.meta.get("order", range(len(order)))
-    return replace(
-        question,
-        choices=tuple(question.choices[k] for k in order),
-        answer_index=order.index(question.answer_index),
-        meta={**question.meta, "order": [before[k] for k in order]},
-    )
-
-
 def letter_of(text: str) -> str:
     """Return the letter that `text` gives as its final choice; empty when there is none."""
     for mark in reversed(list(_MARK.finditer(text))):
         match = _LETTER_AFTER.match(text, mark.end())
-        if match:
+        if match and match[1].isupper():
             return match[1]
     start = re.match(r"\s*\(?([A-T])(?:[).:,]|\s*$)", text)
     if start:
@@ -106,8 +97,22 @@ def _explicit(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
             continue
         found = _read(rest, choices)
         if found is not None:
-            return found
+            return _corrected(text[mark.end() :], choices) or found
+        if _several_letters(rest):
+            return None
     return _bare(text, choices)
+
+
+def _several_letters(rest: str) -> bool:
+    """Whether it goes on `A or B`."""
+    letter = _LETTER_AFTER.match(rest)
+    return bool(letter and _AND_ANOTHER.match(rest, letter.end()))
+
+
+def _corrected(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
+    """The one choice named after an explicit answer was taken back (`Actually, it is B`)."""
+    cues = list(_CORRECTION.finditer(rest))
+    return _mention(rest[cues[-1].end() :], choices) if cues else None
 
 
 def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
@@ -115,9 +120,10 @@ def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     words = [k for k, c in enumerate(choices) if _plain(c) and _plain(text).removeprefix("the ") == _plain(c)]
     if len(words) == 1:
         return words[0], "text"
-    letter = re.fullmatch(r"\W*([A-T])(?:\W*|[).:,].{0,200})", text)
-    if letter and _LETTERS.index(letter[1]) < len(choices):
-        return _LETTERS.index(letter[1]), "letter"
+    letter = re.fullmatch(r"\W*(?:([A-Ta-t])\W*|([A-T])[).:,].{0,200})", text)
+    given = (letter[1] or letter[2]).upper() if letter else ""
+    if given and _LETTERS.index(given) < len(choices):
+        return _LETTERS.index(given), "letter"
     number = re.fullmatch(r"\W*(\d{1,2})\W*", text)
     if number and 1 <= int(number[1]) <= len(choices):
         return int(number[1]) - 1, "number"
@@ -130,11 +136,11 @@ def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     mentions = _mentions(re.split(r"(?<=[a-z)])[.!?](?:\s|$)", line)[0], choices)
     head = re.sub(r"^[\s*:\"'(\[{$]*(?:\\t?\w*\{)?(?:(?:that|the|most\s+likely|is)\s+)*", "", line)
     starts = [k for k, c in enumerate(choices) if _same_start(head, c)]
-    if len(starts) == 1:
+    if len(starts) == 1 and not _denied_start(head, choices[starts[0]]):
         return starts[0], "text"
     letter = _LETTER_AFTER.match(line)
-    if letter and _LETTERS.index(letter[1]) < len(choices):
-        return _LETTERS.index(letter[1]), "letter"
+    if letter and _LETTERS.index(letter[1].upper()) < len(choices):
+        return None if _several_letters(line) else (_LETTERS.index(letter[1].upper()), "letter")
     number = _NUMBER_AFTER.match(line)
     if number and not starts:
         index = int(number[1]) - 1
@@ -142,6 +148,12 @@ def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     if len({k for k, _ in mentions}) == 1:
         return mentions[0][0], "text"
     return None
+
+
+def _denied_start(head: str, choice: str) -> bool:
+    """Whether what stands after the choice at the start of `head` denies it (`Ana is innocent, so ...`)."""
+    match = re.match(r"\W*(?:the\W+)?" + r"\W+".join(map(re.escape, re.findall(r"\w+", choice))), head, re.IGNORECASE)
+    return bool(match and _DENIED_AFTER.match(head[match.end() :]))
 
 
 def _same_start(text: str, choice: str) -> bool:
@@ -174,11 +186,33 @@ def _mentions(text: str, choices: tuple[str, ...]) -> list[tuple[int, int]]:
     return kept
 
 
+def _letters(text: str, choices: tuple[str, ...]) -> set[int]:
+    """The choices whose letters stand alone in `text` and are not denied; the articles `A` and `I` are no letters."""
+    found = set()
+    for match in _LETTER_ALONE.finditer(text):
+        letter = match[1] or match[2] or match[3]
+        before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 40]
+        if _LETTERS.index(letter) >= len(choices) or (letter == "I" and match[3]):
+            continue
+        if not _DENIED.search(before) and not _DENIED_AFTER.match(after):
+            found.add(_LETTERS.index(letter))
+    return found
+
+
+def _named(sentence: str, choices: tuple[str, ...]) -> set[int]:
+    """The choices that a sentence names and does not deny: by their words, else by their letters."""
+    sentence = _BETWEEN.sub("", sentence)
+    named = {k for k, _ in _mentions(sentence, choices)}
+    if not named and (_CUE.search(sentence) or len(sentence.split()) <= 4 or _CORRECTION.search(sentence)):
+        named = _letters(sentence, choices)
+    return named
+
+
 def _mention(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
-    """The one choice mentioned in the last sentence that mentions any; else a letter on the last line."""
+    """The one choice named in the last sentence that names any; else a letter on the last line, or the only one."""
     sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n+", text[-3000:]) if s.strip()]
     for sentence in reversed(sentences[-6:]):
-        named = {k for k, _ in _mentions(sentence, choices)}
+        named = _named(sentence, choices)
         if len(named) == 1:
             return named.pop(), "mention"
         if named:

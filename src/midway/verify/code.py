@@ -14,103 +14,33 @@ Reasons: correct: `passed`. Wrong: `no-answer`, `truncated`, `syntax-error: ...`
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import lru_cache
 from types import CodeType
 from typing import Any
 
 from midway.records import CodeTests, Judgement, Question, Verdict
 from midway.verify import extract
+from midway.verify.cases import Case, CaseResults, arguments, run_each, verdict_of
+from midway.verify.program import compiles, defines, find_program
 from midway.verify.remote import Function, ProgramEnded, ProgramError, Remote, Session
-from midway.verify.sandbox import Limits, Program, SandboxUnavailable, require
+from midway.verify.sandbox import Limits, SandboxUnavailable, require
 
 MAX_PROGRAM = 200_000
 """Characters of a program."""
 JUDGE_CPU_SECONDS = 30.0
 """CPU time of the tests themselves, outside the sandbox."""
+REFERENCE_CPU_SECONDS = 300
+"""CPU time of a question's own reference program: a bound on a defect of the question, far above what any needs."""
 JUDGE_IDLE_SECONDS = 3600.0
 """Idle time of the judge: it waits for programs, whose own limits end them long before, however busy the machine is."""
-
-
-# finding the program ----------------------------------------------------------------------------------------------
-
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
-)
-
-
-def _compiles(source: str) -> bool:
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
-def _defines(source: str, name: str) -> bool:
-    return not name or bool(
-        re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", source, re.M)
-    )
-
-
-def _preamble(prompt: str, entry_point: str) -> str:
-    """What stands before the entry point in the prompt: imports and helpers."""
-    match = re.search(rf"^def\s+{re.escape(entry_point)}\b", prompt, re.MULTILINE) if entry_point else None
-    head = prompt[: match.start()] if match else ""
-    return head if _compiles(head) else ""
-
-
-def find_program(text: str, prompt: str = "", entry_point: str = "") -> str | None:
-    """Return the program in `text`: a fenced block, the text itself, or the prompt completed by it; None if there is
-    none.
-
-    Of several blocks the last that defines the entry point counts. Text that goes on after the program (more examples,
-    an explanation) is cut at the end of the longest part that compiles. A program that does not compile is returned as
-    it is, so that the verdict can say why.
-    """
-    if not text.strip():
-        return None
-    blocks = [(lang.lower(), body) for lang, body in _FENCE.findall(text)]
-    blocks = [b for b in blocks if b[0] in ("", "python", "py", "python3")] or blocks
-    bodies = [body for _, body in blocks if body.strip()]
-    candidates = [b for b in reversed(bodies) if _defines(b, entry_point)]
-    if prompt and entry_point:
-        candidates += [prompt + b for b in reversed(bodies)]
-    candidates += bodies[::-1]
-    if not bodies:
-        if _defines(text, entry_point):
-            candidates.append(text)
-        if prompt:
-            candidates.append(prompt + text)
-        if not candidates:
-            candidates.append(text)
-    head = _preamble(prompt, entry_point)
-    complete = [head + c if head and not c.startswith(prompt) else c for c in dict.fromkeys(candidates)]
-    for program in complete:
-        if _compiles(program) and _defines(program, entry_point):
-            return program
-    for program in complete:
-        shorter = _longest_prefix(program)
-        if shorter and _defines(shorter, entry_point) and len(shorter) > len(prompt):
-            return shorter
-    return complete[0]
-
-
-def _longest_prefix(program: str) -> str:
-    """The longest run of leading lines that compiles, cut where a line starts at the margin; at most 60 tries."""
-    lines = program.split("\n")
-    edges = [k for k, line in enumerate(lines) if k and line[:1].strip() and line[:1] not in ")]}#@"]
-    for edge in reversed(edges[-60:]):
-        shorter = "\n".join(lines[:edge]) + "\n"
-        if _compiles(shorter):
-            return shorter
-    return ""
 
 
 # tasks ------------------------------------------------------------------------------------------------------------
@@ -119,22 +49,37 @@ def _longest_prefix(program: str) -> str:
 def tests_of(columns: Mapping[str, Any]) -> CodeTests:
     """Return the tests in a row with HumanEval's, MBPP's or EvalPlus's own column names, or `tests: [{input, output}]`.
 
-    Raises KeyError when there are none.
+    With `entry_point` (or `fn_name`), `tests` are calls of that function: the arguments as JSON, one a line, and the
+    value as JSON; without, standard input and output. Raises KeyError when there are no tests, TypeError or ValueError
+    when they cannot be read.
     """
     text = {k: columns.get(k) or "" for k in ("prompt", "entry_point", "test", "canonical_solution")}
+    if not all(isinstance(value, str) for value in text.values()):
+        raise TypeError("prompt, entry_point, test and canonical_solution must be text")
     if columns.get("tests"):
         tests = columns["tests"]
         if isinstance(tests, CodeTests):
             return tests
         tests = json.loads(tests) if isinstance(tests, str) else tests
-        return CodeTests(io=tuple((_words(t["input"]), _words(t["output"])) for t in tests))
+        if not isinstance(tests, list) or not all(isinstance(t, Mapping) for t in tests):
+            raise TypeError("tests must be a list of {input, output}")
+        name = text["entry_point"] or str(columns.get("fn_name") or "")
+        form = _json_lines if name else _words
+        io = tuple((form(t["input"], True), form(t["output"], False)) for t in tests)
+        if name and _unreadable(io):  # not arguments: what a program reads and prints
+            return CodeTests(io=tuple((_words(t["input"]), _words(t["output"])) for t in tests))
+        return CodeTests(io=io, entry_point=name, prompt=text["prompt"] if name and _helpers(text["prompt"]) else "")
     if columns.get("test_list"):
+        listed = columns["test_list"]
+        listed = (listed,) if isinstance(listed, str) else tuple(listed)
+        if not all(isinstance(t, str) for t in listed):
+            raise TypeError("test_list must hold statements as text")
         setup = "\n".join([*(columns.get("test_imports") or []), columns.get("test_setup_code") or ""]).strip()
-        return CodeTests(test_list=tuple(columns["test_list"]), setup=setup)
+        return CodeTests(test_list=listed, setup=setup)
     if "base_input" in columns:
         inputs = [*columns["base_input"], *(columns.get("plus_input") or [])]
         reference = text["canonical_solution"]
-        if not _defines(reference, text["entry_point"]):
+        if not defines(reference, text["entry_point"]):
             reference = text["prompt"] + reference
         return CodeTests(
             prompt=text["prompt"],
@@ -144,12 +89,32 @@ def tests_of(columns: Mapping[str, Any]) -> CodeTests:
             atol=float(columns.get("atol") or 0.0),
         )
     if text["test"]:
+        if not text["entry_point"]:
+            raise KeyError("entry_point")
         return CodeTests(prompt=text["prompt"], entry_point=text["entry_point"], test=text["test"])
     raise KeyError("no tests: the columns need `test` and `entry_point`, `test_list`, `base_input`, or `tests`")
 
 
-def _words(lines: Any) -> str:
+def _unreadable(io: tuple[tuple[str, str], ...]) -> str:
+    """Why these are not a function's arguments and values; empty if they are."""
+    try:
+        for given, expected in io:
+            arguments(given), json.loads(expected)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _words(lines: Any, _: bool = True) -> str:
+    """What stands on standard input or output."""
     return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
+
+
+def _json_lines(value: Any, several: bool) -> str:
+    """A function's arguments (`several`: one JSON value a line) or its value; text is taken as JSON already."""
+    if isinstance(value, str):
+        return value
+    return "\n".join(map(json.dumps, value)) if several and isinstance(value, list) else json.dumps(value)
 
 
 def task(
@@ -171,20 +136,26 @@ def task(
         return Verdict(Judgement.WRONG, None, "truncated")
     if not text.strip():
         return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
-    seconds = float(question.meta.get("time_limit") or 0.0)
     return {
         "kind": "code",
         "tests": asdict(tests),
         "text": text,
         "truncated": truncated,
-        "seconds": seconds,
+        "seconds": _seconds(question),
         "cpu_seconds": JUDGE_CPU_SECONDS,
         "idle_limit": JUDGE_IDLE_SECONDS,
     }
 
 
+def _seconds(question: Question) -> float:
+    return float(question.meta.get("time_limit") or 0.0)
+
+
 def _limits(seconds: float) -> Limits:
-    return Limits(cpu_seconds=max(1, math.ceil(seconds)), idle_seconds=seconds) if seconds else Limits()
+    """Limits for a question that sets its own: running and idling together, which is what a time limit means elsewhere."""
+    if not seconds:
+        return Limits()
+    return Limits(cpu_seconds=max(1, math.ceil(seconds)), idle_seconds=seconds, run_seconds=seconds)
 
 
 def _tests(content: Mapping[str, Any]) -> CodeTests:
@@ -192,17 +163,39 @@ def _tests(content: Mapping[str, Any]) -> CodeTests:
     return CodeTests(**{**content, **lists, "io": tuple((a, b) for a, b in content["io"])})
 
 
-def judge_task(task: Mapping[str, Any]) -> Verdict:
-    """Judge a task made by `task`. Runs tests in this process, the program in a sandbox."""
-    tests = _tests(task["tests"])
-    program = find_program(task["text"], tests.prompt, tests.entry_point)
+def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
+    """The program in the text of a task, or the verdict where there is none that could run."""
+    name = tests.entry_point or _called(tests)
+    program = find_program(task["text"], tests.prompt, name)
     if program is None:
         return Verdict(Judgement.WRONG, None, "no-answer")
+    if not defines(program, name):
+        program = find_program(task["text"], tests.prompt) or program
     try:
         compile(program, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = "truncated" if task["truncated"] else f"syntax-error: {type(error).__name__}: {error}"[:200]
         return Verdict(Judgement.WRONG, program, reason)
+    return program
+
+
+@lru_cache(maxsize=512)
+def _called(tests: CodeTests) -> str:
+    """The name that MBPP's statements call first: what the program must define."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        given = {*_free_names((tests.setup,)), *re.findall(r"\w+", _definitions(tests.setup)), *dir(builtins)}
+        for node in ast.walk(ast.parse("\n".join(tests.test_list))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in given:
+                return node.func.id
+    return ""
+
+
+def judge_task(task: Mapping[str, Any]) -> Verdict:
+    """Judge a task made by `task`. Runs tests in this process, the program in a sandbox."""
+    tests = _tests(task["tests"])
+    program = _program(task, tests)
+    if isinstance(program, Verdict):
+        return program
     limits = _limits(task["seconds"])
     try:
         if tests.io:
@@ -223,10 +216,14 @@ def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
     with Session(_definitions(tests.setup) + program, limits) as session:
         # the tests are made ready while the sandbox starts
         names = _free_names((tests.prompt, tests.setup, tests.test, tests.entry_point, *tests.test_list))
-        trusted = [_compiled(source) for source in (_helpers(tests.prompt), tests.setup, tests.test) if source]
         statements = tests.test_list or (f"check({tests.entry_point})",)
-        if error := session.load():
-            return _load_error(program, error)
+        try:
+            trusted = [_compiled(source) for source in (_helpers(tests.prompt), tests.setup, tests.test) if source]
+            prepared = [_compiled(source) for source in statements]
+        except (SyntaxError, ValueError) as error:
+            return Verdict(Judgement.UNJUDGED, program, f"unreadable-tests: {error}"[:300])
+        if unloaded := session.load():
+            return _load_error(program, unloaded)
         mine = session.names(names)
         space: dict[str, Any] = {"__name__": "tests", **mine}
         with contextlib.redirect_stdout(io.StringIO()):
@@ -236,17 +233,19 @@ def _judge_asserts(program: str, tests: CodeTests, limits: Limits) -> Verdict:
                 if tests.entry_point not in mine:
                     return Verdict(Judgement.WRONG, program, f"runtime-error: NameError: {tests.entry_point}")
                 space[tests.entry_point] = mine[tests.entry_point]
+            if not tests.test_list and "check" not in space:
+                return Verdict(Judgement.UNJUDGED, program, "unreadable-tests: `test` defines no `check`")
             for k, statement in enumerate(statements):
-                failed = _failure(statement, space)
+                failed = _failure(prepared[k], statement, space)
                 if failed:
                     where = f" (test {k + 1} of {len(statements)})" if len(statements) > 1 else ""
                     return Verdict(Judgement.WRONG, program, failed + where)
     return Verdict(Judgement.CORRECT, program, "passed")
 
 
-def _failure(statement: str, space: dict[str, Any]) -> str:
+def _failure(prepared: CodeType, statement: str, space: dict[str, Any]) -> str:
     try:
-        exec(_compiled(statement), space)
+        exec(prepared, space)
     except AssertionError:
         return f"wrong-answer: {statement}"[:200]
     except RecursionError:
@@ -277,7 +276,7 @@ def _compiled(source: str) -> CodeType:
 @lru_cache(maxsize=512)
 def _helpers(prompt: str) -> str:
     """The prompt as a module of its own: its helpers are trusted. Empty if it cannot be completed to one."""
-    return next((p for p in (prompt, prompt + "\n    pass\n") if p.strip() and _compiles(p)), "")
+    return next((p for p in (prompt, prompt + "\n    pass\n") if p.strip() and compiles(p)), "")
 
 
 def _free_names(sources: tuple[str, ...]) -> list[str]:
@@ -292,20 +291,38 @@ def _free_names(sources: tuple[str, ...]) -> list[str]:
 # EvalPlus: argument lists and a reference -------------------------------------------------------------------------
 
 
+class _Object:
+    """What the reference returned is no data but an object, such as a regular expression's match. A program need not
+    return the like: it agrees where it returns anything true, and where the reference then returns None, anything false."""
+
+
+OBJECT = _Object()
+
+
 @lru_cache(maxsize=8)
-def _expected(tests: CodeTests, inputs: str, limits: Limits) -> tuple[list[Any], float]:
-    """What the reference returns for each input (an exception where it raises or gives no data); CPU seconds."""
+def _expected(tests: CodeTests, inputs: str) -> tuple[list[Any], float, str]:
+    """What the reference returns for each input (an exception where it raises, OBJECT where it gives no data), the CPU seconds that
+    it took, and why it could not be run, if so. Also a failure is remembered: it is the question's, not a program's."""
     results: list[Any] = []
-    with Session(tests.reference, limits) as session:
-        if error := session.load():
-            raise ValueError(f"{error[0]}: {error[1]}")
-        for args in _arguments(tests, inputs):
-            try:
-                result = session.call(tests.entry_point, args, {})
-                results.append(result if _is_data(result) else TypeError("the reference returns an object"))
-            except Exception as error:
-                results.append(error)
-        return results, session.program.used()
+    try:
+        with Session(tests.reference, Limits(cpu_seconds=REFERENCE_CPU_SECONDS)) as session:
+            if failed := session.load():
+                return [], 0.0, f"{failed[0]}: {failed[1]}"
+            for args in _arguments(tests, inputs):
+                try:
+                    result = session.call(tests.entry_point, args, {})
+                    results.append(result if _is_data(result) else OBJECT)
+                except Exception as error:
+                    results.append(error)
+            return results, session.program.used(), ""
+    except ProgramEnded as end:
+        return [], 0.0, end.reason
+
+
+def _limits_beside(limits: Limits, seconds: float) -> Limits:
+    """Room for a program beside a reference that took `seconds` of CPU time: four times that, if it is more."""
+    run = max(limits.run_seconds, 4 * seconds) if limits.run_seconds else 0.0
+    return replace(limits, cpu_seconds=max(limits.cpu_seconds, math.ceil(4 * seconds)), run_seconds=run)
 
 
 def _is_data(x: Any) -> bool:
@@ -316,25 +333,29 @@ def _is_data(x: Any) -> bool:
 
 def _judge_inputs(program: str, tests: CodeTests, limits: Limits) -> Verdict:
     inputs = json.dumps(tests.inputs)
-    key = replace(tests, inputs=())
-    try:
-        expected, seconds = _expected(key, inputs, replace(limits, cpu_seconds=4 * limits.cpu_seconds))
-    except (ValueError, ProgramEnded) as error:
-        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {error}"[:300])
+    expected, seconds, failed = _expected(replace(tests, inputs=()), inputs)
+    if failed:
+        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {failed}"[:300])
     usable = [k for k, e in enumerate(expected) if not isinstance(e, Exception)]
-    if not usable:
-        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {expected[0]!r}"[:300])
-    limits = replace(limits, cpu_seconds=max(limits.cpu_seconds, math.ceil(4 * seconds)))
+    if all(expected[k] is OBJECT for k in usable):
+        why = "it returns objects only" if usable else repr(expected[0]) if expected else "no inputs"
+        return Verdict(Judgement.UNJUDGED, program, f"reference-failed: {why}"[:300])
+    found_or_not = OBJECT in expected
+    limits = _limits_beside(limits, seconds)
     with Session(program, limits) as session:
-        if failed := session.load():
-            return _load_error(program, failed)
-        arguments = _arguments(tests, inputs)
+        if unloaded := session.load():
+            return _load_error(program, unloaded)
+        given_arguments = _arguments(tests, inputs)
         for k in usable:
             try:
-                given = session.call(tests.entry_point, arguments[k], {})
+                given = session.call(tests.entry_point, given_arguments[k], {})
+                if found_or_not and (expected[k] is OBJECT or expected[k] is None):
+                    same = bool(given) is (expected[k] is OBJECT)
+                else:
+                    same = _same(expected[k], given, tests.atol)
             except Exception as error:
                 return Verdict(Judgement.WRONG, program, f"runtime-error: {error!r} (input {k + 1})"[:200])
-            if not _same(expected[k], given, tests.atol):
+            if not same:
                 return Verdict(Judgement.WRONG, program, f"wrong-answer: input {k + 1} of {len(expected)}")
     return Verdict(Judgement.CORRECT, program, "passed")
 
@@ -382,60 +403,30 @@ def _same(expected: Any, given: Any, atol: float) -> bool:
     return bool(expected == given)
 
 
-# standard input and output ----------------------------------------------------------------------------------------
+# cases with an input and an expected output ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One case: `status` is `passed`, `wrong-answer`, `runtime-error: ...`, `timeout` or `output-limit`."""
+def case_results(question: Question, text: str, *, first: int | None = None, truncated: bool = False) -> CaseResults:
+    """Run every case of an input/output question (or the `first` of them): each one's outcome, and the share that passed.
 
-    index: int
-    status: str
-    output: str
-
-
-def run_cases(question: Question, text: str) -> Iterator[Case]:
-    """Run every case of a standard-input question, each in a sandbox of its own; for partial credit and for debugging.
-
-    A program that cannot be found or compiled gives one Case with index -1. Raises SandboxUnavailable.
+    For partial credit and for debugging; `verify` itself stops at the first case that fails. Where there is no program
+    to run, every case says so. Blocks until all cases ran, each within its limits. Raises ValueError for a question
+    without such cases, SandboxUnavailable.
     """
-    if question.tests is None or not question.tests.io:
-        raise ValueError(f"question {question.name or question.id} has no input/output cases")
     tests = question.tests
-    program = find_program(text, tests.prompt, tests.entry_point)
-    try:
-        compile(program or "", "<program>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        yield Case(-1, f"syntax-error: {type(error).__name__}: {error}", "")
-        return
-    if not program:
-        yield Case(-1, "no-answer", "")
-        return
-    yield from _cases(program, tests, _limits(float(question.meta.get("time_limit") or 0.0)))
-
-
-def _cases(program: str, tests: CodeTests, limits: Limits) -> Iterator[Case]:
-    for index, (given, expected) in enumerate(tests.io):
-        with Program(program, limits, script=True) as running:
-            status, output = running.run(given.encode("utf-8", "replace"), limits.output_bytes + 2 * len(expected))
-            why = running.why_dead() if status == "done" else status
-            if why == "sandbox":
-                raise SandboxUnavailable(running.stderr.decode(errors="replace")[-300:])
-            words = output.decode("utf-8", "replace")
-            if why == "exit 0":
-                status = "passed" if _lines(words) == _lines(expected) else "wrong-answer"
-            elif status == "done":
-                lines = running.stderr.decode("utf-8", "replace").strip().split("\n")
-                status = f"runtime-error: {lines[-1][:200] or why}"
-            yield Case(index, status, words)
-
-
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+    if tests is None or not tests.io:
+        raise ValueError(f"question {question.name or question.id} has no input/output cases")
+    tests = replace(tests, io=tests.io[:first])
+    found = task(question, text, truncated)
+    program = found if isinstance(found, Verdict) else _program(found, tests)
+    if isinstance(program, Verdict):
+        cases = tuple(Case(k, program.reason) for k in range(len(tests.io)))
+        return CaseResults(cases, program.extracted)
+    return CaseResults(tuple(run_each(program, tests, _limits(_seconds(question)), _same)), program)
 
 
 def _judge_io(program: str, tests: CodeTests, limits: Limits) -> Verdict:
-    for case in _cases(program, tests, limits):
-        if case.status != "passed":
-            return Verdict(Judgement.WRONG, program, f"{case.status} (case {case.index + 1} of {len(tests.io)})")
-    return Verdict(Judgement.CORRECT, program, "passed")
+    if tests.entry_point and (why := _unreadable(tests.io)):
+        return Verdict(Judgement.UNJUDGED, program, f"unreadable-tests: {why}"[:300])
+    failed = next((case for case in run_each(program, tests, limits, _same) if case.status != "passed"), None)
+    return verdict_of(failed, program, len(tests.io))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 MAX_TEXT = 20_000
 MAX_BOXES = 64
+MAX_STATEMENTS = 64
+MAX_BACKWARD = 2000
 EXPLICIT = frozenset({"boxed", "tag", "hashes", "statement"})
 
 
@@ -38,16 +40,30 @@ _BETWEEN = re.compile(
 )
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
-_STATEMENT = re.compile(
+_ANSWER_IS = (
     r"(?:\b(?:final\s+)?answer\b(?:\s+to\s+[^.\n]{1,60}?)?(?:\s+here)?\s*(?:is|are|was|=|:|would\s+be|should\s+be|equals)"
     r"(?:\s*\*\*)?(?:\s+(?:that|therefore|thus|simply|just|exactly|indeed|hence)\b)?[ \t]*[:=]?"
-    r"|^[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:"
-    r"|\banswer(?=\s+(?:\$|\\\(|\\\[|-?\d))"
-    r"|r[ée]ponse(?:\s+finale)?\s*(?:est|:)|respuesta(?:\s+final)?\s*(?:es|:)|(?:Antwort|L[öo]sung)\s*(?:ist|lautet|:)"
-    r"|答案\s*(?:是|为|：|:)|الجواب\s*(?:هو|:)"
-    r")[ \t]*(?:\*\*)?",
-    re.IGNORECASE | re.MULTILINE,
+    r"|\banswer(?=\s+(?:\$|\\\(|\\\[|-?\d)))[ \t]*(?:\*\*)?"
 )
+_STATEMENT = re.compile(_ANSWER_IS, re.IGNORECASE)
+_OTHER_STATEMENT = re.compile(
+    r"(?:r[ée]ponse(?:\s+finale)?\s*(?:est|:)|respuesta(?:\s+final)?\s*(?:es|:)|(?:Antwort|L[öo]sung)\s*(?:ist|lautet|:)"
+    r"|答案\s*(?:是|为|：|:)|الجواب\s*(?:هو|:))[ \t]*(?:\*\*)?",
+    re.IGNORECASE,
+)
+_OTHER_WORDS = ("ponse", "respuesta", "antwort", "sung", "答案", "الجواب")
+_LINE_MARK = re.compile(r"\n[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:[ \t]*(?:\*\*)?", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:not|n['’]t|never|neither)\b(?P<instead>[^.\n]{1,60}?(?:,\s*)?\bbut\b(?:\s+(?:rather|instead)\b)?)?",
+    re.IGNORECASE,
+)
+_IS_THE_ANSWER = re.compile(
+    r"((?<![\w.$])\$[^$\n]{1,200}\$|(?<![\w.])[-−]?[$€£¥]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s*\\?%)?)\*{0,2}\s+"
+    r"(?:is|are)\s+(?:the|our|my)\s+(?:final\s+|correct\s+|right\s+)?answer\b",
+    re.IGNORECASE,
+)
+_COMPUTATION = re.compile(r"[\d\s.,+\-−*/×÷()$€£¥%]*\d[\d\s.,+\-−*/×÷()$€£¥%]*=\s*([-−]?[$€£¥]?\d[\d,]*(?:\.\d+)?%?)")
+"""A sum and its result: digits and signs only, so that it holds no unknown."""
 _MATH = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\\$\d])\$((?:\\\$|[^$\n])+?)(?<!\\)\$(?!\d)", re.DOTALL
 )
@@ -79,7 +95,7 @@ def find(text: str) -> Found | None:
     statement = _statement(text)
     if statement:
         return statement
-    return _guess(text)
+    return _guess(_after_denial(text))
 
 
 def answer_part(text: str, limit: int = MAX_TEXT) -> str:
@@ -155,12 +171,40 @@ def _closing(text: str, start: int) -> int:
     return -1
 
 
+def _marks(text: str) -> list[int]:
+    """Where the last statements of an answer begin to say it. Cheap tests go first: this is the way of most texts."""
+    ends = {m.end() - 1 for m in _LINE_MARK.finditer("\n" + text)}
+    lower = text.lower()
+    if "answer" in lower:
+        ends |= {m.end() for m in _STATEMENT.finditer(text)}
+    if any(word in lower for word in _OTHER_WORDS):
+        ends |= {m.end() for m in _OTHER_STATEMENT.finditer(text)}
+    return sorted(ends)[-MAX_STATEMENTS:]
+
+
 def _statement(text: str) -> Found | None:
-    marks = list(_STATEMENT.finditer(text))
-    if not marks:
-        return None
-    last = marks[-1]
-    rest = text[last.end() : last.end() + 2000].strip()
+    """The last statement that is not a denial; what is denied (`the answer is not 7`) is no answer."""
+    for mark in reversed(_marks(text)):
+        rest = text[mark : mark + 2000].strip()
+        denied = _DENIED.match(rest)
+        if denied and not denied["instead"]:
+            continue
+        return _stated(rest[denied.end() :].strip() if denied else rest)
+    before = list(_IS_THE_ANSWER.finditer(text[-MAX_BACKWARD:]))
+    return Found(before[-1][1].strip("*"), "statement", _readings(before[-1][1])) if before else None
+
+
+def _after_denial(text: str) -> str:
+    """What follows the last denied statement: in `the answer is not 7` there is nothing to guess from."""
+    for mark in reversed(_marks(text)):
+        rest = text[mark:]
+        if _DENIED.match(rest.lstrip()):
+            stop = _SENTENCE.search(rest)
+            return rest[stop.end() :] if stop else ""
+    return text
+
+
+def _stated(rest: str) -> Found | None:
     if not rest.startswith(("\\[", "$$", "\\(", "$")):
         rest = rest.split("\n", 1)[0]
     elif span := _MATH.match(rest):
@@ -193,6 +237,9 @@ def _readings(rest: str) -> tuple[str, ...]:
     sentence = sentence.strip().strip("*").strip()
     if sentence:
         found.append(sentence)
+        computed = _COMPUTATION.fullmatch(re.sub(r"(?<=\d) ?[xX] ?(?=[$€£¥]?\d)", "*", sentence[:300]))
+        if computed:
+            found.insert(0, computed[1].strip())
     numbers = _numbers(sentence)
     if numbers:
         found.append(numbers[0])

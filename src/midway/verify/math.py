@@ -80,14 +80,25 @@ def cheap(gold: str | None, text: str, truncated: bool = False, tolerance: float
     for reading in (found.answer, *found.also):
         decision = compare.equal(answer, reading, tolerance)
         if decision is not None:
+            if decision is False and _says_nothing(answer, found):
+                return Verdict(Judgement.WRONG, None, "no-answer")
             if decision or not undecided or found.rule != "bare":
                 return _verdict(decision, reading, found.rule)
             break
         undecided.append(reading)
     readings = tuple(r for r in undecided if re.search(r"[\d\\^_=()]|^\W*\w{1,3}\W*$", r))
+    if not readings and _says_nothing(answer, found):
+        return Verdict(Judgement.WRONG, None, "no-answer")
     if not readings:
         return _verdict(False, found.answer, found.rule)
     return Hard(answer, readings, found.rule)
+
+
+def _says_nothing(gold: str, found: extract.Found) -> bool:
+    """Whether a few bare words (`I do not know`) stand where the gold is a number or a formula."""
+    return (
+        found.rule == "bare" and bool(re.search(r"\d", gold)) and not re.search(r"[\d\\^_=+]|^\W*\w+\W*$", found.answer)
+    )
 
 
 def _verdict(correct: bool, extracted: str, rule: str, how: str = "exact") -> Verdict:

@@ -39,21 +39,34 @@ _TICK = os.sysconf("SC_CLK_TCK")
 TICK_SECONDS = 0.25
 
 
+def busy_seconds(pid: int) -> tuple[float, float] | None:
+    """Return the seconds that process `pid` ran, and those it waited for a processor, all its threads together.
+
+    None where the kernel does not tell the waiting time. Raises OSError or ValueError when there is no such process.
+    """
+    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    used = (int(stat[11]) + int(stat[12])) / _TICK  # also of threads that have ended, but in ticks
+    ran = waited = 0.0
+    try:
+        for task in os.scandir(f"/proc/{pid}/task"):
+            fields = Path(task.path, "schedstat").read_text().split()
+            ran, waited = ran + int(fields[0]) / 1e9, waited + int(fields[1]) / 1e9
+    except (OSError, IndexError):
+        return None
+    return max(used, ran), waited
+
+
 def idle_seconds(pid: int, elapsed: float) -> float:
     """Return how much of `elapsed` (wall seconds) process `pid` neither ran nor waited for a processor.
 
-    Where the kernel does not tell the waiting time, only a quarter of the time not run counts as idle.
+    Where the kernel does not tell the waiting time, only a quarter of the time counts as idle. A process that is gone is
+    not idle: its end is told elsewhere.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        used = (int(stat[11]) + int(stat[12])) / _TICK
-        try:
-            waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-        except (OSError, IndexError):
-            return (elapsed - used) / 4
-        return elapsed - used - waited
+        busy = busy_seconds(pid)
+        return elapsed / 4 if busy is None else elapsed - sum(busy)
     except (OSError, ValueError, IndexError):
-        return elapsed
+        return 0.0
 
 
 @dataclass(slots=True)
@@ -211,8 +224,12 @@ class Pool:
             return
         worker.buffer += data
         while (end := worker.buffer.find(b"\n")) >= 0:
-            message = json.loads(worker.buffer[:end])
+            line = bytes(worker.buffer[:end])
             del worker.buffer[: end + 1]
+            try:
+                message = json.loads(line)
+            except ValueError:  # the judge died while it spoke: its keeper says so next
+                continue
             if "ready" in message:
                 worker.judge = message["ready"]
                 worker.started = time.monotonic()

@@ -78,7 +78,7 @@ class Session:
             try:
                 data = data[os.write(pipe.fileno(), data) :]
             except BlockingIOError:
-                select.select([], [pipe], [], 0.5)
+                select.select([], [pipe], [], self._nap(started))
                 self._check_idle(started)
             except BrokenPipeError:
                 self._dead()
@@ -89,7 +89,7 @@ class Session:
         assert pipe
         started = time.monotonic()
         while (end := self.buffer.find(b"\n")) < 0:
-            ready, _, _ = select.select([pipe], [], [], 0.5)
+            ready, _, _ = select.select([pipe], [], [], self._nap(started))
             if not ready:
                 self._check_idle(started)
                 continue
@@ -109,8 +109,11 @@ class Session:
 
     def _check_idle(self, since: float) -> None:
         """The program's idle time is what it let us wait for without running, in all calls together."""
-        if self.program.idle(self.waited + time.monotonic() - since):
-            raise ProgramEnded("timeout: idle")
+        if not self.program.time_left(self.waited + time.monotonic() - since):
+            raise ProgramEnded(f"timeout: {self.program.late or 'idle'}")
+
+    def _nap(self, since: float) -> float:
+        return self.program.nap(0.5, self.waited + time.monotonic() - since)
 
     def _dead(self) -> None:
         pipe = self.program.process.stderr

@@ -8,7 +8,8 @@ With bubblewrap (`bwrap`), which is used wherever it works, COVERED:
 - network: an empty namespace, and no socket can be made at all;
 - processes: none can be started (fork, vfork, clone without a shared address space); threads can, within the memory
   limit;
-- CPU seconds (by the kernel, not to be masked), address space, size of a file, open files, output, core dumps;
+- CPU seconds, measured from outside, and by the kernel, not to be masked, at half as much again (it counts ticks: on a
+  busy machine up to a fifth too many); address space, size of a file, open files, output, core dumps;
 - sleeping: a program that neither runs nor waits for a processor for `idle_seconds` is killed. Waiting for a busy
   machine does not count. Killing it kills everything in its pid namespace; so does the death of the process that
   started it.
@@ -28,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import marshal
+import math
 import os
 import platform
 import select
@@ -43,7 +45,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, TracebackType
 
-from midway.verify.pool import idle_seconds
+from midway.verify.pool import busy_seconds
+
+ENDING_SECONDS = 60.0
+"""Wall seconds for a sandbox to follow its program into its end; a fixed bound on waiting for the kernel."""
 
 
 class SandboxUnavailable(RuntimeError):
@@ -52,10 +57,11 @@ class SandboxUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds and bytes that one program may use."""
+    """Seconds and bytes that one program may use. `run_seconds`: running and idling together; 0 for no such limit."""
 
     cpu_seconds: int = 10
     idle_seconds: float = 10.0
+    run_seconds: float = 0.0
     memory_bytes: int = 1 << 30
     file_bytes: int = 16 << 20
     output_bytes: int = 1 << 20
@@ -196,7 +202,7 @@ class Program:
             "program": program,
             "script": script,
             "path": _import_path(),
-            "cpu": limits.cpu_seconds,
+            "cpu": math.ceil(1.5 * limits.cpu_seconds) + 1,
             "memory": limits.memory_bytes,
             "file": limits.file_bytes,
             "processes": 0 if _can_filter() else 32,
@@ -226,6 +232,9 @@ class Program:
             for fd in passed:
                 os.close(fd)
         self.started = time.monotonic()
+        self._inside: int | None = None
+        self._ended = 0.0
+        self.late = ""
         self.cpu = 0.0
         self.stderr = b""
 
@@ -238,25 +247,46 @@ class Program:
         self.kill()
 
     def inside(self) -> int:
-        """The process id, out here, of the program itself."""
-        pid = self.process.pid
-        for _ in range(3):
-            try:
+        """The process id, out here, of the program itself, also after its end; of the sandbox while that starts."""
+        if self._inside is None:
+            pid = self.process.pid
+            with contextlib.suppress(OSError):
                 children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            except OSError:
-                break
-            if not children:
-                break
-            pid = int(children[0])
-        return pid
+                if children:
+                    self._inside = int(children[0])
+            return self._inside or pid
+        return self._inside
 
-    def idle(self, elapsed: float | None = None) -> bool:
-        """Whether it has been idle (neither running nor waiting for a processor) for longer than it may.
+    def time_left(self, elapsed: float | None = None) -> float:
+        """Seconds for which it may go on before the next look; 0 when its time is up, and `late` then says which.
 
-        `elapsed`: the seconds in which it was its turn; default: all since its start.
+        What counts is the time it runs (`cpu`) and the time it is idle, neither running nor waiting for a processor
+        (`idle`); with `run_seconds` both together. `elapsed`: the seconds in which it was its turn; default: all since
+        its start. A program that has ended is not idle: the end of its output comes with the sandbox's own end, which a
+        busy machine may delay.
         """
         elapsed = time.monotonic() - self.started if elapsed is None else elapsed
-        return elapsed > self.limits.idle_seconds and idle_seconds(self.inside(), elapsed) > self.limits.idle_seconds
+        inside, outside = self.inside(), self.process.pid
+        limits = self.limits
+        limit = limits.run_seconds or limits.idle_seconds
+        if elapsed < min(limit, limits.cpu_seconds):  # cannot be up: no need to look further
+            return min(limit, limits.cpu_seconds) - elapsed
+        try:
+            ran, waited = busy_seconds(inside) or (0.0, 0.75 * elapsed)
+            spent = elapsed - waited - (0.0 if limits.run_seconds else ran)
+            if inside != outside:  # nor does waiting for a processor while the sandbox was made
+                spent -= (busy_seconds(outside) or (0.0, 0.0))[1]
+        except (OSError, ValueError, IndexError):
+            self._ended = self._ended or time.monotonic()
+            return max(0.0, self._ended + ENDING_SECONDS - time.monotonic())
+        left = min(limit - spent, limits.cpu_seconds - ran)
+        if left <= 0.0:
+            self.late = "cpu" if ran >= limits.cpu_seconds or ran > spent / 2 else "idle"
+        return max(0.0, left)
+
+    def nap(self, longest: float, elapsed: float | None = None) -> float:
+        """Seconds to wait before the next look at `time_left`: never past the moment when they may be up."""
+        return min(longest, max(0.001, self.time_left(elapsed)), 0.01 if self._ended else longest)
 
     def used(self) -> float:
         """CPU seconds that the living program itself has used so far."""
@@ -289,7 +319,7 @@ class Program:
     def why_dead(self) -> str:
         """Reap it and say why it ended: `timeout`, `sandbox` (never started), `killed` or `exit CODE`."""
         code = self.wait()
-        if self.cpu >= 0.9 * self.limits.cpu_seconds and code in (-9, 137):
+        if self.cpu >= self.limits.cpu_seconds / 2 and code in (-9, 137):
             return "timeout"
         if b"bwrap:" in self.stderr[:6] or code == 97:
             return "sandbox"
@@ -308,7 +338,7 @@ class Program:
         if not data:
             p.stdin.close()
         while open_pipes:
-            ready, free, _ = select.select(list(open_pipes), writable, [], 0.2)
+            ready, free, _ = select.select(list(open_pipes), writable, [], self.nap(0.2))
             if free:
                 try:
                     data = data[os.write(free[0], data[: 1 << 16]) :]
@@ -329,13 +359,13 @@ class Program:
                     self.stderr = (self.stderr + chunk)[-8192:]
             if len(output) > limit:
                 return "output-limit", bytes(output[:limit])
-            if self.idle():
+            if not self.time_left():
                 return "timeout", bytes(output)
         # both pipes are closed, yet it may live on: give it until its limits
         while os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if self.idle():
+            if not self.time_left():
                 return "timeout", bytes(output)
-            time.sleep(0.01)
+            time.sleep(self.nap(0.01))
         return ("timeout" if self.why_dead() == "timeout" else "done"), bytes(output)
 
 

@@ -1,29 +1,31 @@
 """The process behind one place of the pool: `python -m midway.verify.worker KIND` with the pool at its pipes.
 
 Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks
-from standard input and answers on standard output, one JSON line each, shorter than a pipe's atomic write. When a
-judge dies (of its CPU limit, of memory, by the pool's hand) the keeper says so on the same pipe and forks the next one
-within milliseconds, without importing anything again. The keeper runs no task, so nothing can hang it. Both die with
-the pool: of the kernel's parent-death signal, or at the end of standard input; a judge that spins dies of its CPU
-limit at the latest.
+from standard input and answers on standard output, one JSON line each. When a judge dies (of its CPU limit, of memory,
+by the pool's hand) the keeper says so on the same pipe and forks the next one within milliseconds, without importing
+anything again. The keeper runs no task, so nothing can hang it. Both die with the pool: of the kernel's parent-death
+signal, or at the end of standard input; a judge that spins dies of its CPU limit at the latest.
 
 The CPU limit is a profiling timer with the default action, so it ends even a computation inside C code that holds the
-interpreter, and counts only the CPU time that the judge itself has used.
+interpreter, and counts only the CPU time that the judge itself has used. Where the platform has no such timer, it is the
+process's own limit (in whole seconds) instead.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import resource
 import signal
 import struct
 import sys
+import time
 from typing import Any
 
-MAX_ANSWER = 3500
-"""Bytes of one answer line: below PIPE_BUF (4096), so that lines of a dying judge and of its keeper never mix."""
+MAX_EXTRACTED = 100_000
+"""Characters of an extracted answer or program that are handed back."""
 
 
 _out = 1
@@ -38,11 +40,9 @@ def die_with_parent(parent: int) -> None:
 
 
 def send(message: dict[str, Any]) -> None:
-    line = json.dumps(message).encode()
-    if len(line) > MAX_ANSWER:
-        message = {**message, "extracted": None, "reason": str(message.get("reason", ""))[:500]}
-        line = json.dumps(message).encode()
-    os.write(_out, line + b"\n")
+    line = json.dumps(message).encode() + b"\n"
+    while line:
+        line = line[os.write(_out, line) :]
 
 
 def _read(size: int) -> bytes:
@@ -72,8 +72,18 @@ def judge(task: dict[str, Any]) -> dict[str, Any]:
         verdict = Verdict(Judgement.UNJUDGED, None, "memory")
     except Exception as error:
         verdict = Verdict(Judgement.UNJUDGED, None, f"verifier-error: {type(error).__name__}: {error}"[:300])
-    extracted = verdict.extracted[:400] if verdict.extracted else verdict.extracted
+    extracted = verdict.extracted[:MAX_EXTRACTED] if verdict.extracted else verdict.extracted
     return {"judgement": str(verdict.judgement), "extracted": extracted, "reason": verdict.reason}
+
+
+def _allow(seconds: float) -> None:
+    """Let the kernel end this process after so much more CPU time; 0 for no limit."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        return
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = math.ceil(time.process_time() + seconds) if seconds else hard
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _judge_loop(keeper: int) -> None:
@@ -81,9 +91,9 @@ def _judge_loop(keeper: int) -> None:
     send({"ready": os.getpid()})
     while True:
         task = json.loads(_read(struct.unpack("!I", _read(4))[0]))
-        signal.setitimer(signal.ITIMER_PROF, task["cpu_seconds"])
+        _allow(task["cpu_seconds"])
         answer = judge(task)
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        _allow(0)
         send(answer)
 
 
@@ -110,7 +120,11 @@ def main() -> None:
         warm = math_verify.parse("$x+1$", parsing_timeout=None)
         math_verify.verify(warm, warm, timeout_seconds=None)
     else:
+        import warnings
+
         import midway.verify.code  # noqa: F401
+
+        warnings.simplefilter("ignore", SyntaxWarning)  # what a model writes
     keeper = os.getpid()
     while True:
         child = os.fork()
@@ -122,6 +136,7 @@ def main() -> None:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == 0:
             os._exit(0)
+        os.write(_out, b"\n")  # ends what the judge may have been saying
         send({"died": status})
 
 
