@@ -444,7 +444,10 @@ class OpenAIClient:
         finish = Finish.LENGTH if reason in LENGTH_REASONS else Finish.STOP
         for key, value in zip(("prompt_tokens", "completion_tokens", "cached_tokens"), tokens, strict=True):
             self._stats[key] += value
-        return Completion(request.id, request.question_id, request.heuristic, request.index, text, finish, *tokens)
+        return Completion(
+            request.id, request.question_id, request.heuristic, request.index, text, finish,
+            tokens[0], tokens[1], tokens[2],
+        )  # fmt: skip
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         prompt, s = request.prompt, request.sampling
