@@ -239,6 +239,10 @@ class _Pool:
                         break
         except Stopped:
             self.report.stopped = signals.got
+        except EngineError as error:
+            self.report.seconds = time.monotonic() - start
+            error.report = self.report
+            raise
         finally:
             with suppress(Stopped):
                 self._end(idle)
