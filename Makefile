@@ -38,8 +38,8 @@ lint: $(VENV)/.dev
 test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-engines-test: $(VENV)/.dev
-	PYTHON=$(PYTHON) bash tools/engines-test.sh
+engines-test:
+	PYTHON=$(PYTHON) sh tools/engines-test.sh
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

@@ -3,7 +3,7 @@
     python benchmarks/gpu.py [--size 0.5b|1.5b|tiny] [--parts generate sft grpo] [--peak-tflops 989]
 
 - generate: midway's transformers engine (and vLLM's, where installed) beside batched `model.generate`, same requests.
-- sft, grpo: TRL's trainers on the same checkpoint, as midway's stages run them.
+- sft, grpo: midway's trainings (`midway.training`) beside TRL's trainers alone, same checkpoint, same rows, same arguments.
 
 Prints tokens/s and the share of the card's bf16 peak (2 N FLOP per token forward, 6 N per token trained, N the weights without the
 input embedding; attention is left out), and the peak memory. Weights are random, so texts mean nothing and rewards are noise; speed does
@@ -13,10 +13,13 @@ not care. Without a GPU, `--size tiny` shows that the path runs.
 from __future__ import annotations
 
 import argparse
+import gc
+import json
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +56,11 @@ SIZES: dict[str, dict[str, int]] = {
         "intermediate_size": 256,
     },
 }
-PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "4090": 165.0}
-"""Dense bf16, from the makers' data sheets."""
+PEAK_TFLOPS = {
+    "H100 PCIe": 756.0, "H100 NVL": 835.0, "H100": 989.0, "H200": 989.0, "B200": 2250.0, "A100": 312.0, "A10G": 70.0,
+    "A10": 125.0, "L40S": 362.0, "L40": 181.0, "L4": 121.0, "5090": 209.0, "4090": 165.0, "3090": 71.0,
+}  # fmt: skip
+"""Dense bf16, from the makers' data sheets; the first name that is part of the card's counts."""
 CUDA = torch.cuda.is_available()
 
 
@@ -105,7 +111,7 @@ def generate(path: Path, weights: int, peak: float | None, count: int, new: int,
                 inputs = tokenizer([r.prompt.text for r in asked[i : i + batch]], return_tensors="pt", padding=True).to(
                     engine.model.device
                 )
-                out = engine.model.generate(**inputs, max_new_tokens=new, do_sample=True, pad_token_id=0)[
+                out = engine.model.generate(**inputs, max_new_tokens=new, do_sample=True, top_k=0, pad_token_id=0)[
                     :, inputs["input_ids"].shape[1] :
                 ]
                 for row in out.tolist():
@@ -118,6 +124,9 @@ def generate(path: Path, weights: int, peak: float | None, count: int, new: int,
         return tokens, sync() - start
 
     list(engine.generate(asked[:4]))
+    with torch.inference_mode():
+        warm = tokenizer(asked[0].prompt.text, return_tensors="pt").to(engine.model.device)
+        engine.model.generate(**warm, max_new_tokens=4, do_sample=True, top_k=0, pad_token_id=0)
     plain = say(f"generate, model.generate in batches of {batch}", *bare(), 2 * weights, peak)
     mine = say("generate, midway/transformers", *ours(engine), 2 * weights, peak)
     print(f"  ratio midway/transformers to model.generate: {mine / plain:.2f}")
@@ -142,66 +151,139 @@ def sft(path: Path, weights: int, peak: float | None, steps: int, batch: int, le
     from trl import SFTConfig, SFTTrainer
 
     text = "She sold 48 / 2 = 24 clips in May. " * (length // 8)
-    data = Dataset.from_list([{"prompt": f"Question {i}", "completion": text} for i in range(batch * (steps + 2))])
-    with tempfile.TemporaryDirectory() as folder:
-        args = SFTConfig(
-            output_dir=folder, max_steps=steps + 2, per_device_train_batch_size=batch, max_length=length, bf16=CUDA, use_cpu=not CUDA,
-            report_to=[], save_strategy="no", logging_steps=1, model_init_kwargs={"dtype": "float32"}, gradient_checkpointing=False,
-        )  # fmt: skip
-        trainer = SFTTrainer(model=str(path), args=args, train_dataset=data)
-        trainer.add_callback(clock := _Clock())
-        trainer.train()
-        tokens = sum(
-            int(torch.as_tensor(row["input_ids"]).numel()) for row in list(trainer.train_dataset)[: batch * steps]
+    rows = [{"prompt": f"Question {i}", "completion": text} for i in range(batch * (steps + WARM))]
+    args: dict[str, Any] = {
+        "max_steps": steps + WARM, "per_device_train_batch_size": batch, "max_length": length,
+        "gradient_checkpointing": False, "save_strategy": "no", "logging_steps": 1,
+    }  # fmt: skip
+    tokens = 0
+
+    def bare(folder: Path, clock: _Clock) -> None:
+        nonlocal tokens
+        trainer = SFTTrainer(
+            model=str(path),
+            args=SFTConfig(output_dir=str(folder), report_to=[], model_init_kwargs=FLOAT32, **HARDWARE, **args),
+            train_dataset=Dataset.from_list(rows),
         )
-    say("sft, TRL", tokens, clock.seconds, 6 * weights, peak)
+        trainer.add_callback(clock.callback())
+        trainer.train()
+        tokens = sum(len(row["input_ids"]) for row in list(trainer.train_dataset)[: batch * steps])
+
+    def ours(folder: Path, clock: _Clock) -> None:
+        from midway.training.sft import run_sft
+
+        run_sft(_job("sft", path, folder, rows, args), progress=clock.tick)
+
+    beside("sft", bare, ours, lambda: tokens, 6 * weights, peak)
 
 
 def grpo(path: Path, weights: int, peak: float | None, steps: int, batch: int, new: int) -> None:
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    from midway.questions import to_frame
+    from midway.records import Question
+
+    questions = [Question("math", f"Question {i}: how many clips?", str(i)) for i in range(batch * (steps + WARM))]
+    prompts = [{"prompt": q.text, "question_id": q.id} for q in questions]
+    args: dict[str, Any] = {
+        "max_steps": steps + WARM, "per_device_train_batch_size": batch, "num_generations": 4,
+        "max_completion_length": new, "gradient_checkpointing": False, "save_strategy": "no", "logging_steps": 1,
+    }  # fmt: skip
+    if not CUDA:
+        args["cache_implementation"] = "static"  # midway's choice on a CPU
+    means: list[float] = []
+
     def reward(completions: list[Any], **_: Any) -> list[float]:
         return [float(len(c) % 7) for c in completions]
 
-    data = Dataset.from_list([{"prompt": f"Question {i}: how many clips?"} for i in range(batch * (steps + 2))])
-    with tempfile.TemporaryDirectory() as folder:
-        args = GRPOConfig(
-            output_dir=folder, max_steps=steps + 2, per_device_train_batch_size=batch, num_generations=4, max_completion_length=new,
-            bf16=CUDA, use_cpu=not CUDA, report_to=[], save_strategy="no", logging_steps=1, model_init_kwargs={"dtype": "float32"},
-            gradient_checkpointing=False,
-        )  # fmt: skip
-        trainer = GRPOTrainer(model=str(path), args=args, train_dataset=data, reward_funcs=reward)
-        trainer.add_callback(clock := _Clock())
+    def bare(folder: Path, clock: _Clock) -> None:
+        trainer = GRPOTrainer(
+            model=str(path),
+            args=GRPOConfig(output_dir=str(folder), report_to=[], model_init_kwargs=FLOAT32, **HARDWARE, **args),
+            train_dataset=Dataset.from_list(prompts),
+            reward_funcs=reward,
+        )
+        trainer.add_callback(clock.callback())
         trainer.train()
-        means = [
-            row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row
-        ]
-    tokens = sum(means[2:]) * batch
-    say("grpo, TRL (generated tokens; their generation and training)", tokens, clock.seconds, 8 * weights, peak)
+        means[:] = [row[LENGTH] for row in trainer.state.log_history if LENGTH in row]
+
+    def ours(folder: Path, clock: _Clock) -> None:
+        from midway.training.rl import run_grpo
+
+        to_frame(questions).write_parquet(folder / "questions.parquet")
+        run_grpo(_job("grpo", path, folder, prompts, args, str(folder / "questions.parquet")), progress=clock.tick)
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        means[:] = [row[LENGTH] for row in map(json.loads, lines) if LENGTH in row]
+
+    name = "grpo (generated tokens; their generation and training)"
+    beside(name, bare, ours, lambda: sum(means[WARM:]) * batch, 8 * weights, peak)
 
 
-def _clock_class() -> Any:
-    from transformers import TrainerCallback
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        """Seconds from the end of the second step to the end of the last."""
-
-        start = end = 0.0
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.end = sync()
-            if state.global_step == 2:
-                self.start = self.end
-
-        @property
-        def seconds(self) -> float:
-            return self.end - self.start
-
-    return Clock
+LENGTH = "completions/mean_length"
+WARM = 2
+"""Steps before the clock starts."""
+FLOAT32 = {"dtype": "float32"}
+"""Weights in float32, computing in bf16: what midway's trainings do with `dtype: auto`."""
+HARDWARE: dict[str, Any] = {"bf16": True} if CUDA else {"use_cpu": True, "bf16": False}
 
 
-_Clock = _clock_class()
+def _job(
+    kind: str, model: Path, folder: Path, rows: list[dict[str, str]], args: dict[str, Any], questions: str = ""
+) -> Any:
+    import polars as pl
+
+    from midway.training.common import Job
+
+    path = folder / "rows.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    return Job(
+        kind=kind, model=str(model), revision=None, dtype="auto", trust_remote_code=False, rows=str(path), out=str(folder),
+        seed=42, args=args, questions=questions or None,
+    )  # fmt: skip
+
+
+def beside(name: str, bare: Work, ours: Work, tokens: Callable[[], float], flop: float, peak: float | None) -> None:
+    """Run both, each after the memory of what came before is free; print speeds and their ratio."""
+    speeds = []
+    for who, work in (("bare TRL", bare), ("midway", ours)):
+        gc.collect()
+        if CUDA:
+            torch.cuda.empty_cache()
+        clock = _Clock()
+        with tempfile.TemporaryDirectory() as folder:
+            work(Path(folder), clock)
+        speeds.append(say(f"{name}, {who}", tokens(), clock.seconds, flop, peak))
+    print(f"  ratio midway to bare TRL: {speeds[1] / speeds[0]:.2f}")
+
+
+class _Clock:
+    """Seconds from the end of step WARM to the end of the last."""
+
+    start = end = 0.0
+
+    def tick(self, step: int, total: int = 0, logs: Any = None) -> None:
+        self.end = sync()
+        if step == WARM:
+            self.start = self.end
+
+    def callback(self) -> Any:
+        from transformers import TrainerCallback
+
+        tick = self.tick
+
+        class Ticking(TrainerCallback):  # type: ignore[misc]
+            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                tick(state.global_step)
+
+        return Ticking()
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+Work = Callable[[Path, _Clock], None]
 
 
 def main() -> None:

@@ -98,12 +98,13 @@ class Experiment:
 
     def _pool(self, name: str) -> None:
         recipe, pool = self.recipe, self.recipe.pools[name]
+        adapter = getattr(pool.engine or recipe.engine, "lora", None)
         config = {
             "pool": pool.model_dump(mode="json", exclude={"engine"}),
             "engine": pool.engine.model_dump(mode="json", include={"kind", "model", "path", "columns", "lora"})
             if pool.engine
             else None,
-            "lora": getattr(recipe.engine, "lora", None),
+            "lora": self.materials.writer_key(pool.engine) if adapter else None,
             "prompt": recipe.prompt.model_dump(mode="json"),
             "heuristics": {h.slug: content_id(asdict(h)) for h in self.materials.heuristics_of(name) if h},
             "model": self.model_config(self.materials.base),
@@ -308,6 +309,7 @@ class Experiment:
                 if step.model is None or step.model.path != self.materials.open_model:
                     self.materials.close_engine()
                 control = control_of(step, number, len(pending))
+                self.materials.note = control.note
                 try:
                     with recorded(step.stage) as outcome:
                         step.work(step.stage, control, outcome)

@@ -28,6 +28,7 @@ from midway.recipe import (
     EngineConfig,
     Recipe,
     RecipeError,
+    RecordedEngine,
     SamplingConfig,
     SourceConfig,
     TransformersEngine,
@@ -38,6 +39,8 @@ from midway.records import Heuristic, Prompt, Question, Sampling, content_id
 from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
 from midway.stages.asking import Answer
 from midway.stages.common import Control, Outcome
+from midway.stages.judging import Judge
+from midway.stages.spread import ClusterVerifier
 from midway.verify import Verifier
 
 Work = Callable[[Stage, Control, Outcome], None]
@@ -83,8 +86,9 @@ class Materials:
         self.data = data or recipe.questions.data
         self._questions: dict[str, list[Question]] = {}
         self._engine: Engine | None = None
-        self._verifier: Verifier | None = None
+        self._verifier: Verifier | ClusterVerifier | None = None
         self.open_model: str | None = None
+        self._open_config: EngineConfig | None = None
         self.note: Callable[[str], None] = lambda text: None
 
     # Questions ------------------------------------------------------------------------------------------------------
@@ -194,40 +198,58 @@ class Materials:
         path = resolve_model(model.path)
         return Target(path, model_key(path, model.revision), model.revision)
 
-    def engine_config(self, model: Target) -> EngineConfig:
-        """Return the engine that serves `model`: the recipe's for the base model. A trained model has no adapter of the recipe's, and is
-        not what a server serves or a file of completions holds: those two give way to transformers."""
+    def engine_config(self, model: Target, adapter: bool = False) -> EngineConfig:
+        """Return the engine that serves `model`: the recipe's for the base model. The recipe's LoRA adapter writes pools (`adapter`), it is
+        not part of the model that is trained and evaluated. A trained model is not what a server serves or a file of completions holds:
+        those two give way to transformers."""
         config = self.recipe.engine
-        if model == self.base:
-            return config
-        if config.kind == "vllm":
+        if config.kind == "vllm" and not (adapter and model == self.base):
             return config.model_copy(update={"lora": None})
-        return config if config.kind == "transformers" else TransformersEngine()
+        return config if model == self.base or config.kind in ("transformers", "vllm") else TransformersEngine()
 
-    def engine(self, model: Target) -> Engine:
+    def writer_key(self, config: EngineConfig | None = None) -> str:
+        """Return what names the weights that write pools: those of the base model, with the engine's LoRA adapter if it has one."""
+        lora = getattr(config or self.recipe.engine, "lora", None)
+        return f"{self.base.key}+{model_key(lora)}" if lora else self.base.key
+
+    def engine(self, model: Target, adapter: bool = False) -> Engine:
         """Return the engine that serves `model`, closing another one first."""
-        if self._engine is None or self.open_model != model.path:
+        config = self.engine_config(model, adapter)
+        if self._engine is None or (self.open_model, self._open_config) != (model.path, config):
             self.close_engine()
-            self._engine = open_engine(
-                self.engine_config(model), self.recipe.model, model_path=model.path, log=self.note
-            )
-            self.open_model = model.path
+            self._engine = self.opened(config, model.path)
+            self.open_model, self._open_config = model.path, config
         return self._engine
 
-    def answer(self, model: Target, control: Control) -> Answer:
-        """Return what answers requests with `model`: the engine in this process, or engines all over a Ray cluster."""
+    def opened(self, config: EngineConfig, path: str) -> Engine:
+        """Open an engine for the model at `path`: in this process, or all over the Ray cluster."""
+        if self.executor == "ray" and not isinstance(config, RecordedEngine):
+            from midway.engines.ray_pool import RayEngine, connect
+
+            connect()
+            return RayEngine(config, self.recipe.model, model_path=path, log=self.say)
+        return open_engine(config, self.recipe.model, model_path=path, log=self.say)
+
+    def say(self, text: str) -> None:
+        """Tell the user, whichever stage is running when it is said."""
+        self.note(text)
+
+    def answer(self, model: Target, adapter: bool = False, config: EngineConfig | None = None) -> Answer:
+        """Return what answers requests with `model`: the engine in this process, or engines all over a Ray cluster (then `config` may be
+        another engine than the recipe's)."""
         if self.executor == "ray":
             from midway.engines.ray_pool import complete_on_ray, connect
 
             connect()
+            self.close_engine()  # its actors have the GPUs
             return partial(
                 complete_on_ray,
-                config=self.engine_config(model),
+                config=config or self.engine_config(model, adapter),
                 model=self.recipe.model,
                 model_path=model.path,
-                log=control.note,
+                log=self.say,
             )
-        return partial(complete, engine=self.engine(model))
+        return partial(complete, engine=self.engine(model, adapter))
 
     def close_engine(self) -> None:
         if self._engine is not None:
@@ -235,12 +257,17 @@ class Materials:
         self._engine, self.open_model = None, None
 
     @property
-    def verifier(self) -> Verifier:
+    def verifier(self) -> Judge:
+        """The verifier: in processes of this machine, or all over the Ray cluster."""
         if self._verifier is None:
             config = self.recipe.verify
-            self._verifier = Verifier(
-                config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox
-            )
+            verifier = Verifier(config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox)
+            self._verifier = verifier
+            if self.executor == "ray":
+                from midway.engines.ray_pool import connect
+
+                connect()
+                self._verifier = ClusterVerifier(verifier, log=self.say)
         return self._verifier
 
     def close(self) -> None:
@@ -257,10 +284,12 @@ class Materials:
 
             config = self.recipe.pools[pool]
             questions, heuristics = self.questions("train"), self.heuristics_of(pool)
-            if config.engine:
+            own: Engine | None = None
+            spread = self.executor == "ray" and not isinstance(config.engine, RecordedEngine)
+            if config.engine and not spread:
                 self.close_engine()  # one engine at a time: two do not fit on one GPU
-            own = open_engine(config.engine, self.recipe.model, log=control.note) if config.engine else None
-            key = own.model_key if own else self.base.key
+                own = open_engine(config.engine, self.recipe.model, model_path=self.base.path, log=self.say)
+            key = own.model_key if isinstance(own, Recorded) else self.writer_key(config.engine)
             there = (lambda q, slug: len(own.recorded(q, slug))) if isinstance(own, Recorded) else None
             sampling = self.sampling(config.sampling)
             requests = pool_requests(questions, heuristics, config.samples, sampling, self.prompt, key, there)
@@ -269,7 +298,7 @@ class Materials:
                     f"pools.{pool}: its engine has no completions for any of the {len(questions):,} training questions"
                 )
             try:
-                answer = partial(complete, engine=own) if own else self.answer(self.base, control)
+                answer = partial(complete, engine=own) if own else self.answer(self.base, True, config.engine)
                 generate(stage, control, outcome, requests, answer)
             finally:
                 if own:
@@ -298,11 +327,11 @@ class Materials:
             config = self.recipe.adherence
             engine: Engine | None = None
             if config.scorer == "likelihood" or (config.scorer == "judge" and config.engine is None):
-                engine = self.engine(self.base)
+                engine = self.engine(self.base, adapter=True)
             else:
                 self.close_engine()
                 if config.engine is not None:
-                    engine = open_engine(config.engine, self.recipe.model, log=control.note)
+                    engine = self.opened(config.engine, self.base.path)
 
             def opened(state: Mapping[str, Any] | None) -> Scorer:
                 return open_scorer(config, engine, self.prompt, heuristics, state=state, chat=self.chat)
@@ -342,7 +371,7 @@ class Materials:
                 )
             )
             label = labeller(benchmark.source)
-            evaluate(stage, control, outcome, questions, requests, self.answer(model, control), self.verifier, label)
+            evaluate(stage, control, outcome, questions, requests, self.answer(model), self.verifier, label)
 
         return work
 

@@ -241,17 +241,23 @@ def read_table(folder: Path, schema: Schema, columns: Sequence[str] | None = Non
     names = list(columns or schema)
     wanted = list(dict.fromkeys([*names, key]))
     parts = []
+    journals = sorted(folder.glob("*.jsonl"))  # first: what a writer turns into a shard meanwhile is then seen as one
     shards = sorted(folder.glob("*.parquet"))
+    done = {shard.stem for shard in shards}
+    for journal in journals:
+        if journal.stem in done:
+            continue
+        try:
+            rows = list(_journal_rows(journal))
+        except FileNotFoundError:
+            shards.append(journal.with_suffix(".parquet"))
+        else:
+            parts.append(pl.DataFrame(rows, schema=dict(schema), orient="row").select(wanted))
     for shard in shards:
         try:
             parts.append(pl.read_parquet(shard, columns=wanted))
         except Exception as error:  # polars has its own exceptions; what matters is which file
             raise RunError(f"{shard} cannot be read ({error}): remove it and type the same command again") from error
-    done = {shard.stem for shard in shards}
-    for journal in sorted(folder.glob("*.jsonl")):
-        if journal.stem not in done:
-            rows = list(_journal_rows(journal))
-            parts.append(pl.DataFrame(rows, schema=dict(schema), orient="row").select(wanted))
     if not parts:
         return pl.DataFrame(schema={n: schema[n] for n in names})
     return pl.concat(parts, how="vertical_relaxed").unique(subset=key, keep="first", maintain_order=True).select(names)

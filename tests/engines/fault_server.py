@@ -35,6 +35,8 @@ attempts: Counter[str] = Counter()
 struck: Counter[str] = Counter()
 flying = 0
 most_flying = 0
+last: dict[str, Any] = {}
+"""The latest request."""
 
 
 def share(*parts: object) -> float:
@@ -78,7 +80,13 @@ class Server:
             return self.send(
                 writer,
                 200,
-                {"answered": answered, "struck": struck, "attempts": sum(attempts.values()), "flying": most_flying},
+                {
+                    "answered": answered,
+                    "struck": struck,
+                    "attempts": sum(attempts.values()),
+                    "flying": most_flying,
+                    "last": last,
+                },
             )
         flying += 1
         most_flying = max(flying, most_flying)
@@ -90,6 +98,8 @@ class Server:
     async def complete(
         self, path: str, headers: dict[str, str], request: dict[str, Any], writer: asyncio.StreamWriter
     ) -> bool:
+        last.clear()
+        last.update(request)
         seed = str(request["seed"])
         attempts[seed] += 1
         chat = "chat" in path

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -158,6 +158,37 @@ def test_concurrency_is_bounded_and_shrinks_when_the_server_is_overloaded(tmp_pa
         overload = count(url)["struck"]["overload"]
     assert (report.done, report.failed) == (300, 0)
     assert 100 < overload < 600  # without shrinking nearly every request would be turned away many times
+
+
+def test_a_server_that_is_not_there_at_the_start_leaves_its_share_to_the_others(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with serving() as (url, _):
+        urls = ["http://127.0.0.1:9/v1", url]
+        config = OpenAIEngine(kind="openai", base_urls=urls, model="faulty", timeout=0.5, max_concurrency=16)
+        engine = open_engine(config, ModelConfig(path="org/faulty"), log=lines.append)
+        report = complete(asked(200), engine, tmp_path / "c")
+    assert (report.done, report.failed) == (200, 0)
+    assert "no server answers at http://127.0.0.1:9/v1" in lines[0] and "going on with the other servers" in lines[0]
+
+
+def test_the_request_says_everything_that_decides_the_draw(checkpoint: Callable[..., Path]) -> None:
+    model = ModelConfig(path=str(checkpoint("qwen2")))
+    sampling = Sampling(temperature=0.7, top_p=0.9, top_k=5, min_p=0.1, max_tokens=9, stop=("\n\n",))
+    request = Request("x", Prompt(messages=({"role": "user", "content": "2+2?"},)), sampling, "q")
+    said = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 9, "stop": ["\n\n"], "seed": request.seed, "n": 1}
+    for owner, own in (
+        ("vllm", {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.0}),
+        ("sglang", {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.0}),
+        ("llamacpp", {"top_k": 5, "min_p": 0.1, "repeat_penalty": 1.0}),
+        ("openai", {}),
+    ):
+        with serving("--owner", owner) as (url, _):
+            engine = open_engine(OpenAIEngine(kind="openai", base_urls=[url], model="faulty"), model)
+            assert len(list(engine.generate([request]))) == 1
+            last = count(url)["last"]
+        assert said | own == {key: last[key] for key in said | own}
+        # a turn ends with <|im_end|>, whatever the server's checkpoint calls its EOS
+        assert len(last.get("stop_token_ids", [])) == (1 if owner in ("vllm", "sglang") else 0)
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

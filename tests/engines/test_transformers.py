@@ -311,3 +311,17 @@ def test_the_end_of_a_turn_ends_a_completion_though_it_is_not_the_eos(
     assert end in engine.eos  # type: ignore[attr-defined]
     plain = open_engine(TransformersEngine(), ModelConfig(path=str(folder), chat=False))
     assert end not in plain.eos  # type: ignore[attr-defined]
+
+
+def test_the_first_of_two_tokens_after_a_turn_ends_it(checkpoint: Callable[..., Path]) -> None:
+    """As in Phi-3, whose template puts the EOS after the end of the turn."""
+    from transformers import AutoTokenizer
+
+    from midway.engines.text import turn_end
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint("qwen2"))
+    assert turn_end(tokenizer) == "<|im_end|>"
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|im_end|>\n{% endfor %}<|endoftext|>"
+    assert turn_end(tokenizer) == "<|im_end|>"
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }} the end {% endfor %}"
+    assert turn_end(tokenizer) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -46,7 +47,7 @@ def asked(questions: int, samples: int = 1, sampling: Sampling | None = None, ta
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Callable[..., Path]) -> Path:
-    return checkpoint("qwen2")
+    return checkpoint("qwen2", hidden_size=128)  # vLLM's CPU kernels want heads of 32 or wider
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,71 @@ def test_kill_9_and_go_on(engine: Engine, model: Path, tmp_path: Path) -> None:
     report = complete(asked(60, 4), engine, tmp_path / "c")
     assert (report.held, report.done) == (held, 240 - held)
     assert run.stored_ids(tmp_path / "c") == {r.id for r in asked(60, 4)}
+
+
+def test_ctrl_c_that_vllms_own_process_gets_as_well(model: Path, tmp_path: Path) -> None:
+    """On a terminal Ctrl-C goes to the whole process group; vLLM's engine dies of it before it can be asked to stop."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[3]); from pathlib import Path; from test_vllm import *\n"
+        "if __name__ == '__main__':\n"
+        "    engine = open_engine(VllmEngine(kind='vllm', args=ARGS), ModelConfig(path=sys.argv[1]))\n"
+        "    report = complete(asked(400, 4), engine, Path(sys.argv[2]))\n"
+        "    engine.close()\n"
+        "    print('stopped by', report.stopped, report.done)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(model), str(tmp_path / "c"), str(Path(__file__).parent)],
+        env={**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while len(run.stored_ids(tmp_path / "c")) < 20:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    held = len(run.stored_ids(tmp_path / "c"))
+    assert process.returncode == 0 and f"stopped by SIGINT {held}" in said
+    assert 20 <= held < 1600 and not list((tmp_path / "c").glob("*.jsonl"))
+
+
+def test_an_adapter_writes_other_texts_under_other_ids(model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    rank = 24  # above vLLM's default of 16
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 48, "target_modules": ["q_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        f"base_model.model.model.layers.{layer}.self_attn.q_proj.lora_{part}.weight": torch.randn(
+            shape, generator=generator
+        )
+        for layer in range(2)
+        for part, shape in (("A", (rank, 128)), ("B", (128, rank)))
+    }
+    save_file(tensors, adapter / "adapter_model.safetensors")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[3]); from test_vllm import *\n"
+        "lora = sys.argv[2] or None\n"
+        "engine = open_engine(VllmEngine(kind='vllm', args=ARGS, lora=lora), ModelConfig(path=sys.argv[1]))\n"
+        "texts = [c.text for c in engine.generate(asked(2, sampling=Sampling(temperature=0, max_tokens=8)))]\n"
+        "engine.close()\n"
+        "print('told', json.dumps([engine.model_key, texts]))"
+    )
+
+    def told(lora: str) -> tuple[str, list[str]]:
+        args = [sys.executable, "-c", script, str(model), lora, str(Path(__file__).parent)]
+        out = subprocess.run(args, capture_output=True, text=True, check=True).stdout
+        return tuple(json.loads(out.split("told ")[-1]))  # type: ignore[return-value]
+
+    (plain_key, plain), (key, texts) = told(""), told(str(adapter))
+    assert key.startswith(plain_key + "+dir@") and texts != plain
+    with pytest.raises(EngineError, match=r"no LoRA adapter at .*nowhere.*\n.*engine\.lora"):
+        open_engine(VllmEngine(kind="vllm", lora=str(tmp_path / "nowhere")), ModelConfig(path=str(model)))
 
 
 def test_a_model_that_is_not_there() -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -198,3 +199,23 @@ def test_clean_takes_back_results_but_keeps_completions(tmp_path: Path) -> None:
     assert stored_ids(generated.path) == {"a"}
     assert run.clean("select") == ["arms/x/seed-0/selection"]
     assert not selected.path.exists()
+
+
+def test_reading_while_others_write_loses_no_row_for_a_moment(tmp_path: Path) -> None:
+    """Journals turn into shards under the reader's eyes."""
+    writers = 3
+
+    def write(number: int) -> None:
+        with ShardWriter(tmp_path, VERDICTS, rows_per_shard=2) as writer:
+            for n in range(60):
+                writer.write([row(f"{number}-{n}")])
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    before: set[str] = set()
+    while any(thread.is_alive() for thread in threads):
+        now_ = stored_ids(tmp_path)
+        assert before <= now_
+        before = now_
+    assert len(stored_ids(tmp_path)) == 60 * writers

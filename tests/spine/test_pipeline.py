@@ -253,6 +253,17 @@ def test_status_lists_stages(lay_out: LayOut, here: Here, tmp_path: Path) -> Non
     assert "tokens/s" in shown
     table = read_table(tmp_path / "run/pools/guided/completions", COMPLETIONS)
     assert table.height == 8 * 2 * 2
+    told = {a["name"]: a for a in read_json(tmp_path / "run/report/results.json")["answers"]}
+    pool = told["pool guided"]
+    assert (pool["completions"], pool["failed"]) == (32, 0)
+    for key in ("prompt_tokens", "completion_tokens", "cached_tokens"):
+        assert pool[key] == table[key].sum()
+    cut = table.filter(pl.col("finish") == "length")
+    assert pool["cut"] == cut.height
+    for heuristic, share in pool["by_heuristic"].items():
+        assert share == pytest.approx(cut.filter(pl.col("heuristic") == heuristic).height / 16)
+    assert {"evaluations of base", "evaluations of polya"} <= set(told)
+    assert "What the engines did" in (tmp_path / "run/report/report.md").read_text()
 
 
 def test_curves_during_rl_stand_beside_trls_own_metrics(lay_out: LayOut, here: Here, tmp_path: Path) -> None:

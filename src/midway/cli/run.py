@@ -30,7 +30,11 @@ Data = typer.Option(None, "--data", help="A folder with benchmark files, looked 
 Clean = typer.Option(
     [], "--clean", help="Do a stage again, and all that build on it: a path as `midway status` shows, or a kind."
 )
-Executor = typer.Option("local", "--executor", help="Where generation runs: local, or ray (a Ray cluster).")
+Executor = typer.Option(
+    "local",
+    "--executor",
+    help="Where generation, verification, scoring and evaluation run: local, or ray (a Ray cluster).",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -96,9 +100,14 @@ def run_stage(run: str, kind: str, data: str | None = None, executor: str = "loc
         data,
         [],
         executor,
-        f"midway {kind} {run}",
+        " ".join([f"midway {kind} {run}", *_how(data, executor)]),
         kind,
     )
+
+
+def _how(data: str | None, executor: str) -> list[str]:
+    """The options that a command to go on needs as well."""
+    return [*(["--data", data] if data else []), *(["--executor", executor] if executor != "local" else [])]
 
 
 def execute(
@@ -113,9 +122,7 @@ def execute(
     """Load a recipe and run it; ends the process with exit code 1 when an arm failed, 130 when stopped."""
     from midway.recipe import find_recipe, load_recipe
 
-    again = " ".join(
-        ["midway run", recipe, *overrides, *(["--out", str(out)] if out else []), *(["--data", data] if data else [])]
-    )
+    again = " ".join(["midway run", recipe, *overrides, *(["--out", str(out)] if out else []), *_how(data, executor)])
     source = find_recipe(recipe).read_text(encoding="utf-8")
     _execute(lambda: load_recipe(recipe, overrides), source, out, data, clean or [], executor, again, None)
 
@@ -258,8 +265,14 @@ def show_status(run: str) -> None:
                 f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached"
             )
             parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
+        if cut := result.get("finish", {}).get("length"):
+            worst, share = max(result["truncation"].items(), key=lambda pair: pair[1])
+            parts.append(
+                f"{cut:,} cut at max_tokens" + (f" ({worst} {share:.0%})" if len(result["truncation"]) > 1 else "")
+            )
         for key in (
             "failed",
+            "rescued",
             "prefix_hit_rate",
             "solutions",
             "steps",

@@ -33,7 +33,7 @@ import httpx
 
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
-from midway.engines.text import encode, load_tokenizer, uses_chat
+from midway.engines.text import encode, load_tokenizer, turn_end, uses_chat
 from midway.recipe import ModelConfig
 from midway.recipe import OpenAIEngine as OpenAIConfig
 from midway.records import Completion, Finish, Prompt, Request, Sampling
@@ -64,6 +64,8 @@ class _Server:
     failing_since: float | None = None
     """Since when no connection comes about."""
     rest_until: float = 0.0
+    told_until: float = 0.0
+    """Until when the user knows that it has asked to wait."""
     dead: bool = False
     clients: list[httpx.AsyncClient] = field(default_factory=list)
     idle: list[httpx.AsyncClient] = field(default_factory=list)
@@ -129,6 +131,8 @@ class OpenAIClient:
         self.patience = min(30.0, config.timeout)
         """Seconds without a connection after which a server counts as gone."""
         self._tokenizer: Any = None
+        self._end: tuple[int | None] | None = None
+        """Holds the token that ends a turn; None until it is looked for."""
         self._max_tokens = "max_tokens"
         self._stats = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "seconds", "retries"), 0.0)
         self._successes = self._refusals = 0
@@ -178,18 +182,17 @@ class OpenAIClient:
     # -- beginnings ---------------------------------------------------------------------------------------------------
 
     def _greet(self) -> str:
-        """Ask every server which models it has; return what kind of server it is. Raises EngineError when one is not there."""
-        kind = ""
+        """Ask every server which models it has; return what kind of server it is. Raises EngineError when none is there, or one has
+        another model or wants another key."""
+        kind, problems = "", list[str]()
         for url in self.config.base_urls:
             try:
                 answer = httpx.get(
                     f"{url.rstrip('/')}/models", headers=self._headers(), timeout=min(15.0, self.config.timeout)
                 )
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise EngineError(
-                    f"no server answers at {url} ({type(error).__name__}: {error})\n"
-                    "  start it (`midway serve RECIPE`), or correct `engine.base_urls`"
-                ) from None
+                problems.append(f"no server answers at {url} ({type(error).__name__}: {error})")
+                continue
             if answer.status_code in (401, 403):
                 raise self._key_error(url, answer.status_code)
             with suppress(ValueError, KeyError, TypeError, AttributeError):  # some servers have no such list
@@ -201,6 +204,11 @@ class OpenAIClient:
                         f"  set `engine.model: {names[0]}`, or start the right server"
                     )
                 kind = str(models[0].get("owned_by", "")) or kind
+        if len(problems) == len(self.config.base_urls):
+            text = "\n".join(problems)
+            raise EngineError(f"{text}\n  start it (`midway serve RECIPE`), or correct `engine.base_urls`")
+        for problem in problems:
+            self.log(f"{problem}; going on with the other servers")
         return kind
 
     def _headers(self) -> dict[str, str]:
@@ -228,6 +236,16 @@ class OpenAIClient:
                     f"this needs the model's tokenizer ({error})\n  pip install 'midway[train]'"
                 ) from error
         return self._tokenizer, uses_chat(self._tokenizer, self._model_config)
+
+    def _end_of_turn(self) -> int | None:
+        """Return the token that ends a turn, where the tokenizer is at hand: not every checkpoint has it as its EOS."""
+        if self._end is None:
+            self._end = (None,)
+            with suppress(EngineError):
+                tokenizer, chat = self._local_tokenizer()
+                if chat and (token := turn_end(tokenizer)):
+                    self._end = (int(tokenizer.convert_tokens_to_ids(token)),)
+        return self._end[0]
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -332,8 +350,11 @@ class OpenAIClient:
                         return
                     wake.clear()
                     pause = min((0.25, *(max(0.001, w.due - now) for w in waiting[:1])))
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(wake.wait(), pause)
+                    with suppress(
+                        TimeoutError
+                    ):  # not wait_for, which in Python 3.11 may swallow the cancelling of this task
+                        async with asyncio.timeout(pause):
+                            await wake.wait()
                 raise fatal[0]
             finally:
                 for task in flying:
@@ -376,6 +397,9 @@ class OpenAIClient:
                 return False
         pause = random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, BACKOFF * 2 ** min(job.attempts, 10), self.config.timeout)
         job.due = now + max(pause, error.after + random.uniform(0, 0.1))
+        if error.after > LONGEST_PAUSE and now > server.told_until:
+            server.told_until = now + error.after
+            self.log(f"{server.url} asks to wait {error.after:.0f} s ({error.reason})")
         return True
 
     def _refuse(self, reason: str) -> None:
@@ -421,16 +445,9 @@ class OpenAIClient:
         for key, value in zip(("prompt_tokens", "completion_tokens", "cached_tokens"), tokens, strict=True):
             self._stats[key] += value
         return Completion(
-            request.id,
-            request.question_id,
-            request.heuristic,
-            request.index,
-            text,
-            finish,
-            tokens[0],
-            tokens[1],
-            tokens[2],
-        )
+            request.id, request.question_id, request.heuristic, request.index, text, finish,
+            tokens[0], tokens[1], tokens[2],
+        )  # fmt: skip
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         prompt, s = request.prompt, request.sampling
@@ -448,6 +465,8 @@ class OpenAIClient:
             body.update(EXTRAS[self.kind](s))
         else:
             body.update({key: value for key, value in (("top_k", s.top_k), ("min_p", s.min_p)) if value})
+        if prompt.messages and self.kind in ("vllm", "sglang") and (end := self._end_of_turn()) is not None:
+            body["stop_token_ids"] = [end]
         if prompt.messages and self.config.chat:
             body["messages"] = [dict(m) for m in prompt.messages]
             return "chat/completions", body
@@ -516,7 +535,6 @@ class OpenAIClient:
             gates = [asyncio.Semaphore(server.most) for server in servers]
 
             async def score(place: int, i: int) -> None:
-                server = servers[place % len(servers)]
                 head, tail = pairs[i]
                 body = {
                     "model": self.model,
@@ -529,6 +547,7 @@ class OpenAIClient:
                 attempts = 0
                 async with gates[place % len(servers)]:
                     while True:
+                        server = servers[(place + attempts) % len(servers)]  # the next one, when one fails
                         try:
                             data = await self._post(server, "completions", body)
                             break
@@ -537,7 +556,10 @@ class OpenAIClient:
                         except _Retry as error:
                             attempts += 1
                             if attempts > self.config.max_retries:
-                                raise EngineError(f"no log-probabilities from {server.url}: {error.reason}") from None
+                                raise EngineError(
+                                    f"no log-probabilities from {server.url}: {error.reason}\n"
+                                    "  what is scored is stored: look at the server, then type the same command to go on"
+                                ) from None
                             await asyncio.sleep(
                                 max(error.after, random.uniform(0.5, 1) * min(30, BACKOFF * 2**attempts))
                             )

@@ -1,10 +1,12 @@
-"""Generation and verification spread over a Ray cluster: `midway run --executor ray`.
+"""Engines, and whatever else comes in batches, spread over a Ray cluster: `midway run --executor ray`.
 
 Promises
 - One engine actor for each GPU (for each group of GPUs when vLLM's tensor_parallel_size asks for more), or for each node without GPUs.
   Inside an actor runs what runs on one machine, `stream.complete`, with a writer of its own in the shared directory.
-- An actor that dies is replaced; what it had stored is kept, what is missing of its share is given out again. Ids are stored once.
+- An actor that dies is replaced; what it had stored is kept and counted, what is missing of its share is given out again. Ids are
+  stored once.
 - On Ctrl-C, SIGTERM or `stop()` the actors end their share at the next completion; everything that arrived is stored.
+- `Crew` does the same for batches whose results go back to the driver, in order: log-probabilities (`RayEngine`), verdicts.
 
 Every node must have midway installed and see the run directory at the same path.
 
@@ -15,21 +17,32 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import polars as pl
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from midway import run
 from midway.engines import open_engine
 from midway.engines.base import Engine, EngineError
+from midway.engines.keys import model_key
 from midway.engines.stream import (
     WINDOW,
     Progress,
@@ -37,15 +50,19 @@ from midway.engines.stream import (
     Stopped,
     StreamReport,
     complete,
+    completion_of,
     recover_all,
     settle_failures,
 )
+from midway.engines.text import encode, load_tokenizer, uses_chat
 from midway.recipe import EngineConfig, ModelConfig, VllmEngine
-from midway.records import Request
+from midway.records import Completion, Prompt, Request
 
 DEATHS_IN_A_ROW = 3
-T = TypeVar("T")
-R = TypeVar("R")
+DIED = (RayActorError, WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+"""What comes of the death of an actor, its worker process, or its node."""
+AT_ONCE = 512
+"""Log-probabilities, or answers that are not stored, that an engine actor is asked for at a time."""
 
 
 class EngineWorker:
@@ -59,13 +76,29 @@ class EngineWorker:
 
     def complete(self, requests: list[Request], folder: str) -> StreamReport:
         """Answer a share of the requests, none of which is held."""
-        if self._engine is None:  # here and not above, so that the driver gets the error itself
-            config, model, model_path = self._args
-            self._engine = open_engine(config, model, model_path=model_path)
         self._progress = None
         return complete(
-            requests, self._engine, Path(folder), owner=False, stop=lambda: self._stop, progress=self._note
+            requests, self.engine, Path(folder), owner=False, stop=lambda: self._stop, progress=self._note
         )  # fmt: skip
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; opened here and not in the constructor, so that the driver gets the error itself."""
+        if self._engine is None:
+            config, model, model_path = self._args
+            self._engine = open_engine(config, model, model_path=model_path)
+        return self._engine
+
+    def answers(self, requests: list[Request]) -> list[Completion]:
+        """Answer requests without storing."""
+        return list(self.engine.generate(requests))
+
+    def logprobs(self, items: list[tuple[Prompt, str]]) -> list[tuple[float, int]]:
+        return list(self.engine.logprobs(items))
+
+    def process(self) -> tuple[int, str]:
+        """Return process id and host."""
+        return os.getpid(), socket.gethostname()
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress
@@ -83,27 +116,45 @@ def connect(address: str | None = None, **options: Any) -> None:
     """Join the Ray cluster at `address` (or RAY_ADDRESS), or start one on this machine. Raises EngineError when there is none."""
     if ray.is_initialized():
         return
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or os.environ.get("RAY_ADDRESS"), log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"no Ray cluster: {error}\n  start one (`ray start --head`), set RAY_ADDRESS, or leave out `--executor ray`"
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():  # Ray sets a handler of its own, which ends at once
+            signal.signal(signal.SIGTERM, before)
 
 
 def resources(config: EngineConfig) -> tuple[int, int]:
-    """Return how many engines the cluster has room for and the GPUs of each (0: a CPU)."""
-    gpus = int(ray.cluster_resources().get("GPU", 0))
+    """Return how many engines the cluster has room for and the GPUs of each (0: a CPU). An engine's GPUs are those of one node."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = [int(node.get("GPU", 0)) for node in nodes]
     each = 1
     if isinstance(config, VllmEngine):
         each = int(config.args.get("tensor_parallel_size", 1)) * int(config.args.get("pipeline_parallel_size", 1))
-    if gpus and config.kind in ("transformers", "vllm"):
-        if each > gpus:
+    if sum(gpus) and config.kind in ("transformers", "vllm"):
+        if each > max(gpus):
             raise EngineError(
-                f"the engine wants {each} GPUs and the Ray cluster has {gpus}\n  lower engine.args.tensor_parallel_size"
+                f"the engine wants {each} GPUs of one node and the nodes of the Ray cluster have {max(gpus)} at most\n"
+                "  lower engine.args.tensor_parallel_size"
             )
-        return gpus // each, each
-    return sum(1 for node in ray.nodes() if node["Alive"]), 0
+        return sum(count // each for count in gpus), each
+    return len(nodes), 0
+
+
+def room_for(processors: int) -> tuple[int, int]:
+    """Return how many processors an actor gets that would like so many (fewer on small nodes), and how many such actors fit in."""
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    each = max(1, min(processors, *(n for n in nodes if n), processors))
+    return each, max(1, sum(n // each for n in nodes))
+
+
+def actor_options(gpus: int) -> dict[str, Any]:
+    """Return how Ray places an engine actor."""
+    return {"max_concurrency": 3, "scheduling_strategy": "SPREAD"} | ({"num_gpus": gpus} if gpus else {"num_cpus": 1})
 
 
 def complete_on_ray(
@@ -188,6 +239,10 @@ class _Pool:
                         break
         except Stopped:
             self.report.stopped = signals.got
+        except EngineError as error:
+            self.report.seconds = time.monotonic() - start
+            error.report = self.report
+            raise
         finally:
             with suppress(Stopped):
                 self._end(idle)
@@ -216,10 +271,8 @@ class _Pool:
             yield from sorted(fresh, key=lambda r: (r.heuristic, r.prompt.shared, r.question_id, r.index))
 
     def _actor(self) -> Any:
-        options: dict[str, Any] = {"max_concurrency": 3, "scheduling_strategy": "SPREAD"}
-        options |= {"num_gpus": self.gpus} if self.gpus else {"num_cpus": 1}
-        actor = ray.remote(EngineWorker).options(**options).remote(self.config, self.model, self.model_path)
-        return actor
+        made = ray.remote(EngineWorker).options(**actor_options(self.gpus))
+        return made.remote(self.config, self.model, self.model_path)
 
     def _start(self, actor: Any, part: list[Request]) -> None:
         self.busy[actor.complete.remote(part, str(self.folder))] = (actor, part)
@@ -231,14 +284,20 @@ class _Pool:
             self.report.add(ray.get(reference))
             self.deaths = 0
             return actor, True
-        except RayActorError as error:
-            held = run.stored_ids(self.folder)
-            left = [request for request in part if request.id not in held]
-            done = len(part) - len(left)
-            self.report.asked += done
-            self.report.done += done
-            self.deaths = 0 if done else self.deaths + 1
-            self.log(f"an engine actor died; {len(left)} of its {len(part)} requests are given out again")
+        except DIED as error:
+            held = run.read_table(self.folder, run.COMPLETIONS).filter(pl.col("id").is_in([r.id for r in part]))
+            for row in held.iter_rows(named=True):
+                self.report.count(completion_of(row))
+            self.report.asked += held.height
+            self.report.rescued += held.height
+            self.report.deaths += 1
+            stored = set(held["id"])
+            left = [request for request in part if request.id not in stored]
+            self.deaths = 0 if stored else self.deaths + 1
+            self.log(
+                f"an engine actor died; of its {len(part)} requests {len(stored)} were stored, "
+                f"{len(left)} are given out again"
+            )
             if self.deaths >= DEATHS_IN_A_ROW:
                 raise EngineError(
                     f"{self.deaths} engine actors died one after the other without an answer: {str(error).splitlines()[0]}\n"
@@ -257,7 +316,7 @@ class _Pool:
             self.report.completion_tokens, self.report.cached_tokens, seconds,
         )  # fmt: skip
         asked = [actor.progress.remote() for actor, _ in self.busy.values()]
-        with suppress(RayActorError, ray.exceptions.GetTimeoutError):
+        with suppress(ray.exceptions.GetTimeoutError, *DIED):
             for process, host, part in ray.get(asked, timeout=0.5):
                 if (process, host) not in self.seen:
                     self.seen.add((process, host))
@@ -278,7 +337,7 @@ class _Pool:
         if self.busy:
             ready, _ = ray.wait(list(self.busy), num_returns=len(self.busy), timeout=20)
             for reference in ready:
-                with suppress(RayActorError, RayTaskError):
+                with suppress(RayTaskError, *DIED):
                     stopped = self.report.stopped
                     self.report.add(ray.get(reference))
                     self.report.stopped = stopped
@@ -287,21 +346,134 @@ class _Pool:
         self.busy.clear()
 
 
-def map_on_ray(function: Callable[[T], R], items: Iterable[T], *, cpus: float = 1) -> Iterator[tuple[int, R]]:
-    """Yield (place, function(item)) in any order, computed on the cluster; a task whose process dies is repeated by Ray (up to three
-    times). Used for batches of verification; `function` and items must pickle. Raises what `function` raises."""
-    task = ray.remote(num_cpus=cpus, max_retries=3)(function)
-    most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1) / cpus))
-    running: dict[Any, int] = {}
-    for place, item in enumerate(items):
-        running[task.remote(item)] = place
-        while len(running) >= most:
-            yield from _landed(running)
-    while running:
-        yield from _landed(running)
+class Crew:
+    """Actors of one class, made when first needed, that work on batches; a context manager.
+
+    `count` actors of class `worker`, each made with `arguments`. One that dies is replaced and its batch given out again.
+    """
+
+    def __init__(
+        self,
+        worker: type,
+        arguments: Iterable[Any],
+        count: int,
+        options: Mapping[str, Any],
+        log: Callable[[str], None] | None = None,
+        name: str = "worker",
+    ) -> None:
+        self._worker, self._arguments, self._options = worker, tuple(arguments), dict(options)
+        self.count, self.name, self.log = max(1, count), name, log or (lambda line: None)
+        self.idle: list[Any] = []
+        self.deaths = 0
+
+    def map(self, method: str, batches: Iterable[list[Any]]) -> Iterator[list[Any]]:
+        """Yield what the method returns for each batch, in the order of the batches, of which a bounded number is read ahead.
+
+        Raises EngineError when actors die three times in a row, and what the method raises.
+        """
+        stream = enumerate(batches)
+        running: dict[Any, tuple[Any, int, list[Any]]] = {}
+        back: deque[tuple[int, list[Any]]] = deque()
+        done: dict[int, list[Any]] = {}
+        told = in_a_row = 0
+        exhausted = False
+        while len(self.idle) < self.count:
+            self._hire()
+        try:
+            while True:
+                while self.idle and (back or (not exhausted and len(running) + len(done) < 4 * self.count)):
+                    place, batch = back.popleft() if back else next(stream, (-1, []))
+                    if place < 0:
+                        exhausted = True
+                        break
+                    actor = self.idle.pop()
+                    running[getattr(actor, method).remote(batch)] = (actor, place, batch)
+                if not running:
+                    return
+                for reference in ray.wait(list(running), timeout=0.5)[0]:
+                    actor, place, batch = running.pop(reference)
+                    try:
+                        done[place] = ray.get(reference)
+                        in_a_row = 0
+                        self.idle.append(actor)
+                    except DIED as error:
+                        in_a_row += 1
+                        self.deaths += 1
+                        if in_a_row >= DEATHS_IN_A_ROW:
+                            raise EngineError(
+                                f"{in_a_row} {self.name} actors died one after the other: {str(error).splitlines()[0]}\n"
+                                "  what is stored is kept: look at the Ray logs (memory?), then type the same command to go on"
+                            ) from error
+                        self.log(f"a {self.name} actor died; its {len(batch)} items are given out again")
+                        back.append((place, batch))
+                        self._hire()
+                    except RayTaskError as error:
+                        self.idle.append(actor)
+                        raise (error.cause if isinstance(error.cause, Exception) else error) from error
+                while told in done:
+                    yield done.pop(told)
+                    told += 1
+        finally:
+            for actor, _, _ in running.values():  # in the middle of what nobody waits for any more
+                ray.kill(actor)
+
+    def _hire(self) -> None:
+        self.idle.append(ray.remote(self._worker).options(**self._options).remote(*self._arguments))
+
+    def close(self) -> None:
+        """Let all actors go; the crew can be used again."""
+        for actor in self.idle:
+            ray.kill(actor)
+        self.idle.clear()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def _landed(running: dict[Any, int]) -> Iterator[tuple[int, Any]]:
-    ready, _ = ray.wait(list(running))
-    for reference in ready:
-        yield running.pop(reference), ray.get(reference)
+class RayEngine:
+    """The engines of a cluster as one: for scorers, whose questions are not stored. Answers come back batch by batch."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        model: ModelConfig,
+        *,
+        model_path: str | None = None,
+        workers: int | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self._path, self._model = model_path or model.path, model
+        self.model_key = model_key(self._path, model.revision)
+        room, gpus = resources(config)
+        self._crew = Crew(
+            EngineWorker, (config, model, model_path), workers or room, actor_options(gpus), log, "scoring"
+        )  # fmt: skip
+        self._tokenizer: Any = None
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        for found in self._crew.map("answers", _batches(requests)):
+            yield from found
+
+    def logprobs(self, items: Iterable[tuple[Prompt, str]]) -> Iterator[tuple[float, int]]:
+        for found in self._crew.map("logprobs", _batches(items)):
+            yield from found
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(self._path, self._model)
+        return len(encode(prompt, self._tokenizer, uses_chat(self._tokenizer, self._model)))
+
+    def stats(self) -> dict[str, float]:
+        return {"prompt_tokens": 0.0, "completion_tokens": 0.0, "cached_tokens": 0.0, "seconds": 0.0}
+
+    def close(self) -> None:
+        self._crew.close()
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    stream = iter(items)
+    while batch := list(itertools.islice(stream, AT_ONCE)):
+        yield batch

@@ -18,7 +18,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -63,6 +63,10 @@ class StreamReport:
     unasked: int = 0
     """Completions in the folder that nobody asked for this time: of another prompt, model or sampling. They stay and are not used."""
     done: int = 0
+    rescued: int = 0
+    """Of those done: stored by a Ray actor that was killed before it could tell."""
+    deaths: int = 0
+    """Ray actors that died."""
     failed: int = 0
     stopped: str = ""
     """Empty when it ran to its end; else `requested`, `SIGINT` or `SIGTERM`."""
@@ -112,7 +116,17 @@ class StreamReport:
 
     def add(self, other: StreamReport) -> None:
         """Count in what another worker did at the same time: counts add up, seconds are the longer."""
-        for key in ("asked", "held", "done", "failed", "prompt_tokens", "completion_tokens", "cached_tokens"):
+        for key in (
+            "asked",
+            "held",
+            "done",
+            "rescued",
+            "deaths",
+            "failed",
+            "prompt_tokens",
+            "completion_tokens",
+            "cached_tokens",
+        ):
             setattr(self, key, getattr(self, key) + getattr(other, key))
         self.seconds = max(self.seconds, other.seconds)
         self.stopped = self.stopped or other.stopped
@@ -220,11 +234,13 @@ def complete(
                 raise
             finally:
                 signals.storing = True  # from here on a signal waits until everything is stored
-                close = getattr(answers, "close", None)
-                if close is not None:
-                    close()
-                good.flush()
-                bad.flush()
+                try:
+                    close = getattr(answers, "close", None)
+                    if close is not None:
+                        close()
+                finally:
+                    good.flush()
+                    bad.flush()
     report.stopped = report.stopped or signals.got  # a signal that came while the last were being stored
     report.seconds = time.monotonic() - start
     report.unasked = before - report.held if not report.stopped else 0
@@ -274,6 +290,11 @@ def _row(c: Completion) -> dict[str, Any]:
         "logprob": c.logprob,
         "error": c.error,
     }
+
+
+def completion_of(row: Mapping[str, Any]) -> Completion:
+    """Return the completion of a stored row."""
+    return Completion(**{**row, "finish": Finish(row["finish"])})
 
 
 def _progress(report: StreamReport, total: int | None, seconds: float) -> Progress:

@@ -68,6 +68,11 @@ def turn_end(tokenizer: Any) -> str | None:
             f"the chat template refuses a plain exchange: {first_line(error)}\n  set `model.chat: false`"
         ) from error
     tail = text.rpartition("@@")[2].strip()
+    special = [
+        token for token in tokenizer.get_added_vocab() if tail.startswith(token)
+    ]  # Phi's has two, one after the other
+    if special:
+        return str(max(special, key=len))
     return tail if tail and tail in tokenizer.get_vocab() else None
 
 

@@ -12,6 +12,7 @@ not even one row in memory, is an EngineError.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections import OrderedDict
@@ -140,6 +141,7 @@ class HFEngine:
         """Free the model; the engine cannot be used afterwards."""
         self._prefixes.clear()
         self.model = None
+        gc.collect()  # cycles, such as those of hooks, would keep the weights
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -153,6 +155,7 @@ class HFEngine:
             count = min(len(rows), self._room(len(rows[0].tokens) + sampling.max_tokens))
             batch = rows[:count]
             run: _Batch | None = None
+            problem = ""
             start = time.monotonic()
             try:
                 run = _Batch(self, batch, sampling, shared)
@@ -164,26 +167,28 @@ class HFEngine:
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
-                if run is not None:
-                    batch = [row for row in batch if row.request.id not in run.answered]
-                    run = None  # its buffers go before the next try
-                for row in batch:
-                    row.out.clear()
-                rows = batch + rows[count:]
-                self._halve(count, error)
-                continue
+                problem = first_line(error)
             self._stats["seconds"] += time.monotonic() - start
             rows = rows[count:]
+            if problem:  # out here, where the error and with it its frames are gone, the memory can really be freed
+                if run is not None:
+                    batch = [row for row in batch if row.request.id not in run.answered]
+                    run = None
+                for row in batch:
+                    row.out.clear()
+                rows = batch + rows
+                self._halve(count, problem)
 
-    def _halve(self, rows: int, error: BaseException) -> None:
+    def _halve(self, rows: int, problem: str) -> None:
         self._prefixes.clear()
+        gc.collect()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         if rows == 1:
             raise EngineError(
-                f"not enough memory for a single sequence ({first_line(error)})\n"
+                f"not enough memory for a single sequence ({problem})\n"
                 "  lower sampling.max_tokens, shorten the prompts (prompt.exemplars), or use a smaller model or a larger machine"
-            ) from error
+            )
         self._rows = max(rows // 2, 1)
         self.log(f"out of memory with {rows} sequences at once: going on with {self._rows}")
 
@@ -250,13 +255,18 @@ class HFEngine:
         logits = keep * self._config.vocab_size * 12
         count = min(len(todo), self._room(longest), max(1, int(_free_memory(self.model.device) * 0.2 / logits)))
         batch = sorted(todo[:count], key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+        problem = ""
+        sums: list[float] = []
         try:
             prefix = self.prefix_for([pairs[i][0] for i in batch], common_prefix([pairs[i][0] for i in batch]))
             sums = score_rows(self.model, [pairs[i] for i in batch], prefix)
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            self._halve(count, error)
+            problem = first_line(error)
+        if problem:
+            prefix = None
+            self._halve(count, problem)
             return 0
         for i, total in zip(batch, sums, strict=True):
             results[i] = (total, len(pairs[i][1]))
@@ -294,7 +304,7 @@ class _Batch:
         self.room = self.width + sampling.max_tokens
         past = len(self.prefix.tokens) if self.prefix else 0
         self.apart = past if engine.shares else 0  # slots that stay in the prefix and are not copied to every row
-        chunk = max(1, (8192 if device.type == "cpu" else 65536) // (self.width - past))
+        chunk = max(1, (8192 if device.type == "cpu" else 32768) // (self.width - past))
         self.cache = BufferCache(self.room - self.apart)
         parts: list[Filled] = []
         cached: list[int] = []
@@ -474,7 +484,9 @@ def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Whether memory ran out: torch's own error, or that of a library beneath it that could not have its workspace."""
+    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def _free_memory(device: torch.device) -> int:

@@ -10,12 +10,18 @@ memory or a dead engine is an EngineError.
 
 from __future__ import annotations
 
+import gc
 import itertools
+import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from vllm import LLM, SamplingParams
+from vllm.distributed import cleanup_dist_env_and_memory
 from vllm.lora.request import LoRARequest
 from vllm.sampling_params import RequestOutputKind
 
@@ -24,6 +30,9 @@ from midway.engines.keys import model_key
 from midway.engines.text import encode, first_line, turn_end, uses_chat
 from midway.recipe import ModelConfig, VllmEngine
 from midway.records import Completion, Finish, Prompt, Request, Sampling
+
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes as `max_lora_rank`."""
 
 
 class InProcessVllm:
@@ -38,18 +47,22 @@ class InProcessVllm:
         log: Callable[[str], None] | None = None,
     ) -> None:
         path = model_path or model.path
+        adapter = _lora_args(config.lora) if config.lora else {}
         self.seeded = config.seeded
         self.model_key = model_key(path, model.revision)
         self._lora: LoRARequest | None = None
         if config.lora:
             self.model_key += f"+{model_key(config.lora)}"
-            self._lora = LoRARequest("adapter", 1, config.lora)
+            self._lora = LoRARequest("adapter", 1, str(Path(config.lora).expanduser()))
         given: dict[str, Any] = {
             "revision": model.revision,
             "dtype": model.dtype,
             "trust_remote_code": model.trust_remote_code,
             "enable_prefix_caching": True,
-            "enable_lora": bool(config.lora),
+            "seed": secrets.randbits(
+                31
+            ),  # vLLM's own, 0, would give later samples without seeds the draws of the first
+            **adapter,
             **config.args,
         }
         try:
@@ -139,10 +152,10 @@ class InProcessVllm:
         """Shut vLLM down and free its memory."""
         if self.llm is None:
             return
-        core = getattr(self._engine, "engine_core", None)
-        if core is not None:
-            core.shutdown()
+        self._engine.engine_core.shutdown()  # with a process of its own, its memory goes with it
         self.llm = self._engine = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -185,7 +198,8 @@ class InProcessVllm:
     def _abort(self) -> None:
         """Take back what is still in vLLM, so that the engine can be used again."""
         ids = list(self._engine.output_processor.request_states)
-        self._engine.abort_request(ids, internal=True)
+        with suppress(Exception):  # an engine that has died (Ctrl-C reaches its process, too) has nothing to take back
+            self._engine.abort_request(ids, internal=True)
 
     def _completions(self, group: list[Request], output: Any) -> list[Completion]:
         prompt = len(output.prompt_token_ids)
@@ -212,6 +226,18 @@ class InProcessVllm:
         if self._last[0] != key:  # samples of one prompt follow each other
             self._last = (key, encode(prompt, self.tokenizer, self.chat))
         return self._last[1]
+
+
+def _lora_args(folder: str) -> dict[str, Any]:
+    """Return what vLLM must know of an adapter beforehand. Raises EngineError when there is none in the folder."""
+    file = Path(folder).expanduser() / "adapter_config.json"
+    try:
+        rank = int(json.loads(file.read_text())["r"])
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            f"no LoRA adapter at {folder}: {type(error).__name__}: {error}\n  check `engine.lora`"
+        ) from None
+    return {"enable_lora": True, "max_lora_rank": next((r for r in LORA_RANKS if r >= rank), rank)}
 
 
 def _params(sampling: Sampling, seed: int | None, n: int, ends: list[int]) -> SamplingParams:

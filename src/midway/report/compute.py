@@ -34,6 +34,7 @@ from midway.evidence import (
     sign_flip,
     total_variation,
 )
+from midway.report.answers import answers
 from midway.report.load import Evaluation, Labels, Run
 
 Array = NDArray[np.float64]
@@ -78,6 +79,7 @@ def compute(run: Run) -> Json:
         "funnel": _funnel(run),
         "curves": _curves(run),
         "cost": _cost(run),
+        "answers": answers(run),
         "problems": [{"where": p.where, "what": p.what, "so": p.so} for p in run.problems],
     }
     return results

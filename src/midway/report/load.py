@@ -71,6 +71,7 @@ class Stage:
     error: str
     started: str
     finished: str
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,7 @@ def _stages(run: Run) -> None:
             error=str(data.get("error") or ""),
             started=str(data.get("started") or ""),
             finished=str(data.get("finished") or ""),
+            result=_dict(data.get("result")),
         )
         run.stages.append(stage)
         if stage.state != "complete":

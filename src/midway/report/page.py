@@ -17,6 +17,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from midway.report import figures as fig
+from midway.report.answers import answers_table
 from midway.report.load import Run
 from midway.report.tables import (
     PHASE,
@@ -74,6 +75,7 @@ def main_tables(results: Json) -> list[Table]:
     """Return the tables that come before the figures, those without rows left out."""
     tables = [arms_table(results), *score_tables(results), difference_table(results), gain_table(results)]
     tables += [coverage_table(results), *ways_tables(results)]
+    tables += [answers_table(results)]
     return [t for t in tables if t.rows]
 
 

@@ -6,13 +6,17 @@ the same command asks for them again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import polars as pl
+
+from midway.engines.base import EngineError
 from midway.engines.stream import Progress, StreamReport
-from midway.records import Request
-from midway.run import RunError, Stage
+from midway.records import Finish, Request
+from midway.run import COMPLETIONS, RunError, Stage, read_table
 from midway.stages.common import Control, Outcome, Stopped
 
 TOLERATED = 0.01
@@ -44,10 +48,24 @@ def ask(
         failed = f", {p.failed} failed" if p.failed else ""
         control.progress(p.held + p.done + p.failed, p.total or 0, f"{p.tokens_per_second:,.0f} tokens/s{failed}")
 
-    report = answer(requests, folder=stage.path / folder, progress=progress, stop=control.stop)
-    told = report.as_dict()
-    outcome.cost.update({key: value for key, value in report.cost().items() if key != "seconds"})
-    outcome.result.update({key: told[key] for key in REPORTED})
+    place = stage.path / folder
+    before = dict(stage.manifest.get("cost", {}))
+    report: StreamReport | None = None
+    try:
+        report = answer(requests, folder=place, progress=progress, stop=control.stop)
+    except EngineError as error:
+        report = error.report if isinstance(error.report, StreamReport) else None
+        raise
+    finally:
+        if report is not None:
+            outcome.cost.update(_cost(report, place, before))
+            told = report.as_dict()
+            outcome.result.update({key: told[key] for key in REPORTED})
+    outcome.result.update(account(place, set(ids(requests)), report))
+    if report.deaths:
+        control.note(
+            f"{report.deaths:,} engine actors died; {report.rescued:,} of their completions were stored already"
+        )
     if report.held:
         control.note(f"{report.held:,} were there already, {report.done:,} are new")
     if report.unasked:
@@ -65,17 +83,41 @@ def ask(
     return report
 
 
-REPORTED = (
-    "asked",
-    "held",
-    "unasked",
-    "done",
-    "failed",
-    "finish",
-    "failures",
-    "by_heuristic",
-    "prefix_hit_rate",
-    "tokens_per_second",
-    "truncation",
-)
-"""What of a StreamReport goes into stage.json."""
+REPORTED = ("asked", "held", "unasked", "done", "rescued", "deaths", "failed", "failures", "tokens_per_second")
+"""What of a StreamReport goes into stage.json: of the last attempt. What is in the table, whoever wrote it when, is told by `account`."""
+TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens")
+
+
+def ids(requests: Iterable[Request]) -> list[str]:
+    """Return the ids of requests that were read once already."""
+    return getattr(requests, "ids", None) or [request.id for request in requests]
+
+
+def account(folder: Path, asked: set[str], latest: StreamReport) -> dict[str, Any]:
+    """Return token counts, finish reasons and the share cut at max_tokens, by heuristic, of the stored completions that are asked for, and
+    of the requests that the latest attempt could not get answered."""
+    table = read_table(folder, COMPLETIONS, ["id", "heuristic", "finish", *TOKENS])
+    table = table.join(pl.DataFrame({"id": list(asked)}, schema={"id": pl.String}), on="id", how="semi")
+    report = StreamReport()
+    counts = list(table.group_by("heuristic", "finish").len().sort("heuristic", "finish").iter_rows())
+    counts += [(name, Finish.ERROR, found[Finish.ERROR]) for name, found in latest.by_heuristic.items()]
+    for heuristic, finish, count in counts:
+        if count:
+            report.finish[str(finish)] += count
+            report.by_heuristic.setdefault(heuristic, Counter())[str(finish)] += count
+    for key in TOKENS:
+        setattr(report, key, int(table[key].sum()))
+    told = report.as_dict()
+    return {key: told[key] for key in ("finish", "by_heuristic", "truncation", "prefix_hit_rate", *TOKENS)}
+
+
+def _cost(report: StreamReport, folder: Path, before: Mapping[str, float]) -> dict[str, float]:
+    """Return the tokens that this attempt adds to those that the manifest has: its own, and those of attempts that were killed before they
+    could tell, which are known from what they stored."""
+    new = report.cost()
+    stored = read_table(folder, COMPLETIONS, list(TOKENS)) if folder.exists() else pl.DataFrame()
+    cost = {}
+    for key in TOKENS:
+        untold = float(stored[key].sum()) - before.get(key, 0.0) - new[key] if stored.height else 0.0
+        cost[key] = new[key] + max(0.0, untold)
+    return cost

@@ -14,8 +14,7 @@ from midway.records import Judgement, Prompt, Question, Request, Sampling, compl
 from midway.run import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
-from midway.stages.judging import judge
-from midway.verify import Verifier
+from midway.stages.judging import Judge, judge
 
 SAMPLED, GREEDY = "sampled", "greedy"
 """What stands in the `heuristic` column of evaluation rows: how the sample was drawn."""
@@ -51,7 +50,7 @@ def evaluate(
     questions: Sequence[Question],
     requests: Sequence[Request],
     answer: Answer,
-    verifier: Verifier,
+    verifier: Judge,
     labeller: Callable[[Question, str], Label] | None = None,
 ) -> None:
     """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""

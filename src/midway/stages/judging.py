@@ -7,13 +7,20 @@ answer is there, else `truncated`, which is not `wrong-answer`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from midway.records import Finish, Question
+from midway.records import Finish, Question, Verdict
 from midway.run import COMPLETIONS, VERDICTS, ShardWriter, read_table, recover, stored_ids
 from midway.stages.common import Control, Outcome, Stopped
-from midway.verify import Verifier
+from midway.verify import Item
+
+
+class Judge(Protocol):
+    """Gives a verdict on each item, in order: `verify.Verifier`, or its counterpart on a cluster (`spread.ClusterVerifier`)."""
+
+    def verify_batch(self, items: Iterable[Item]) -> Iterator[Verdict]: ...
 
 
 def judge(
@@ -22,7 +29,7 @@ def judge(
     outcome: Outcome,
     completions: Path,
     questions: Mapping[str, Question],
-    verifier: Verifier,
+    verifier: Judge,
     ids: set[str] | None = None,
 ) -> None:
     """Judge what `folder` has no verdict for yet; only completions with an id in `ids` if given. Raises Stopped when asked to."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from midway.records import Question
 from midway.run import Stage
 from midway.stages.common import Control, Outcome
-from midway.stages.judging import judge
-from midway.verify import Verifier
+from midway.stages.judging import Judge, judge
 
 
 def verify_completions(
@@ -18,7 +17,7 @@ def verify_completions(
     outcome: Outcome,
     completions: Path,
     questions: Mapping[str, Question],
-    verifier: Verifier,
+    verifier: Judge,
     ids: set[str],
 ) -> None:
     """Judge every completion of a pool, of those in `ids`, that is not judged yet."""

@@ -24,7 +24,7 @@ from midway.records import Judgement, Question, Verdict, shuffled
 from midway.verify import choice, math
 from midway.verify.pool import Pool
 
-__all__ = ["Verifier", "check_gold", "shuffled", "verify"]
+__all__ = ["Item", "Verifier", "check_gold", "shuffled", "verify"]
 
 Item = tuple[Question, str] | tuple[Question, str, bool]
 """A question, what was written, and whether it was cut off at the token limit."""
