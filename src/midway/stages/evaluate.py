@@ -7,6 +7,7 @@ completion, its verdict, and the ways it used where a labeller is given); greedy
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import polars as pl
 
@@ -16,6 +17,18 @@ from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import judge
 from midway.verify import Verifier
+
+
+class Labelled(Protocol):
+    """What a program says about a text: its steps, the ways that they belong to, whether all are right."""
+
+    @property
+    def steps(self) -> Sequence[object]: ...
+    @property
+    def ways(self) -> Sequence[str]: ...
+    @property
+    def steps_right(self) -> bool: ...
+
 
 SAMPLED, GREEDY = "sampled", "greedy"
 """What stands in the `heuristic` column of evaluation rows: how the sample was drawn."""
@@ -47,7 +60,7 @@ def evaluate(
     requests: Sequence[Request],
     answer: Answer,
     verifier: Verifier,
-    labeller: Callable[[Question, str], list[str]] | None = None,
+    labeller: Callable[[Question, str], Labelled] | None = None,
 ) -> None:
     """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
     ask(stage, control, outcome, requests, answer, "completions")
@@ -58,11 +71,11 @@ def evaluate(
     if completions.is_empty():
         raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn")
     results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
-    if labeller:
-        ways = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]
-        results = results.with_columns(pl.Series("ways", ways, dtype=pl.List(pl.String)))
-    else:
-        results = results.with_columns(pl.lit(None, dtype=pl.List(pl.String)).alias("ways"))
+    found = [labeller(by_id[q], t) if labeller else None for q, t in results.select("question_id", "text").iter_rows()]
+    results = results.with_columns(
+        pl.Series("ways", [list(f.ways) if f else None for f in found], dtype=pl.List(pl.String)),
+        pl.Series("steps_right", [f.steps_right if f and f.steps else None for f in found], dtype=pl.Boolean),
+    )
     results = results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
     sampled, once = results.filter(pl.col("heuristic") == SAMPLED), results.filter(pl.col("heuristic") == GREEDY)
     write_table(stage.path / "results.parquet", sampled)
