@@ -108,7 +108,7 @@ class Experiment:
                 "model": self.model_config(self.materials.labels_target),
             },
             self.materials.work_labeller(pool),
-            [self.steps[f"pools/{pool}/completions"]],
+            [self.steps[f"pools/{pool}/{part}"] for part in ("completions", "verdicts")],
             self.materials.labels_target,
         )
         places = {b.name: index for index, b in enumerate(recipe.benchmarks)}

@@ -388,9 +388,9 @@ class Materials:
             from midway.stages.label import known_texts, prepare
 
             questions = {q.id: q for q in self.questions("train")}
-            folder = self.run.path / f"pools/{pool}/completions"
-            known = known_texts(folder, questions, list(self.labels_ways()), self.asked(pool), self.recipe.labels.known)
-            prepare(stage, control, outcome, self.labeller(None), known)
+            folder, most = self.run.path / f"pools/{pool}", self.recipe.labels.known
+            known, correct = known_texts(folder, questions, list(self.labels_ways()), self.asked(pool), most)
+            prepare(stage, control, outcome, self.labeller(None), known, correct)
 
         return work
 

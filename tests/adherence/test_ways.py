@@ -11,7 +11,9 @@ from midway.adherence import JudgeWays, LikelihoodWays, compared, measure
 from midway.adherence.ways import Known, spliced, steps, windows
 from midway.records import PHASES, Completion, Finish, Heuristic, Prompt, Question, Request
 
-WAYS = {s: Heuristic(s, s.title(), f"Do it by {s}.", dict.fromkeys(PHASES, "")) for s in ("forward", "backward", "guess")}
+WAYS = {
+    s: Heuristic(s, s.title(), f"Do it by {s}.", dict.fromkeys(PHASES, "")) for s in ("forward", "backward", "guess")
+}
 WORDS = {"forward": "add", "backward": "undo", "guess": "try"}
 
 
@@ -50,7 +52,11 @@ def known(n: int) -> list[Known]:
 
 
 def test_steps_and_windows() -> None:
-    assert steps("Add 3. Then 4.5 more!\n\n**\nSo 7.5.\nThe answer is $\\boxed{7.5}$.") == ["Add 3.", "Then 4.5 more!", "So 7.5."]
+    assert steps("Add 3. Then 4.5 more!\n\n**\nSo 7.5.\nThe answer is $\\boxed{7.5}$.") == [
+        "Add 3.",
+        "Then 4.5 more!",
+        "So 7.5.",
+    ]
     assert steps("#### 12") == [] == windows("#### 12", 2, 12)
     assert windows("A. B. C.", 2, 12) == ["A. B.", "B. C."]
     assert windows("A\nB", 3, 12) == ["A\nB"]
@@ -72,7 +78,7 @@ def test_measured_error_is_that_of_fresh_texts() -> None:
     labeller = LikelihoodWays(Planted(noise=0.8), prompt_of, WAYS)  # type: ignore[arg-type]
     labeller.fit(known(150))
     error = measure(labeller, known(150))
-    assert error["negatives"] == 450 and error["positives"] == 150
+    assert error["negatives"] == 450 and error["positives"] == 300 and error["halves"]["positives"] == 150
     fresh = [(question(i + 1000), t, s) for i, (_, t, s) in enumerate(known(150))]
     rest = list(labeller.label((q, t) for q, t, _ in fresh))
     rate = sum(len(found or []) < 2 for found in rest) / len(rest)
@@ -93,12 +99,12 @@ def test_a_model_that_ignores_its_prompts_is_seen_to_know_nothing() -> None:
 
 def test_splices_hold_two_ways_of_one_question_and_each_text_once() -> None:
     texts = known(20)
-    both = spliced(texts)
+    both = spliced(texts, halves=True)
     assert len(both) == 20
     for q, body, (a, b) in both:
         assert a != b and body.count(WORDS[a]) == 2 and body.count(WORDS[b]) == 2
         assert q.id in {k[0].id for k in texts}
-    assert spliced([(question(0), "one step.", s) for s in WAYS]) == []
+    assert spliced([(question(0), "one step.", s) for s in WAYS], halves=True) == []
 
 
 class Says:

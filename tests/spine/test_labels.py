@@ -44,7 +44,9 @@ def test_likelihood_labels_by_a_random_model_go_the_whole_way(lay_out: LayOut, h
     refused = here("run", recipe, "labels.threshold=0.9", "--out", run, check=False)
     assert refused.returncode == 2 and "labels.threshold: 0.51 -> 0.9" in refused.stderr
     here("run", recipe, "labels.threshold=0.999", "--out", run, "--clean", "labels")
-    assert not {p for p in stored if p.suffix == ".parquet"} & {p for f in places for p in f.iterdir()}, "old labels are gone"
+    assert not {p for p in stored if p.suffix == ".parquet"} & {p for f in places for p in f.iterdir()}, (
+        "old labels are gone"
+    )
     assert all(read_table(f, LABELS).height == 4 for f in places)
 
 

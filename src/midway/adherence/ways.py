@@ -5,9 +5,9 @@
   completions whose heuristic is known, because it was asked for). A way is used when some window's posterior reaches `threshold`.
 - `judge`: a language model is shown all ways, numbered, and lists those that the text uses.
 
-A labeller's error is measured (`measure`) where the truth is known: completions of a guided pool were asked for one way; the first half of
-one and the second half of another of the same question make a text of two. The likelihood is fitted on one half of the questions and
-measured on the other.
+A labeller's error is measured (`measure`) where the truth is known: completions of a guided pool were asked for one way; two of the same
+question make a text of two ways, one after the other (all there is of both: the easy case) or the first half of one and the second half
+of the other (the hard case). The likelihood is fitted on one half of the questions and measured on the other.
 
 Assumptions: a guided completion uses the way that it was asked for and no other (where models drift, the labeller looks worse than it is),
 and errors on such texts are like those on evaluation samples (nothing here can check that). When things go wrong: a reply of a judge that
@@ -202,8 +202,9 @@ class JudgeWays:
         return Prompt(messages=({"role": "user", "content": whole},)) if self.chat else Prompt(text=f"{whole}\n\n")
 
 
-def spliced(known: Sequence[Known]) -> list[tuple[Question, str, tuple[str, str]]]:
-    """Return texts of two ways: the first half of one text and the second half of another, of the same question and another heuristic.
+def spliced(known: Sequence[Known], halves: bool) -> list[tuple[Question, str, tuple[str, str]]]:
+    """Return texts of two ways: one text and then another of the same question and another heuristic, or the first half of the one and the
+    second half of the other.
 
     Every text serves at most once; texts of fewer than two steps do not serve.
     """
@@ -223,25 +224,35 @@ def spliced(known: Sequence[Known]) -> list[tuple[Question, str, tuple[str, str]
             left.remove(partner)
             a, b = steps(first), steps(partner[1])
             joint = "\n" if "\n" in first.strip() else " "
-            out.append((question, joint.join(a[: (len(a) + 1) // 2] + b[len(b) // 2 :]), (one, partner[2])))
+            parts = a[: (len(a) + 1) // 2] + b[len(b) // 2 :] if halves else a + b
+            out.append((question, joint.join(parts), (one, partner[2])))
     return out
 
 
 def measure(labeller: WaysLabeller, known: Sequence[Known]) -> dict[str, Any]:
     """Return how often the labels are right, on texts of one known way and on `spliced` ones of two.
 
-    Keys: `name`; for "uses two or more ways" `hits` of `positives` and `rejections` of `negatives`; `ways`: the same four numbers for each
-    heuristic ("uses this way"), on texts of one way; `unlabelled`: texts without a label, which are in no count.
+    Keys: `name`; for "uses two or more ways" `hits` of `positives` and `rejections` of `negatives`, where the positives are those of
+    `whole` and `halves` together, which have `hits` and `positives` of their own; `ways`: the four numbers for each heuristic ("uses this
+    way"),
+    on texts of one way; `unlabelled`: texts without a label, which are in no count.
     """
-    both = spliced(known)
     one = list(labeller.label((q, t) for q, t, _ in known))
-    two = [found for found in labeller.label((q, t) for q, t, _ in both) if found is not None]
-    single = [(slug, set(found)) for (_, _, slug), found in zip(known, one, strict=True) if found is not None]
+    kinds: dict[str, dict[str, int]] = {}
+    tried = len(known)
+    for kind in ("whole", "halves"):
+        both = spliced(known, kind == "halves")
+        tried += len(both)
+        found = [set(ways) for ways in labeller.label((q, t) for q, t, _ in both) if ways is not None]
+        kinds[kind] = {"hits": sum(len(ways) >= 2 for ways in found), "positives": len(found)}
+    positives = sum(kind["positives"] for kind in kinds.values())
+    single = [(slug, set(ways)) for (_, _, slug), ways in zip(known, one, strict=True) if ways is not None]
     slugs = sorted({slug for _, _, slug in known})
     return {
         "name": labeller.name,
-        "hits": sum(len(set(found)) >= 2 for found in two),
-        "positives": len(two),
+        "hits": sum(kind["hits"] for kind in kinds.values()),
+        "positives": positives,
+        **kinds,
         "rejections": sum(len(found) < 2 for _, found in single),
         "negatives": len(single),
         "ways": {
@@ -253,7 +264,7 @@ def measure(labeller: WaysLabeller, known: Sequence[Known]) -> dict[str, Any]:
             }
             for slug in slugs
         },
-        "unlabelled": len(known) + len(both) - len(single) - len(two),
+        "unlabelled": tried - len(single) - positives,
     }
 
 

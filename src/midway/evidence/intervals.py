@@ -182,6 +182,9 @@ def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float =
     question_part = max(float(per_question.var(ddof=1)) / q - sum(noise), 0.0)
     se = float(np.sqrt(question_part + sum(parts)))
     df = float(degrees_of_freedom(question_part, q - 1, parts, dfs, noise))
+    if se == 0 and sum(noise) > 0:
+        # by chance all seeds of an arm have the very same mean: the sampling noise, which is known, is still there
+        se, df = float(np.sqrt(sum(noise))), float(q - 1)
     if se == 0:
         # every question has the same difference: nothing to estimate a spread from, so no interval
         return Estimate(value, nan, nan, 0.0, df, 1.0 if value == 0 else nan, q, seeds, over, level)

@@ -27,6 +27,7 @@ class Table:
 
 PHASE = {"base": "base", "before-rl": "before RL", "after-rl": "after RL"}
 NO_SAMPLES = "no samples"
+ONE_SEED = " With one seed an interval is over questions only: no variation between training runs is in it."
 
 
 def score_tables(results: Json) -> list[Table]:
@@ -55,7 +56,8 @@ def score_tables(results: Json) -> list[Table]:
                 note=""
                 if out
                 else "pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
-                "every rate, never counted as wrong. “No answer” is a share of judged samples: wrong in form.",
+                "every rate, never counted as wrong. “No answer” is a share of judged samples: wrong in form."
+                + (ONE_SEED if any(len(s["seeds"]) == 1 for s in results["scores"]) else ""),
                 head=[
                     "arm",
                     "phase",
@@ -177,6 +179,7 @@ def difference_table(results: Json) -> Table:
         note="Paired on questions. p (Holm) is corrected over all rows of a benchmark. p (questions) is the sign-flip "
         "test for these trained models (exact where every question has as many samples), p (seeds) the exact "
         "permutation of training runs: with 3 against 3 it cannot be below 0.100."
+        + (ONE_SEED if "questions" in over else "")
         + (f" All intervals are over {over.pop()}." if len(over) == 1 else ""),
         head=head,
         rows=rows,
@@ -211,7 +214,8 @@ def gain_table(results: Json) -> Table:
         id="gains",
         title="What RL added: after minus before, in points of pass@1",
         note="Paired on questions and seeds. The last but one column answers: did RL gain more from the treatment's "
-        "starting point than from this one?",
+        "starting point than from this one?"
+        + (ONE_SEED if any(r["gain"]["over"] == "questions" for r in results["gains"]) else ""),
         head=[
             "benchmark",
             "arm",
@@ -298,6 +302,7 @@ def ways_tables(results: Json) -> list[Table]:
         head.insert(4, "corrected for labeller error")
         note += " The corrected column undoes the labeller's measured error and carries its uncertainty."
         note += " " + " ".join(_labelled_by(e) for e in ways["labellers"])
+        note += " That these texts are like the samples is an assumption."
     out = [Table("composition", "Composition: solutions that use two or more ways", note, head, rows, strong)]
     out += [t for t in (_shares_table(results), _labels_table(results)) if t.rows]
     if ways["length_matched"]:
@@ -365,9 +370,13 @@ def _labelled_by(error: Json) -> str:
     hits, positives, rejections, negatives = (error.get(k) for k in ("hits", "positives", "rejections", "negatives"))
     if not positives or not negatives or hits is None or rejections is None:
         return f"Labels by {error.get('name', 'an unnamed labeller')}, whose error was not measured."
+    kinds = ""
+    if isinstance(error.get("whole"), dict) and isinstance(error.get("halves"), dict):
+        easy, hard = error["whole"], error["halves"]
+        kinds = f" ({easy['hits']} of {easy['positives']} whole ones, {hard['hits']} of {hard['positives']} halves)"
     return (
         f"Labels by {error.get('name', 'an unnamed labeller')}: on texts of known truth it found two ways in {hits:,} of "
-        f"{positives:,} that had them and in {negatives - rejections:,} of {negatives:,} that did not."
+        f"{positives:,} that had them{kinds} and in {negatives - rejections:,} of {negatives:,} that did not."
     )
 
 

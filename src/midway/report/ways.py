@@ -64,8 +64,7 @@ def ways_of(run: Run) -> Json:
         row: Json = {"benchmark": benchmark, "arm": arm, "phase": phase, "rate": as_json(rate), "corrected": None}
         row["mean_tokens"] = number(float(np.nanmean(lab.tokens))) if lab.tokens.size else None
         row["labeller"] = lab.error
-        if lab.error and np.isfinite(rate.se):
-            row["corrected"] = _corrected(rate, lab.error)
+        row["corrected"] = _corrected(rate, lab.error)
         composition.append(row)
         right = np.isfinite(lab.correct)
         if phase == run.arms[arm].final_phase and lab.composed[right].any():
@@ -116,7 +115,7 @@ def _shares(ev: Evaluation, lab: Labels) -> list[Json]:
     for way in sorted({*lab.by_way, *known}):
         count = lab.by_way.get(way)
         rate = ratio(np.zeros_like(total) if count is None else shape(ev, count), total)
-        corrected = _corrected(rate, known.get(way)) if lab.error and np.isfinite(rate.se) else None
+        corrected = _corrected(rate, known.get(way))
         out.append(
             {
                 "benchmark": ev.benchmark,
@@ -161,9 +160,13 @@ def _error(error: Json | None) -> LabelError | None:
 
 
 def _corrected(rate: Estimate, error: Json | None) -> Json | None:
-    """Return the corrected rate; None where the labeller's error is not known or its labels carry no information."""
+    """Return the corrected rate; None where the labeller's error is not known or its labels carry no information.
+
+    A rate below the false alarms, or above the hits, that were measured shows that the measured error is not that of these samples: the
+    interval then reaches to where it would be without false alarms, or without misses, instead of shrinking to a point.
+    """
     known = _error(error)
-    if known is None:
+    if known is None or not np.isfinite(rate.se):
         return None
     few = stats.norm.isf(0.025) / stats.t.isf(0.025, rate.df)
     effective = rate.value * (1 - rate.value) / rate.se**2 * few**2 if rate.se > 0 else float(rate.questions)
@@ -171,6 +174,10 @@ def _corrected(rate: Estimate, error: Json | None) -> Json | None:
         value, low, high = corrected_rate(rate.value, effective, known)
     except ValueError:
         return None
+    if rate.value <= 1 - known.specificity:
+        high = max(high, min(1.0, rate.high / known.sensitivity))
+    if rate.value >= known.sensitivity:
+        low = min(low, max(0.0, (rate.low + known.specificity - 1) / known.specificity))
     return {"value": value, "low": low, "high": high}
 
 

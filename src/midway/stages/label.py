@@ -17,30 +17,44 @@ import polars as pl
 
 from midway.adherence import WaysLabeller, compared, measure
 from midway.adherence.ways import BATCH, Known, steps
-from midway.records import Finish, Question
-from midway.run import COMPLETIONS, LABELS, RunError, ShardWriter, Stage, read_table, recover, write_json
+from midway.records import Finish, Judgement, Question
+from midway.run import COMPLETIONS, LABELS, VERDICTS, RunError, ShardWriter, Stage, read_table, recover, write_json
 from midway.stages.common import Control, Outcome, Stopped
 
+ENOUGH = 100
+"""Correct guided completions that are enough to leave out the others."""
 TOLERATED = 0.2
 """Share of texts that may stay without a label in a stage that counts as complete."""
 
 
 def known_texts(
-    completions: Path, questions: Mapping[str, Question], slugs: Sequence[str], ids: set[str], most: int
-) -> list[Known]:
-    """Return up to `most` guided completions with at least one step: whole questions in random order, one of each heuristic."""
-    rows = read_table(completions, COMPLETIONS, ["id", "question_id", "heuristic", "text", "finish"]).sort("id")
-    of: dict[str, dict[str, Known]] = {}
+    pool: Path, questions: Mapping[str, Question], slugs: Sequence[str], ids: set[str], most: int
+) -> tuple[list[Known], bool]:
+    """Return up to `most` guided completions with at least one step, and whether they are all correct ones.
+
+    Correct ones are those that models are mid-trained on, and the most like what trained models write; where there are fewer than ENOUGH
+    of them, or of one heuristic only, all completions serve. Whole questions in random order, one of each heuristic.
+    """
+    rows = read_table(pool / "completions", COMPLETIONS, ["id", "question_id", "heuristic", "text", "finish"])
+    verdicts = read_table(pool / "verdicts", VERDICTS, ["id", "judgement"])
+    rows = rows.join(verdicts, on="id", how="left").sort("id")
+    every, right = dict[str, dict[str, Known]](), dict[str, dict[str, Known]]()
     for row in rows.iter_rows(named=True):
         if row["id"] in ids and row["heuristic"] in slugs and row["finish"] != Finish.ERROR and steps(row["text"]):
             question = questions[row["question_id"]]
-            of.setdefault(question.id, {}).setdefault(row["heuristic"], (question, row["text"], row["heuristic"]))
-    order = sorted(of)
+            for of in [every, *([right] if row["judgement"] == Judgement.CORRECT else [])]:
+                of.setdefault(question.id, {}).setdefault(row["heuristic"], (question, row["text"], row["heuristic"]))
+    sets = [known for texts in right.values() for known in texts.values()]
+    correct = len(sets) >= ENOUGH and len({slug for _, _, slug in sets}) > 1
+    chosen = right if correct else every
+    order = sorted(chosen)
     random.Random(0).shuffle(order)
-    return [known for id_ in order for known in of[id_].values()][:most]
+    return [known for id_ in order for known in chosen[id_].values()][:most], correct
 
 
-def prepare(stage: Stage, control: Control, outcome: Outcome, labeller: WaysLabeller, known: Sequence[Known]) -> None:
+def prepare(
+    stage: Stage, control: Control, outcome: Outcome, labeller: WaysLabeller, known: Sequence[Known], correct: bool
+) -> None:
     """Fit and measure the labeller. Raises RunError when fewer than two heuristics have completions with steps."""
     counts = {slug: sum(own == slug for _, _, own in known) for _, _, slug in known}
     if len(counts) < 2:
@@ -49,7 +63,7 @@ def prepare(stage: Stage, control: Control, outcome: Outcome, labeller: WaysLabe
             "look at the completions, or set `labels.by: program`"
         )
     labeller.fit(known)
-    error = measure(labeller, known)
+    error = {**measure(labeller, known), "correct": correct}
     write_json(stage.path / "labeller.json", labeller.state())
     outcome.result["labeller"] = error
     outcome.result["known"] = counts
