@@ -40,7 +40,7 @@ def length_bins(lengths: ArrayLike, bins: int = 20) -> NDArray[np.int64]:
     if known.size == 0:
         return np.zeros(x.shape, np.int64)
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
-    return np.searchsorted(edges, x, side="right").astype(np.int64)
+    return np.where(np.isnan(x), edges.size + 1, np.searchsorted(edges, x, side="right")).astype(np.int64)
 
 
 def matched_difference(

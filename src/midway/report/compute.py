@@ -227,7 +227,7 @@ def _gains(run: Run) -> list[Json]:
                 continue
             against = None
             if treated is not None and arm != run.treatment:
-                against = as_json(difference_of_gains(*treated, *pair))
+                against = as_json(difference_of_gains(*treated, *pair), 2.0)
             rows.append(
                 {
                     "benchmark": benchmark,

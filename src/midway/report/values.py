@@ -22,12 +22,12 @@ def number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def as_json(e: Estimate) -> Json:
-    """Return an estimate as a dict; NaN becomes None."""
+def as_json(e: Estimate, bound: float = 1.0) -> Json:
+    """Return an estimate as a dict; NaN becomes None. Intervals end at what rates can differ by: `bound`, 2 for a difference of gains."""
     return {
         "value": number(e.value),
-        "low": number(e.low),
-        "high": number(e.high),
+        "low": number(float(np.clip(e.low, -bound, bound))),
+        "high": number(float(np.clip(e.high, -bound, bound))),
         "se": number(e.se),
         "df": number(e.df),
         "p": number(e.p),
