@@ -383,6 +383,7 @@ class Recipe(Section):
     """Named sets of completions that the base model writes for the training questions."""
     adherence: AdherenceConfig = AdherenceConfig()
     labels: LabelsConfig = LabelsConfig()
+    """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
     midtrain: dict[str, Any] = {}
     """Any field of TRL's SFTConfig."""

@@ -266,8 +266,9 @@ def _labels(seeds: tuple[int, ...], cells: list[Cell], index: pl.DataFrame) -> L
     by_way: dict[str, Array] = {}
     for row, cell in enumerate(cells):
         if cell.ways is not None:
-            for question, way, n in cell.ways.join(index, on="question_id").select("q", "way", "n").iter_rows():
-                by_way.setdefault(way, np.zeros((len(cells), index.height)))[row, question] = n
+            for (way,), part in cell.ways.join(index, on="question_id").partition_by("way", as_dict=True).items():
+                counts = by_way.setdefault(str(way), np.zeros((len(cells), index.height)))
+                counts[row, part["q"].to_numpy()] = part["n"].to_numpy()
     right = frame["right"].cast(pl.Float64).to_numpy()
     return Labels(
         question=frame["q"].to_numpy(),
