@@ -88,12 +88,43 @@ class Experiment:
         for seed in recipe.seeds:
             for name in order:
                 self._arm(name, recipe.arms[name], seed)
+        if recipe.labels.by != "program":
+            self._labels()
+
+    def _labels(self) -> None:
+        """Label all evaluations, last, so that the labelling model is loaded once."""
+        recipe, pool = self.recipe, self.recipe.labels_pool or ""
+        config = recipe.labels
+        engine = config.engine.model_dump(mode="json") if config.engine else None
+        prepared = self._add(
+            "labels",
+            "labeller",
+            {
+                "labels": config.model_dump(mode="json", exclude={"engine", "model", "samples"}),
+                "engine": engine
+                and {k: v for k, v in engine.items() if k in ("kind", "model", "path", "columns", "lora")},
+                "ways": {slug: content_id(asdict(h)) for slug, h in self.materials.labels_ways().items()},
+                "prompt": recipe.prompt.model_dump(mode="json"),
+                "model": self.model_config(self.materials.labels_target),
+            },
+            self.materials.work_labeller(pool),
+            [self.steps[f"pools/{pool}/{part}"] for part in ("completions", "verdicts")],
+            self.materials.labels_target,
+        )
+        places = {b.name: index for index, b in enumerate(recipe.benchmarks)}
+        for step in [s for s in self.steps.values() if s.stage.kind == "evaluate"]:
+            index = places[step.rel.split("/")[-2]]
+            work = self.materials.work_label(index)
+            needs, target = [step, prepared], self.materials.labels_target
+            self._add(f"{step.rel}/labels", "label", {"samples": config.samples}, work, needs, target)
 
     def _bench(self, index: int) -> str:
         return self.recipe.benchmarks[index].name
 
     def _pools_used(self) -> list[str]:
         used = {d.pool for arm in self.recipe.arms.values() for d in arm.midtrain if d.pool}
+        if self.recipe.labels.by != "program":
+            used.add(self.recipe.labels_pool or "")
         return [name for name in self.recipe.pools if name in used]
 
     def _pool(self, name: str) -> None:
@@ -316,7 +347,7 @@ class Experiment:
                 except Stopped:
                     raise
                 except Exception as error:
-                    if step.rel.startswith("pools/") or step.rel.startswith("arms/base/"):
+                    if step.stage.kind != "label" and step.rel.startswith(("pools/", "arms/base/")):
                         raise  # every arm needs it
                     failed.add(step.rel)
                     failures.append(Failure(step.rel, f"{type(error).__name__}: {error}"))

@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from midway.adherence import WaysLabeller
 from midway.engines import model_key, open_engine
 from midway.engines.base import Engine
 from midway.engines.recorded import Recorded
@@ -39,6 +40,7 @@ from midway.records import Heuristic, Prompt, Question, Sampling, content_id
 from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
 from midway.stages.asking import Answer
 from midway.stages.common import Control, Outcome
+from midway.stages.evaluate import LABELLERS, labeller_of
 from midway.stages.judging import Judge
 from midway.stages.spread import ClusterVerifier
 from midway.verify import Verifier
@@ -370,8 +372,65 @@ class Materials:
                     model.key,
                 )
             )
-            label = labeller(benchmark.source)
+            label = labeller_of(benchmark.source)
             evaluate(stage, control, outcome, questions, requests, self.answer(model), self.verifier, label)
+
+        return work
+
+    def labels_ways(self) -> dict[str, Heuristic]:
+        """The heuristics that a labeller of evaluation samples tells apart."""
+        pool = {h.slug: h for h in self.heuristics_of(self.recipe.labels_pool or "") if h}
+        wanted = self.recipe.labels.heuristics
+        return pool if wanted is None else {slug: pool[slug] for slug in wanted}
+
+    @cached_property
+    def labels_target(self) -> Target:
+        """The model that labels evaluation samples; with an engine of its own it is not the base model's open one."""
+        config = self.recipe.labels
+        if config.model is None and config.engine is None:
+            return self.base
+        if config.model is None:
+            return Target(self.base.path + " (labels)", self.base.key, self.base.revision)
+        path = resolve_model(config.model.path)
+        server = (config.engine or self.recipe.engine).kind == "openai"
+        return Target(path, path if server else model_key(path, config.model.revision), config.model.revision)
+
+    def labeller(self, state: Mapping[str, Any] | None) -> WaysLabeller:
+        """Return the labeller that the recipe asks for; its engine stays open for the next stage."""
+        from midway.adherence import open_labeller
+
+        config, target = self.recipe.labels, self.labels_target
+        own = config.engine or self.recipe.engine
+        if target == self.base:
+            self.engine(self.base)
+        elif self._engine is None or self.open_model != target.path:
+            self.close_engine()
+            path = target.path if config.model else self.base.path
+            self._engine = open_engine(own, config.model or self.recipe.model, model_path=path, log=self.note)
+            self.open_model = target.path
+        assert self._engine is not None
+        chat = own.chat if own.kind == "openai" else bool(getattr(self._engine, "chat", self.chat))
+        return open_labeller(config, self._engine, self.prompt, self.labels_ways(), state=state, chat=chat)
+
+    def work_labeller(self, pool: str) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.label import known_texts, prepare
+
+            questions = {q.id: q for q in self.questions("train")}
+            folder, most = self.run.path / f"pools/{pool}", self.recipe.labels.known
+            known, correct = known_texts(folder, questions, list(self.labels_ways()), self.asked(pool), most)
+            prepare(stage, control, outcome, self.labeller(None), known, correct)
+
+        return work
+
+    def work_label(self, index: int) -> Work:
+        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+            from midway.stages.label import label
+
+            questions = {q.id: q for q in self.questions(f"benchmark-{self.recipe.benchmarks[index].name}")}
+            labels = self.labeller(read_json(self.run.path / "labels" / "labeller.json"))
+            results = stage.path.parent / "results.parquet"
+            label(stage, control, outcome, results, questions, labels, self.recipe.labels.samples)
 
         return work
 
@@ -534,24 +593,6 @@ class Materials:
             },
             curve=curve or {},
         )
-
-
-LABELLERS = {"lab": "midway.lab.labels:label"}
-"""Sources whose answers a program can label with the ways they use: source -> `module:function`."""
-
-
-def labeller(source: str) -> Callable[[Question, str], tuple[list[str], bool, bool | None]] | None:
-    """Return the programmatic labeller of ways where the source has one."""
-    if source not in LABELLERS:
-        return None
-    module, _, function = LABELLERS[source].partition(":")
-    label = getattr(importlib.import_module(module), function)
-
-    def found(question: Question, text: str) -> tuple[list[str], bool, bool | None]:
-        labels = label(question, text)
-        return list(labels.ways), labels.composed, labels.steps_right if labels.steps else None
-
-    return found
 
 
 def stored_questions(run: Run, name: str) -> list[Question]:

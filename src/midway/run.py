@@ -72,6 +72,9 @@ EVALUATIONS: Schema = {
     "composed": pl.Boolean,
     "steps_right": pl.Boolean,
 }
+"""`ways`, `composed` (does it join two or more of them?) and `steps_right` (is every step right?) where a program can tell."""
+LABELS: Schema = {"id": pl.String, "ways": pl.List(pl.String)}
+"""The ways that an evaluation sample uses, by a labeller that is no program; [] is none of those known. No row: no label."""
 QUESTIONS: Schema = {
     "id": pl.String,
     "domain": pl.String,
@@ -425,7 +428,11 @@ class Run:
         for rel, manifest in self.stages().items():
             if rel == prefix or rel.startswith(prefix.rstrip("/") + "/") or manifest.get("stage") == prefix:
                 folder = self.path / rel
-                if manifest.get("stage") == "generate" or rel.startswith("arms/base/"):
+                if not (folder / "stage.json").exists():
+                    continue  # it lay in the folder of another that was taken back
+                if manifest.get("stage") == "generate" or (
+                    rel.startswith("arms/base/") and manifest.get("stage") == "evaluate"
+                ):
                     kept = {"cost": manifest.get("cost", {}), "stage": manifest.get("stage"), "state": ""}
                     write_json(folder / "stage.json", kept)  # what the stored completions cost is still true
                 else:

@@ -17,8 +17,9 @@ from midway.adherence.judge import JudgeScorer
 from midway.adherence.likelihood import LikelihoodScorer
 from midway.adherence.report import Discrimination, Estimate, agreement, discrimination, label_auc
 from midway.adherence.reward import RewardModelScorer
+from midway.adherence.ways import JudgeWays, LikelihoodWays, WaysLabeller, compared, measure
 from midway.engines.base import Engine
-from midway.recipe.schema import AdherenceConfig
+from midway.recipe.schema import AdherenceConfig, LabelsConfig
 from midway.records import Heuristic, Prompt, Question
 
 __all__ = [
@@ -27,12 +28,18 @@ __all__ = [
     "Estimate",
     "Item",
     "JudgeScorer",
+    "JudgeWays",
     "LikelihoodScorer",
+    "LikelihoodWays",
     "RewardModelScorer",
     "Scorer",
+    "WaysLabeller",
     "agreement",
+    "compared",
     "discrimination",
     "label_auc",
+    "measure",
+    "open_labeller",
     "open_scorer",
 ]
 
@@ -65,4 +72,33 @@ def open_scorer(
         return JudgeScorer(engine, catalogue, repeats=config.repeats, chat=chat)
     return LikelihoodScorer(
         engine, prompts, catalogue, rivals=config.rivals, calibration=(state or {}).get("calibration")
+    )
+
+
+def open_labeller(
+    config: LabelsConfig,
+    engine: Engine,
+    prompts: Callable[[Question, Heuristic | None], Prompt],
+    catalogue: Mapping[str, Heuristic],
+    *,
+    state: Mapping[str, Any] | None = None,
+    chat: bool = True,
+) -> WaysLabeller:
+    """Return the labeller of evaluation samples that the recipe asks for; `catalogue` holds the ways, by slug.
+
+    `state` is what an earlier labeller's `state()` returned, so that all samples of a run are labelled alike. Raises ValueError for labels
+    by a program, which evaluation makes itself, and for fewer than two heuristics.
+    """
+    if config.by == "program":
+        raise ValueError("labels: the recipe asks for no labeller but a program")
+    if config.by == "judge":
+        return JudgeWays(engine, catalogue, chat=chat)
+    return LikelihoodWays(
+        engine,
+        prompts,
+        catalogue,
+        size=config.window,
+        most=config.windows,
+        threshold=config.threshold,
+        calibration=(state or {}).get("calibration"),
     )

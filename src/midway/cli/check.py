@@ -95,10 +95,7 @@ def _power(recipe: Recipe, sets: dict[str, list[Any]]) -> None:
     for benchmark in recipe.benchmarks:
         questions = len(sets[f"benchmark-{benchmark.name}"])
         effect = minimum_detectable_effect(questions=questions, seeds=len(recipe.seeds), samples=benchmark.samples)
-        typer.echo(
-            f"power: on {benchmark.name}, {len(recipe.seeds)} seeds x {questions} questions x {benchmark.samples} samples "
-            f"can show a difference between two arms of {100 * effect.difference:.1f} points (80 % power, 5 % level)"
-        )
+        typer.echo(f"power: on {benchmark.name}, {effect}")
 
 
 def _model(recipe: Recipe, materials: Materials, requests: int) -> None:

@@ -20,6 +20,7 @@ STAGE_VERBS = {
     "midtrain": "Mid-train every arm.",
     "rl": "Run RL for every arm.",
     "evaluate": "Evaluate the base model and every arm.",
+    "label": "Label the ways that evaluation samples use (labels.by in the recipe).",
 }
 
 Overrides = typer.Argument(

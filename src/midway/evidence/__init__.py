@@ -31,6 +31,7 @@ from midway.evidence.significance import PermutationTest, holm, label_permutatio
 from midway.evidence.ways import (
     LabelError,
     Matched,
+    corrected_difference,
     corrected_rate,
     length_bins,
     matched_arms,
@@ -46,6 +47,7 @@ __all__ = [
     "PermutationTest",
     "bootstrap",
     "contrast",
+    "corrected_difference",
     "corrected_rate",
     "difference",
     "difference_of_gains",

@@ -51,10 +51,12 @@ def effective_number(counts: ArrayLike) -> float:
 
 
 def total_variation(p: ArrayLike, q: ArrayLike) -> float:
-    """Return half the summed absolute difference of two mixes: the share that would have to change ways."""
+    """Return half the summed absolute difference of two mixes: the share that would have to change ways. NaN for an empty mix."""
     a, b = np.asarray(p, float), np.asarray(q, float)
     if a.shape != b.shape:
         raise ValueError(f"the mixes must be over the same ways: {a.shape} against {b.shape}")
+    if not (a.sum() > 0 and b.sum() > 0):
+        return float("nan")
     return float(0.5 * np.abs(a / a.sum() - b / b.sum()).sum())
 
 

@@ -107,6 +107,8 @@ def ratio(numerator_SQ: ArrayLike, denominator_SQ: ArrayLike, level: float = 0.9
     For ratios in [0, 1]. Cells without samples have denominator 0.
     """
     num, den = np.atleast_2d(np.asarray(numerator_SQ, float)), np.atleast_2d(np.asarray(denominator_SQ, float))
+    if num.shape != den.shape:
+        raise ValueError(f"ratio needs arrays of one shape, not {num.shape} and {den.shape}")
     total = float(np.nansum(den))
     if total <= 0:
         nan = float("nan")
@@ -123,7 +125,14 @@ def ratio(numerator_SQ: ArrayLike, denominator_SQ: ArrayLike, level: float = 0.9
 
 
 def wilson(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's score interval for a share of n (effective) observations; `z` is the normal or t quantile."""
+    """Return Wilson's score interval for a share of n (effective) observations; `z` is the normal or t quantile.
+
+    NaN without observations or for a NaN share. Raises ValueError for a share outside [0, 1].
+    """
+    if share < 0 or share > 1:
+        raise ValueError(f"wilson needs a share in [0, 1], not {share}")
+    if not n > 0 or np.isnan(share):
+        return float("nan"), float("nan")
     z2n = z * z / n
     centre = (share + z2n / 2) / (1 + z2n)
     half = z / (1 + z2n) * np.sqrt(max(share * (1 - share), 0.0) / n + z2n / (4 * n))
@@ -173,6 +182,9 @@ def contrast(arms: Sequence[ArrayLike], weights: Sequence[float], level: float =
     question_part = max(float(per_question.var(ddof=1)) / q - sum(noise), 0.0)
     se = float(np.sqrt(question_part + sum(parts)))
     df = float(degrees_of_freedom(question_part, q - 1, parts, dfs, noise))
+    if se == 0 and sum(noise) > 0:
+        # by chance all seeds of an arm have the very same mean: the sampling noise, which is known, is still there
+        se, df = float(np.sqrt(sum(noise))), float(q - 1)
     if se == 0:
         # every question has the same difference: nothing to estimate a spread from, so no interval
         return Estimate(value, nan, nan, 0.0, df, 1.0 if value == 0 else nan, q, seeds, over, level)
@@ -235,6 +247,8 @@ def bootstrap(
     num = np.asarray(numerator_Q, float)
     keep = np.isfinite(num)
     den = np.ones_like(num) if denominator_Q is None else np.asarray(denominator_Q, float)
+    if num.ndim != 1 or num.shape != den.shape:
+        raise ValueError(f"bootstrap needs one number a question, and as many of both: {num.shape} and {den.shape}")
     keep &= np.isfinite(den)
     num, den = num[keep], den[keep]
     q = num.size

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,21 +19,25 @@ from scipy.special import gammaln
 Array = NDArray[np.float64]
 
 
-def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Array:
+def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Any:
     """Return the unbiased estimate of P(at least one of k fresh samples is correct), elementwise.
 
     n: samples judged, c: of those correct, k: samples allowed; broadcast together. The estimate is
     `1 - C(n-c, k) / C(n, k)`: the share of all k-subsets, drawn *without* replacement, that hold a correct sample
-    (Chen et al. 2021, arXiv 2107.03374, equation 1). NaN where n < k. Result: float64, 0-d for scalars.
+    (Chen et al. 2021, arXiv 2107.03374, equation 1). NaN where n < k, and where n, c or k is NaN (not known). Result: an array of
+    float64, a plain number for scalars.
 
     Assumes that the n samples of a question are independent and identically distributed; nothing about the
-    questions. Raises ValueError where c > n, n < 0, c < 0 or k < 1.
+    questions. Raises ValueError where c > n, n < 0, c < 0 or k < 1, and for counts that are not whole.
     """
     n_, c_, k_ = np.broadcast_arrays(np.asarray(n, float), np.asarray(c, float), np.asarray(k, float))
     if np.any(n_ < 0) or np.any(c_ < 0) or np.any(c_ > n_):
         raise ValueError("pass_at_k needs 0 <= c <= n: c correct among n judged samples of each question")
     if np.any(k_ < 1):
         raise ValueError("pass_at_k needs k >= 1")
+    for name, x in (("n", n_), ("c", c_), ("k", k_)):
+        if np.any(np.isinf(x)) or np.any(x[np.isfinite(x)] % 1 != 0):
+            raise ValueError(f"pass_at_k counts samples: {name} must be whole numbers (NaN where not known)")
     wrong = n_ - c_
     safe = (n_ >= k_) & (wrong >= k_)
     w, m, kk = (np.where(safe, x, 1.0) for x in (wrong, n_, k_))
@@ -40,13 +45,14 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Array:
     log_miss = gammaln(w + 1) - gammaln(w - kk + 1) - gammaln(m + 1) + gammaln(m - kk + 1)
     value = np.where(safe, -np.expm1(np.minimum(log_miss, 0.0)), 1.0)
     value = np.where(c_ == 0, 0.0, value)
-    return np.where(n_ >= k_, np.where(k_ == 1, np.divide(c_, np.maximum(n_, 1)), value), np.nan)
+    known = (n_ >= k_) & np.isfinite(c_)
+    return np.where(known, np.where(k_ == 1, np.divide(c_, np.maximum(n_, 1)), value), np.nan)[()]
 
 
 def pass_at_k_curve(n_Q: ArrayLike, c_Q: ArrayLike, ks: Sequence[int]) -> Array:
     """Return pass@k for each k of `ks` and each question: shape (len(ks), *n.shape), NaN where n < k."""
     n, c = np.asarray(n_Q, float), np.asarray(c_Q, float)
-    return pass_at_k(n[None], c[None], np.asarray(ks, float).reshape((-1,) + (1,) * n.ndim))
+    return np.asarray(pass_at_k(n[None], c[None], np.asarray(ks, float).reshape((-1,) + (1,) * n.ndim)))
 
 
 def majority_at_k(counts: Sequence[int], correct: Sequence[bool], k: int, abstained: int = 0) -> float:
@@ -64,6 +70,8 @@ def majority_at_k(counts: Sequence[int], correct: Sequence[bool], k: int, abstai
         raise ValueError("majority_at_k needs k >= 1")
     if len(counts) != len(correct):
         raise ValueError(f"majority_at_k got {len(counts)} counts but {len(correct)} correctness flags")
+    if abstained < 0 or any(count < 0 for count in counts):
+        raise ValueError("majority_at_k needs counts that are not negative")
     if total < k:
         return float("nan")
     won = 0.0
@@ -90,6 +98,12 @@ def majority_of_all(counts_QG: ArrayLike, correct_QG: ArrayLike) -> Array:
     NaN is returned for no question: one where nobody answered is 0. Use `np.where(judged == 0, nan, ...)` outside.
     """
     counts, correct = np.asarray(counts_QG), np.asarray(correct_QG, bool)
+    if counts.ndim != 2 or counts.shape != correct.shape:
+        raise ValueError(
+            f"majority_of_all needs two arrays (questions, answers), not {counts.shape} and {correct.shape}"
+        )
+    if not np.all(counts >= 0):
+        raise ValueError("majority_of_all needs counts that are neither negative nor NaN")
     top = counts.max(axis=1, initial=0, keepdims=True)
     leads = (counts == top) & (top > 0)
     tied = leads.sum(axis=1)

@@ -88,6 +88,8 @@ def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]
     count.
     """
     p = np.asarray(p_values, float)
+    if p.ndim != 1 or np.any((p < 0) | (p > 1)):
+        raise ValueError("holm needs a list of p-values in [0, 1], NaN for a test that could not be made")
     out = np.full(p.shape, np.nan)
     where = np.flatnonzero(np.isfinite(p))
     order = where[np.argsort(p[where], kind="stable")]

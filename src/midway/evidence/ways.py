@@ -33,13 +33,14 @@ class Matched:
 
 def length_bins(lengths: ArrayLike, bins: int = 20) -> NDArray[np.int64]:
     """Return for each sample the number of its length bin; edges are quantiles of all lengths given (both arms
-    together).
+    together). Samples of unknown length (NaN) have a bin of their own, the last.
     """
     x = np.asarray(lengths, float)
-    if x.size == 0:
-        return np.zeros(0, np.int64)
-    edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)[1:-1]))
-    return np.searchsorted(edges, x, side="right").astype(np.int64)
+    known = x[~np.isnan(x)]
+    if known.size == 0:
+        return np.zeros(x.shape, np.int64)
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+    return np.where(np.isnan(x), edges.size + 1, np.searchsorted(edges, x, side="right")).astype(np.int64)
 
 
 def matched_difference(
@@ -128,6 +129,17 @@ class LabelError:
     rejections: int
     negatives: int
 
+    def __post_init__(self) -> None:
+        if not (
+            0 <= self.hits <= self.positives
+            and 0 <= self.rejections <= self.negatives
+            and self.positives
+            and self.negatives
+        ):
+            raise ValueError(
+                f"a labeller's error needs 0 <= hits <= positives, 0 <= rejections <= negatives and some of both: {self}"
+            )
+
     @property
     def sensitivity(self) -> float:
         return self.hits / self.positives
@@ -173,6 +185,29 @@ def corrected_rate(
     shift = 2 * z * z * (est * error_se - (1 - est) * error_sp)
     half = z * np.sqrt(p * (1 - p) / n + est**2 * error_se + (1 - est) ** 2 * error_sp) / youden
     return value, float(np.clip(est + shift - half, 0, 1)), float(np.clip(est + shift + half, 0, 1))
+
+
+def corrected_difference(e: Estimate, error: LabelError, level: float = 0.95) -> tuple[float, float, float]:
+    """Return (value, low, high) of a difference of two rates of positive labels, corrected for the labeller's error.
+
+    Errors that are the same on both sides shrink a difference by `sensitivity + specificity - 1`; this divides by it. The interval carries
+    the uncertainty of that measurement (delta method, add-one rates as in `corrected_rate`). Assumes that the labeller errs alike on both
+    sides. Clipped to [-1, 1]; NaN where the estimate has no interval. Raises ValueError when the labels carry no information.
+    """
+    if error.sensitivity + error.specificity <= 1:
+        raise ValueError(
+            f"sensitivity {error.sensitivity:.3f} + specificity {error.specificity:.3f} <= 1: labels carry no information"
+        )
+    youden = error.sensitivity + error.specificity - 1
+    n_se, n_sp = error.positives + 2, error.negatives + 2
+    se, sp = (error.hits + 1) / n_se, (error.rejections + 1) / n_sp
+    value = e.value / youden
+    if not np.isfinite(e.se):
+        return float(np.clip(value, -1, 1)), float("nan"), float("nan")
+    spread = e.se**2 + value**2 * (se * (1 - se) / n_se + sp * (1 - sp) / n_sp)
+    half = float(stats.t.isf((1 - level) / 2, e.df)) * float(np.sqrt(spread)) / youden
+    low, high, value = (float(np.clip(x, -1, 1)) for x in (value - half, value + half, value))
+    return value, low, high
 
 
 def _weights(

@@ -176,6 +176,33 @@ class AdherenceConfig(Section):
     """judge: how often each completion is judged (positions swapped)."""
 
 
+class LabelsConfig(Section):
+    """Which ways evaluation samples use, for the approach mix and composition. The labels of all arms are the base model's (or the
+    judge's), and their error is measured on completions of a guided pool."""
+
+    by: Literal["program", "likelihood", "judge"] = "program"
+    """`program`: where the benchmark comes with one (the lab), else no labels; `likelihood`: under whose heuristic's prompt are windows of
+    steps most probable; `judge`: a language model lists the ways."""
+    pool: str | None = None
+    """The guided pool on whose completions the error is measured; found if only one is used."""
+    heuristics: list[str] | None = None
+    """The ways to tell apart, of those of the pool; all of them if left out."""
+    samples: int | None = Field(None, ge=1)
+    """Label so many samples of each question; all if left out. Each costs windows x heuristics short prompts, or one judgement."""
+    known: int = Field(400, ge=20)
+    """Guided completions on which the labeller is fitted and its error measured."""
+    window: int = Field(2, ge=1)
+    """likelihood: steps (sentences, lines) in a window."""
+    windows: int = Field(12, ge=1)
+    """likelihood: windows of one sample at most, evenly spread."""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """likelihood: a window belongs to a way whose posterior reaches this."""
+    model: ModelConfig | None = None
+    """judge: another model than the base model. (Likelihood is of the model that wrote the pool.)"""
+    engine: EngineConfig | None = None
+    """Another engine than the recipe's, such as a server with a large judge."""
+
+
 class SelectionConfig(Section):
     per_question: int = Field(4, ge=1)
     """n: solutions kept for each question at most."""
@@ -355,6 +382,8 @@ class Recipe(Section):
     pools: dict[str, PoolConfig] = {}
     """Named sets of completions that the base model writes for the training questions."""
     adherence: AdherenceConfig = AdherenceConfig()
+    labels: LabelsConfig = LabelsConfig()
+    """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
     midtrain: dict[str, Any] = {}
     """Any field of TRL's SFTConfig."""
@@ -416,6 +445,8 @@ class Recipe(Section):
             arm_name = getattr(self, role)
             if arm_name is not None and arm_name not in self.arms:
                 raise ValueError(f"{role}: there is no arm {arm_name!r}{near(arm_name, sorted(self.arms))}")
+        if self.labels.by != "program":
+            self._labels()
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: give at least one, each once")
         names = [b.name for b in self.benchmarks]
@@ -423,6 +454,44 @@ class Recipe(Section):
             if names.count(name) > 1:
                 raise ValueError(f"benchmarks: two are called {name!r}; give one another `name:`")
         return self
+
+    def _labels(self) -> None:
+        name = self.labels_pool
+        if name is None:
+            guided = [n for n, pool in self.pools.items() if pool.heuristics]
+            raise ValueError(
+                f"labels.by: {self.labels.by} needs a guided pool to measure the labeller on: "
+                + (
+                    f"name it, `labels.pool: {guided[0]}`"
+                    if guided
+                    else "add one with at least two heuristics to `pools`"
+                )
+            )
+        if name not in self.pools:
+            raise ValueError(f"labels.pool: there is no pool {name!r}{near(name, sorted(self.pools))}")
+        known = self.pools[name].heuristics or []
+        ways = known if self.labels.heuristics is None else self.labels.heuristics
+        if ways != "all" and len(set(ways)) < 2:
+            raise ValueError(
+                f"labels.by: {self.labels.by} needs at least two heuristics of a guided pool to tell apart"
+            )
+        for slug in ways if known != "all" else ():
+            if slug not in known:
+                raise ValueError(
+                    f"labels.heuristics: pool {name!r} was not asked for {slug!r}{near(slug, list(known))}"
+                )
+
+    @property
+    def labels_pool(self) -> str | None:
+        """The pool on which the labeller is measured: as named, else the only guided one that an arm uses, else the only guided one."""
+        if self.labels.pool:
+            return self.labels.pool
+        guided = [name for name, pool in self.pools.items() if pool.heuristics]
+        used = [name for name in guided if any(d.pool == name for arm in self.arms.values() for d in arm.midtrain)]
+        for names in (used, guided):
+            if len(names) == 1:
+                return names[0]
+        return None
 
     @property
     def treatment_arm(self) -> str | None:

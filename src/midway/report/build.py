@@ -12,11 +12,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from midway.report.compute import compute
-from midway.report.load import ARRAYS, Run, load_run
+from midway.report.load import Run, load_run
 from midway.report.page import html_page, markdown_page
+from midway.report.samples import spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,6 @@ def build_comparison(run_dirs: Sequence[Path], out: Path) -> ReportPaths:
 
 def join(runs: Sequence[Run]) -> Run:
     """Return one run that holds the arms of all of them."""
-    import numpy as np
-
     first = runs[0]
     joined = Run(
         path=first.path,
@@ -75,15 +75,8 @@ def join(runs: Sequence[Run]) -> Run:
             for (b, arm, phase), ev in run.evaluations.items():
                 if b != benchmark:
                     continue
-                arrays: dict[str, Any] = {}
-                for name in ARRAYS:
-                    old = getattr(ev, name)
-                    new = np.full((old.shape[0], len(ids)), np.nan if name == "majority" else 0.0)
-                    new[:, columns] = old
-                    arrays[name] = new
-                labels = replace(ev.labels, question=columns[ev.labels.question]) if ev.labels else None
                 key = f"{run.name}: {arm}"
-                joined.evaluations[b, key, phase] = replace(ev, arm=key, labels=labels, **arrays)
+                joined.evaluations[b, key, phase] = spread(ev, columns, len(ids), key)
     for run in runs:
         for name, arm_ in run.arms.items():
             key = f"{run.name}: {name}"

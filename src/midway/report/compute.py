@@ -12,34 +12,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from midway.evidence import (
-    Estimate,
-    LabelError,
-    corrected_rate,
     difference,
     difference_of_gains,
     effective_number,
-    entropy,
     gain,
     holm,
     label_permutation,
-    length_bins,
-    matched_arms,
-    matched_difference,
     mean,
     pass_at_k,
-    ratio,
     sign_flip,
-    total_variation,
 )
 from midway.report.answers import answers
-from midway.report.load import Evaluation, Labels, Run
+from midway.report.load import Run
+from midway.report.samples import Evaluation
+from midway.report.values import as_json, number, shape
+from midway.report.ways import ways_of
 
 Array = NDArray[np.float64]
 Json = dict[str, Any]
-LENGTH_BINS = 20
 
 
 def compute(run: Run) -> Json:
@@ -71,11 +63,12 @@ def compute(run: Run) -> Json:
             {"name": b, "questions": len(run.questions[b]), "samples": run.expected.get(b, 0)} for b in run.benchmarks
         ],
         "scores": _scores(run),
+        "greedy": _greedy(run),
         "differences": _differences(run),
         "gains": _gains(run),
         "pass_at_k": _pass_at_k(run),
         "coverage": _coverage(run),
-        "ways": _ways(run),
+        "ways": ways_of(run),
         "funnel": _funnel(run),
         "curves": _curves(run),
         "cost": _cost(run),
@@ -85,33 +78,9 @@ def compute(run: Run) -> Json:
     return results
 
 
-def number(value: float) -> float | None:
-    """Return a JSON number, None for NaN or infinity."""
-    return float(value) if np.isfinite(value) else None
-
-
-def as_json(e: Estimate) -> Json:
-    """Return an estimate as a dict; NaN becomes None."""
-    return {
-        "value": number(e.value),
-        "low": number(e.low),
-        "high": number(e.high),
-        "se": number(e.se),
-        "df": number(e.df),
-        "p": number(e.p),
-        "questions": e.questions,
-        "seeds": list(e.seeds),
-        "over": e.over,
-    }
-
-
 def pass1(ev: Evaluation) -> Array:
     """Return pass@1 per seed and question, (S, Q), or (Q,) for a fixed model; NaN where nothing was judged."""
     y = pass_at_k(ev.judged, ev.correct, 1)
-    return np.asarray(y[0] if ev.fixed else y)
-
-
-def _shape(ev: Evaluation, y: Array) -> Array:
     return np.asarray(y[0] if ev.fixed else y)
 
 
@@ -137,12 +106,48 @@ def _scores(run: Run) -> list[Json]:
                 "final": phase == run.arms[arm].final_phase,
                 "seeds": [] if ev.fixed else list(ev.seeds),
                 "pass_at_1": as_json(mean(pass1(ev))),
-                "majority": as_json(mean(_shape(ev, majority))) if whole else None,
+                "majority": as_json(mean(shape(ev, majority))) if whole else None,
                 "samples": int(rows_n),
                 "judged": int(judged),
                 "unjudged": int(ev.unjudged.sum()),
                 "missing": max(0, expected - int(rows_n)),
                 **share,
+            }
+        )
+    return rows
+
+
+def _greedy(run: Run) -> list[Json]:
+    """Return accuracy of greedy samples and the treatment's difference, apart from everything that is drawn."""
+    rows: list[Json] = []
+    for (benchmark, arm, phase), ev in run.evaluations.items():
+        once = ev.greedy
+        if once is None:
+            continue
+        judged, count = float(once.judged.sum()), float(once.rows.sum())
+        final, treated = (
+            phase == run.arms[arm].final_phase,
+            run.final(benchmark, run.treatment) if run.treatment else None,
+        )
+        against = None
+        if final and arm != run.treatment and treated is not None and treated.greedy is not None:
+            against = as_json(difference(pass1(treated.greedy), pass1(once)))
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "arm": arm,
+                "phase": phase,
+                "final": final,
+                "seeds": [] if once.fixed else list(once.seeds),
+                "accuracy": as_json(mean(pass1(once))),
+                "treatment_minus_this": against,
+                "samples": int(count),
+                "judged": int(judged),
+                "unjudged": int(once.unjudged.sum()),
+                "missing": max(0, len(run.questions[benchmark]) * len(ev.seeds) - int(count)),
+                "no_answer": number(float(once.no_answer.sum() / judged)) if judged else None,
+                "truncated": number(float(once.truncated.sum() / count)) if count else None,
+                "mean_tokens": number(float(once.tokens.sum() / count)) if count else None,
             }
         )
     return rows
@@ -224,7 +229,7 @@ def _gains(run: Run) -> list[Json]:
                 continue
             against = None
             if treated is not None and arm != run.treatment:
-                against = as_json(difference_of_gains(*treated, *pair))
+                against = as_json(difference_of_gains(*treated, *pair), 2.0)
             rows.append(
                 {
                     "benchmark": benchmark,
@@ -251,7 +256,7 @@ def _pass_at_k(run: Run) -> list[Json]:
     rows = []
     for (benchmark, arm, phase), ev in run.evaluations.items():
         for k in _ks(ev):
-            e = mean(_shape(ev, pass_at_k(ev.judged, ev.correct, k)))
+            e = mean(shape(ev, pass_at_k(ev.judged, ev.correct, k)))
             rows.append({"benchmark": benchmark, "arm": arm, "phase": phase, "k": k, "estimate": as_json(e)})
     return rows
 
@@ -288,116 +293,6 @@ def _coverage(run: Run) -> list[Json]:
                 }
             )
     return rows
-
-
-def _ways(run: Run) -> Json:
-    mixes, composition, matched, correctness = [], [], [], []
-    for (benchmark, arm, phase), ev in run.evaluations.items():
-        if ev.labels is None:
-            continue
-        lab = ev.labels
-        counts = list(lab.counts.values())
-        mixes.append(
-            {
-                "benchmark": benchmark,
-                "arm": arm,
-                "phase": phase,
-                "counts": lab.counts,
-                "labelled": int(lab.composed.size),
-                "entropy": number(entropy(counts)) if counts else None,
-                "effective_ways": number(effective_number(counts)) if counts else None,
-                "moved": _moved(run, ev),
-            }
-        )
-        composed, total = _cells(lab, ev, lab.composed.astype(float)), _cells(lab, ev, np.ones(lab.composed.size))
-        rate = ratio(composed, total)
-        row: Json = {"benchmark": benchmark, "arm": arm, "phase": phase, "rate": as_json(rate), "corrected": None}
-        row["mean_tokens"] = number(float(np.nanmean(lab.tokens))) if lab.tokens.size else None
-        if lab.error and np.isfinite(rate.se):
-            row["corrected"], row["labeller"] = _corrected(rate, lab.error), lab.error
-        composition.append(row)
-        right = np.isfinite(lab.correct)
-        if phase == run.arms[arm].final_phase and lab.composed[right].any():
-            bins = length_bins(lab.tokens, 5)
-            stratum = lab.question * 64 + bins
-            m = matched_difference(
-                lab.correct[right],
-                lab.composed[right],
-                stratum[right],
-                lab.question[right],
-                None if ev.fixed else lab.seed[right],
-            )
-            correctness.append(
-                {
-                    "benchmark": benchmark,
-                    "arm": arm,
-                    "composed": number(float(lab.correct[right & lab.composed].mean())),
-                    "single": number(float(lab.correct[right & ~lab.composed].mean()))
-                    if (right & ~lab.composed).any()
-                    else None,
-                    "matched": as_json(m.difference),
-                    "used": m.used,
-                }
-            )
-    for benchmark in run.benchmarks:
-        a = run.final(benchmark, run.treatment) if run.treatment else None
-        for arm in run.arms:
-            b = run.final(benchmark, arm)
-            if a is None or b is None or arm == run.treatment or a.labels is None or b.labels is None:
-                continue
-            matched.append({"benchmark": benchmark, "against": arm, **_length_matched(a, a.labels, b, b.labels)})
-    return {"mix": mixes, "composition": composition, "length_matched": matched, "correctness": correctness}
-
-
-def _moved(run: Run, ev: Evaluation) -> float | None:
-    """Return the total variation between the mixes before and after RL, for an evaluation after RL."""
-    before = run.before(ev.benchmark, ev.arm) if ev.phase == "after-rl" else None
-    if before is None or not before.labels or not ev.labels:
-        return None
-    old, new = before.labels.counts, ev.labels.counts
-    ways = sorted({*old, *new})
-    return number(total_variation([old.get(w, 0) for w in ways], [new.get(w, 0) for w in ways])) if ways else None
-
-
-def _cells(lab: Labels, ev: Evaluation, values: Array) -> Array:
-    out = np.zeros(ev.judged.shape)
-    row = np.searchsorted(np.asarray(ev.seeds), lab.seed)
-    np.add.at(out, (row, lab.question), values)
-    return _shape(ev, out)
-
-
-def _corrected(rate: Estimate, error: Json) -> Json | None:
-    try:
-        known = LabelError(*(int(error[k]) for k in ("hits", "positives", "rejections", "negatives")))
-        few = stats.norm.isf(0.025) / stats.t.isf(0.025, rate.df)
-        effective = rate.value * (1 - rate.value) / rate.se**2 * few**2 if rate.se > 0 else float(rate.questions)
-        value, low, high = corrected_rate(rate.value, effective, known)
-    except (KeyError, ValueError, ZeroDivisionError):
-        return None
-    return {"value": value, "low": low, "high": high}
-
-
-def _length_matched(a: Evaluation, la: Labels, b: Evaluation, lb: Labels) -> Json:
-    bins = length_bins(np.concatenate([la.tokens, lb.tokens]), LENGTH_BINS)
-    cut = la.tokens.size
-    m = matched_arms(
-        la.composed,
-        bins[:cut],
-        la.question,
-        None if a.fixed else la.seed,
-        lb.composed,
-        bins[cut:],
-        lb.question,
-        None if b.fixed else lb.seed,
-    )
-    plain = difference(_shape(a, _rate(la, a)), _shape(b, _rate(lb, b)))
-    return {"unmatched": as_json(plain), "matched": as_json(m.difference), "used": m.used}
-
-
-def _rate(lab: Labels, ev: Evaluation) -> Array:
-    composed = np.atleast_2d(_cells(lab, ev, lab.composed.astype(float)))
-    total = np.atleast_2d(_cells(lab, ev, np.ones(lab.composed.size)))
-    return np.asarray(np.where(total > 0, composed / np.maximum(total, 1), np.nan))
 
 
 def _funnel(run: Run) -> list[Json]:
@@ -523,7 +418,7 @@ def _cost(run: Run) -> list[Json]:
         if parts[0] == "pools" and len(parts) >= 2:
             owner, part = f"pool {parts[1]}", stage.name
         elif parts[0] == "arms" and len(parts) >= 2:
-            owner, part = parts[1], "evaluate" if "evaluations" in parts else stage.name
+            owner, part = parts[1], "evaluate" if stage.name != "label" and "evaluations" in parts else stage.name
         else:
             owner, part = "run", stage.name
         new = {"owner": owner, "part": part, "seconds": 0.0, "tokens": 0.0, "memory": 0.0}

@@ -19,43 +19,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from midway.evidence import vendi_score_of_texts
+from midway.report.samples import Cell, Evaluation, Problem, as_dict, read_cell, read_dict, stack
 
 Array = NDArray[np.float64]
-ARRAYS = (
-    "rows",
-    "judged",
-    "correct",
-    "unjudged",
-    "no_answer",
-    "truncated",
-    "tokens",
-    "steps_right",
-    "steps_known",
-    "majority",
-)
-"""The fields of Evaluation that are arrays (seeds, questions)."""
 PHASES = ("base", "before-rl", "after-rl")
-COLUMNS = (
-    "id",
-    "question_id",
-    "finish",
-    "completion_tokens",
-    "judgement",
-    "extracted",
-    "reason",
-    "ways",
-    "composed",
-    "steps_right",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that the reader of the report must know: where it is, what happened, what follows from it."""
-
-    where: str
-    what: str
-    so: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,47 +60,6 @@ class Arm:
 
 
 @dataclass(slots=True)
-class Labels:
-    """One entry per labelled sample of an evaluation; `ways[i]` counts samples that use way i."""
-
-    question: NDArray[np.int64]
-    seed: NDArray[np.int64]
-    tokens: Array
-    correct: Array
-    """1, 0 or NaN where unjudged."""
-    composed: NDArray[np.bool_]
-    counts: dict[str, int]
-    error: dict[str, Any] | None
-    """The labeller's measured error, from the stage's config: hits, positives, rejections, negatives, name."""
-
-
-@dataclass(slots=True)
-class Evaluation:
-    """All samples of one arm in one phase on one benchmark; arrays are (S, Q), Q the benchmark's questions in order."""
-
-    benchmark: str
-    arm: str
-    phase: str
-    seeds: tuple[int, ...]
-    fixed: bool
-    rows: Array
-    judged: Array
-    correct: Array
-    unjudged: Array
-    no_answer: Array
-    truncated: Array
-    tokens: Array
-    steps_right: Array
-    steps_known: Array
-    """Correct samples whose steps were checked, and of those the ones with right steps."""
-    majority: Array
-    """Is the most frequent of all answers right (ties: a share); NaN where nothing was judged or no answers were
-    kept.
-    """
-    labels: Labels | None = None
-
-
-@dataclass(slots=True)
 class Run:
     path: Path
     name: str
@@ -168,21 +94,10 @@ class Run:
         return self.evaluations.get((benchmark, arm, "before-rl"))
 
 
-@dataclass(slots=True)
-class _Cell:
-    """One evaluation directory: a row per question, and a row per labelled sample."""
-
-    table: pl.DataFrame
-    samples: pl.DataFrame | None
-    counts: dict[str, int]
-    error: dict[str, Any] | None
-    asked: int | None
-
-
 def load_run(path: Path) -> Run:
     """Return the run at `path`. Raises FileNotFoundError when there is neither a recipe nor an `arms` folder."""
     path = Path(path)
-    resolved = _json(path / "resolved.json") or {}
+    resolved = read_dict(path / "resolved.json") or {}
     if not resolved and not (path / "arms").is_dir():
         raise FileNotFoundError(
             f"{path} is not a run directory: it has no resolved.json and no arms folder. "
@@ -285,23 +200,23 @@ def _benchmarks(run: Run) -> None:
 
 def _stages(run: Run) -> None:
     for file in sorted(run.path.rglob("stage.json")):
-        data = _json(file)
+        data = read_dict(file)
         where = file.parent.relative_to(run.path).as_posix()
         if data is None:
             run.problems.append(Problem(where, "its stage.json cannot be read", "Its state and cost are not known."))
             continue
-        cost = {k: float(v) for k, v in _dict(data.get("cost")).items() if isinstance(v, int | float)}
+        cost = {k: float(v) for k, v in as_dict(data.get("cost")).items() if isinstance(v, int | float)}
         stage = Stage(
             where=where,
             name=str(data.get("stage") or file.parent.name),
             state=str(data.get("state") or "unknown"),
             cost=cost,
-            config=_dict(data.get("config")),
-            versions=_dict(data.get("versions")),
+            config=as_dict(data.get("config")),
+            versions=as_dict(data.get("versions")),
             error=str(data.get("error") or ""),
             started=str(data.get("started") or ""),
             finished=str(data.get("finished") or ""),
-            result=_dict(data.get("result")),
+            result=as_dict(data.get("result")),
         )
         run.stages.append(stage)
         if stage.state != "complete":
@@ -313,7 +228,8 @@ def _stages(run: Run) -> None:
 
 
 def _evaluations(run: Run) -> None:
-    cells: dict[Path, _Cell] = {}
+    labeller = as_dict((read_dict(run.path / "labels" / "stage.json") or {}).get("result")).get("labeller")
+    cells: dict[Path, Cell] = {}
     for benchmark in run.benchmarks:
         plan: list[tuple[Arm, str, dict[int, Path]]] = []
         for arm in run.arms.values():
@@ -321,7 +237,8 @@ def _evaluations(run: Run) -> None:
                 places = {s: d for s in arm.seeds if (d := _folder(run, arm, s, benchmark, phase)) is not None}
                 for folder in places.values():
                     if folder not in cells:
-                        cells[folder] = _cell(run, folder)
+                        where = folder.relative_to(run.path.resolve()).as_posix()
+                        cells[folder] = read_cell(folder, where, run.problems, labeller)
                 places = {s: d for s, d in places.items() if cells[d].table.height}
                 if places:
                     plan.append((arm, phase, places))
@@ -341,7 +258,9 @@ def _evaluations(run: Run) -> None:
             shared = len(set(places.values())) == 1 and (arm.fixed or len(places) > 1 or _is_base(places))
             seeds = tuple(places)[:1] if shared else tuple(places)
             parts = [cells[places[s]] for s in seeds]
-            run.evaluations[benchmark, arm.name, phase] = _stack(benchmark, arm, phase, seeds, shared, parts, index)
+            run.evaluations[benchmark, arm.name, phase] = stack(
+                benchmark, arm.name, phase, seeds, shared or arm.fixed, parts, index
+            )
         for folder in used:
             cells[folder].samples = None
 
@@ -354,7 +273,7 @@ def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path |
     if benchmark not in run.folders:
         return None
     folder = run.path / "arms" / arm.name / f"seed-{seed}" / "evaluations" / run.folders[benchmark] / phase
-    link = _json(folder / "shared.json") if (folder / "shared.json").is_file() else None
+    link = read_dict(folder / "shared.json") if (folder / "shared.json").is_file() else None
     if link is not None:
         for start in (run.path, folder):
             target = (start / str(link.get("path", ""))).resolve()
@@ -378,124 +297,6 @@ def _question_ids(run: Run, benchmark: str) -> list[str]:
         if _plain(name) == _plain(benchmark):
             return pl.read_parquet(file, columns=["id"])["id"].to_list()
     return []
-
-
-def _cell(run: Run, folder: Path) -> _Cell:
-    where = folder.relative_to(run.path.resolve()).as_posix()
-    frames = []
-    for file in sorted(folder.glob("*.parquet")):
-        try:
-            have = pl.read_parquet_schema(file)
-            frames.append(pl.read_parquet(file, columns=[c for c in COLUMNS if c in have]))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            so = "Its samples count as missing."
-            run.problems.append(Problem(f"{where}/{file.name}", f"cannot be read ({type(error).__name__})", so))
-    stage = _json(folder / "stage.json") or {}
-    config = _dict(stage.get("config"))
-    labeller = _dict(config.get("labeller")) or None
-    asked = config.get("samples")
-    asked = asked if isinstance(asked, int) else None
-    if not frames:
-        return _Cell(pl.DataFrame({"question_id": []}, schema={"question_id": pl.String}), None, {}, labeller, asked)
-    frame = pl.concat(frames, how="diagonal_relaxed")
-    for column in COLUMNS:
-        if column not in frame.columns and column != "ways":
-            frame = frame.with_columns(pl.lit(None).alias(column))
-    words = ("id", "question_id", "finish", "judgement", "extracted", "reason")
-    frame = frame.with_columns(
-        *(pl.col(c).cast(pl.String) for c in words),
-        pl.col("completion_tokens").cast(pl.Float64),
-        pl.col("steps_right").cast(pl.Boolean),
-    )
-    if frame["id"].null_count() == 0:
-        frame = frame.unique("id", keep="first", maintain_order=True)
-    judged = pl.col("judgement").is_in(["correct", "wrong"]) & (pl.col("finish").fill_null("") != "error")
-    frame = frame.with_columns(
-        judged=judged.fill_null(False), right=(pl.col("judgement") == "correct").fill_null(False)
-    ).with_columns(right=pl.col("right") & pl.col("judged"))
-    table = frame.group_by("question_id").agg(
-        rows=pl.len(),
-        judged=pl.col("judged").sum(),
-        correct=pl.col("right").sum(),
-        no_answer=(pl.col("judged") & (pl.col("reason").fill_null("") == "no-answer")).sum(),
-        truncated=(pl.col("finish").fill_null("") == "length").sum(),
-        tokens=pl.col("completion_tokens").sum(),
-        steps_right=(pl.col("right") & pl.col("steps_right")).sum(),
-        steps_known=(pl.col("right") & pl.col("steps_right").is_not_null()).sum(),
-    )
-    table = table.join(_majority(frame), on="question_id", how="left")
-    samples, counts = None, {}
-    if "ways" in frame.columns and frame["ways"].null_count() < frame.height:
-        labelled = frame.filter(pl.col("ways").is_not_null()).with_columns(
-            composed=pl.coalesce(pl.col("composed").cast(pl.Boolean), pl.col("ways").list.n_unique() >= 2),
-            unique=pl.col("ways").list.unique(),
-        )
-        samples = labelled.select("question_id", "completion_tokens", "judged", "right", "composed")
-        for way, n in labelled.select(pl.col("unique").explode()).drop_nulls()["unique"].value_counts().iter_rows():
-            counts[way] = n
-    return _Cell(table, samples, counts, labeller, asked)
-
-
-def _majority(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return for each question whether its most frequent answer is right; a tie of t leaders with one right one
-    counts 1/t.
-    """
-    if frame["extracted"].null_count() == frame.height:
-        return pl.DataFrame(
-            {"question_id": [], "majority": []}, schema={"question_id": pl.String, "majority": pl.Float64}
-        )
-    votes = frame.filter(pl.col("judged") & pl.col("extracted").is_not_null())
-    votes = votes.group_by("question_id", "extracted").agg(n=pl.len(), right=pl.col("right").mean())
-    leaders = votes.filter(pl.col("n") == pl.col("n").max().over("question_id"))
-    won = leaders.group_by("question_id").agg(majority=pl.col("right").mean())
-    # judged samples but no answer in any of them: nobody voted, which is not right
-    asked = frame.filter(pl.col("judged")).select("question_id").unique()
-    return asked.join(won, on="question_id", how="left").with_columns(pl.col("majority").fill_null(0.0))
-
-
-def _stack(
-    benchmark: str, arm: Arm, phase: str, seeds: tuple[int, ...], fixed: bool, cells: list[_Cell], index: pl.DataFrame
-) -> Evaluation:
-    tables = [index.join(c.table, on="question_id", how="left", maintain_order="left") for c in cells]
-    arrays: dict[str, Array] = {
-        n: np.stack(
-            [t[n].cast(pl.Float64).fill_null(float("nan") if n == "majority" else 0.0).to_numpy() for t in tables]
-        )
-        for n in ARRAYS
-        if n != "unjudged"
-    }
-    labels = None
-    frames = [
-        c.samples.join(index, on="question_id").with_columns(seed=pl.lit(s))
-        for c, s in zip(cells, seeds, strict=True)
-        if c.samples is not None
-    ]
-    if frames:
-        frame = pl.concat(frames)
-        counts: dict[str, int] = {}
-        for cell in cells:
-            for way, n in cell.counts.items():
-                counts[way] = counts.get(way, 0) + n
-        right = frame["right"].cast(pl.Float64).to_numpy()
-        labels = Labels(
-            question=frame["q"].to_numpy(),
-            seed=frame["seed"].cast(pl.Int64).to_numpy(),
-            tokens=frame["completion_tokens"].cast(pl.Float64).to_numpy(),
-            correct=np.where(frame["judged"].to_numpy(), right, np.nan),
-            composed=frame["composed"].to_numpy(),
-            counts=dict(sorted(counts.items())),
-            error=next((c.error for c in cells if c.error), None),
-        )
-    return Evaluation(
-        benchmark=benchmark,
-        arm=arm.name,
-        phase=phase,
-        seeds=seeds,
-        fixed=fixed or arm.fixed,
-        unjudged=arrays["rows"] - arrays["judged"],
-        labels=labels,
-        **arrays,
-    )
 
 
 def _training(run: Run, arm: Arm, seed: int) -> None:
@@ -559,18 +360,6 @@ def _missing(run: Run) -> None:
                 so = "Its numbers come from the other seeds, and its intervals are wider for it."
                 what = f"has no final evaluation of seed {', '.join(map(str, gone))} on {benchmark}"
                 run.problems.append(Problem(f"arm {arm.name}", what, so))
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return data if isinstance(data, dict) else None
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

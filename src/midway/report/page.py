@@ -26,6 +26,7 @@ from midway.report.tables import (
     coverage_table,
     difference_table,
     gain_table,
+    greedy_table,
     score_tables,
     ways_tables,
 )
@@ -74,7 +75,7 @@ def markdown_page(results: Json, run: Run) -> str:
 def main_tables(results: Json) -> list[Table]:
     """Return the tables that come before the figures, those without rows left out."""
     tables = [arms_table(results), *score_tables(results), difference_table(results), gain_table(results)]
-    tables += [coverage_table(results), *ways_tables(results)]
+    tables += [greedy_table(results), coverage_table(results), *ways_tables(results)]
     tables += [answers_table(results)]
     return [t for t in tables if t.rows]
 

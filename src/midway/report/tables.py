@@ -27,6 +27,7 @@ class Table:
 
 PHASE = {"base": "base", "before-rl": "before RL", "after-rl": "after RL"}
 NO_SAMPLES = "no samples"
+ONE_SEED = " With one seed an interval is over questions only: no variation between training runs is in it."
 
 
 def score_tables(results: Json) -> list[Table]:
@@ -55,7 +56,8 @@ def score_tables(results: Json) -> list[Table]:
                 note=""
                 if out
                 else "pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
-                "every rate, never counted as wrong. “No answer” is a share of judged samples: wrong in form.",
+                "every rate, never counted as wrong. “No answer” is a share of judged samples: wrong in form."
+                + (ONE_SEED if any(len(s["seeds"]) == 1 for s in results["scores"]) else ""),
                 head=[
                     "arm",
                     "phase",
@@ -93,6 +95,42 @@ def _score(arm: Json, s: Json, steps: bool) -> list[str]:
         f"{s['pass_at_1']['questions']:,}",
         seeds,
     ]
+
+
+def greedy_table(results: Json) -> Table:
+    titles = {a["name"]: a["title"] for a in results["arms"]}
+    rows: list[list[str]] = []
+    strong: list[int] = []
+    for g in results["greedy"]:
+        if g["arm"] == results["treatment"] and g["final"]:
+            strong.append(len(rows))
+        other = g["treatment_minus_this"]
+        rows.append(
+            [
+                g["benchmark"],
+                titles[g["arm"]],
+                PHASE[g["phase"]],
+                interval(g["accuracy"]) if g["accuracy"]["value"] is not None else "nothing judged",
+                "" if other is None else interval(other, sign=True),
+                percent(g["no_answer"]),
+                percent(g["truncated"]),
+                f"{g['unjudged']:,}",
+                f"{g['missing']:,}",
+                "n/a" if g["mean_tokens"] is None else f"{g['mean_tokens']:.0f}",
+                f"{g['accuracy']['questions']:,}",
+                ", ".join(map(str, g["seeds"])) if g["seeds"] else "fixed",
+            ]
+        )
+    head = ["benchmark", "arm", "phase", "greedy accuracy", "treatment minus this", "no answer", "truncated"]
+    return Table(
+        id="greedy",
+        title="Greedy decoding: one answer a question, at temperature 0",
+        note="In percent, with 95 % intervals. Apart from the drawn samples: greedy answers are in no pass@k, majority or verdict. The "
+        "differences are not corrected for their number.",
+        head=[*head, "unjudged", "missing", "tokens", "questions", "seeds"],
+        rows=rows,
+        strong=strong,
+    )
 
 
 def percent(share: float | None) -> str:
@@ -141,6 +179,7 @@ def difference_table(results: Json) -> Table:
         note="Paired on questions. p (Holm) is corrected over all rows of a benchmark. p (questions) is the sign-flip "
         "test for these trained models (exact where every question has as many samples), p (seeds) the exact "
         "permutation of training runs: with 3 against 3 it cannot be below 0.100."
+        + (ONE_SEED if "questions" in over else "")
         + (f" All intervals are over {over.pop()}." if len(over) == 1 else ""),
         head=head,
         rows=rows,
@@ -175,7 +214,8 @@ def gain_table(results: Json) -> Table:
         id="gains",
         title="What RL added: after minus before, in points of pass@1",
         note="Paired on questions and seeds. The last but one column answers: did RL gain more from the treatment's "
-        "starting point than from this one?",
+        "starting point than from this one?"
+        + (ONE_SEED if any(r["gain"]["over"] == "questions" for r in results["gains"]) else ""),
         head=[
             "benchmark",
             "arm",
@@ -226,7 +266,7 @@ def ways_tables(results: Json) -> list[Table]:
     mix = {(m["benchmark"], m["arm"], m["phase"]): m for m in ways["mix"]}
     rows: list[list[str]] = []
     strong: list[int] = []
-    corrected = any(r["corrected"] for r in ways["composition"])
+    corrected = any(r["labeller"] for r in ways["composition"])
     for r in ways["composition"]:
         m = mix[r["benchmark"], r["arm"], r["phase"]]
         if r["arm"] == results["treatment"]:
@@ -242,7 +282,7 @@ def ways_tables(results: Json) -> list[Table]:
             f"{m['labelled']:,}",
         ]
         if corrected:
-            row.insert(4, interval(r["corrected"]) if r["corrected"] else "not measured")
+            row.insert(4, _undone(r["corrected"], r["labeller"]))
         rows.append(row)
     head = [
         "benchmark",
@@ -260,7 +300,10 @@ def ways_tables(results: Json) -> list[Table]:
     if corrected:
         head.insert(4, "corrected for labeller error")
         note += " The corrected column undoes the labeller's measured error and carries its uncertainty."
+        note += " " + " ".join(_labelled_by(e) for e in ways["labellers"])
+        note += " That these texts are like the samples is an assumption."
     out = [Table("composition", "Composition: solutions that use two or more ways", note, head, rows, strong)]
+    out += [t for t in (_shares_table(results), _labels_table(results)) if t.rows]
     if ways["length_matched"]:
         out.append(
             Table(
@@ -268,13 +311,22 @@ def ways_tables(results: Json) -> list[Table]:
                 title="Composition of the treatment against other arms, as it is and at equal length",
                 note="In points. Longer solutions show more ways whatever taught them; the matched column compares "
                 "only samples of about the same length (twenty bins). “Used” is the share of samples with a partner.",
-                head=["benchmark", "against", "difference", "at equal length", "p", "used"],
+                head=[
+                    "benchmark",
+                    "against",
+                    "difference",
+                    "at equal length",
+                    *(["corrected for labeller error"] if corrected else []),
+                    "p",
+                    "used",
+                ],
                 rows=[
                     [
                         r["benchmark"],
                         titles[r["against"]],
                         interval(r["unmatched"], sign=True),
                         interval(r["matched"], sign=True),
+                        *([interval(r["corrected"], sign=True) if r["corrected"] else "n/a"] if corrected else []),
                         p_value(r["matched"]["p"]),
                         percent(r["used"]),
                     ]
@@ -304,6 +356,83 @@ def ways_tables(results: Json) -> list[Table]:
             )
         )
     return out
+
+
+def _undone(corrected: Json | None, labeller: Json | None) -> str:
+    if corrected:
+        return interval(corrected)
+    return "these labels cannot tell" if labeller and labeller.get("positives") else "not measured"
+
+
+def _labelled_by(error: Json) -> str:
+    """Return who labelled and how often that is wrong."""
+    hits, positives, rejections, negatives = (error.get(k) for k in ("hits", "positives", "rejections", "negatives"))
+    if not positives or not negatives or hits is None or rejections is None:
+        return f"Labels by {error.get('name', 'an unnamed labeller')}, whose error was not measured."
+    kinds = ""
+    if isinstance(error.get("whole"), dict) and isinstance(error.get("halves"), dict):
+        easy, hard = error["whole"], error["halves"]
+        kinds = f" ({easy['hits']} of {easy['positives']} whole ones, {hard['hits']} of {hard['positives']} halves)"
+    return (
+        f"Labels by {error.get('name', 'an unnamed labeller')}: on texts of known truth it found two ways in {hits:,} of "
+        f"{positives:,} that had them{kinds} and in {negatives - rejections:,} of {negatives:,} that did not."
+    )
+
+
+def _shares_table(results: Json) -> Table:
+    """Final models only: the share of samples that use each way, corrected where the labeller's error for the way is known."""
+    titles = {a["name"]: a["title"] for a in results["arms"]}
+    final = {(s["benchmark"], s["arm"], s["phase"]) for s in results["scores"] if s["final"]}
+    here = [r for r in results["ways"]["shares"] if (r["benchmark"], r["arm"], r["phase"]) in final]
+    ways = sorted({r["way"] for r in here})
+    known = any(r["corrected"] for r in here)
+    cells = {(r["benchmark"], r["arm"], r["way"]): interval(r["corrected"] or r["rate"]) for r in here}
+    rows: list[list[str]] = []
+    strong: list[int] = []
+    for benchmark, arm in dict.fromkeys((r["benchmark"], r["arm"]) for r in here):
+        if arm == results["treatment"]:
+            strong.append(len(rows))
+        rows.append([benchmark, titles[arm], *[cells.get((benchmark, arm, w), "n/a") for w in ways]])
+    note = "Final models, percent of labelled samples; a sample with two ways counts for both."
+    if known:
+        note += " Corrected for the labeller's measured error on each way, where its labels can tell the way at all."
+    return Table("ways-used", "How often each way is used", note, ["benchmark", "arm", *ways], rows, strong)
+
+
+def _labels_table(results: Json) -> Table:
+    titles = {a["name"]: a["title"] for a in results["arms"]}
+    rows = [
+        [
+            r["benchmark"],
+            titles[r["arm"]],
+            PHASE[r["phase"]],
+            percent(r["same"] / r["samples"]) if r["samples"] else "n/a",
+            percent((r["hits"] + r["negatives"] - r["rejections"]) / r["samples"]) if r["samples"] else "n/a",
+            percent(r["positives"] / r["samples"]) if r["samples"] else "n/a",
+            f"{r['hits']:,} of {r['positives']:,}",
+            f"{r['negatives'] - r['rejections']:,} of {r['negatives']:,}",
+            f"{r['samples']:,}",
+        ]
+        for r in results["ways"]["program"]
+    ]
+    return Table(
+        id="labels",
+        title="The labels against a program that knows",
+        note="Where a program can label the same samples. Two or more ways: as labelled, and in truth; found: of those with two ways; "
+        "false alarms: of those without.",
+        head=[
+            "benchmark",
+            "arm",
+            "phase",
+            "same ways",
+            "labelled two",
+            "truly two",
+            "found",
+            "false alarms",
+            "samples",
+        ],
+        rows=rows,
+    )
 
 
 def _vendi(value: Json | None) -> str:

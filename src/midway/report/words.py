@@ -73,6 +73,8 @@ def verdict(results: Json) -> Json:
         "bad": f"{titles[treatment]} did worse than {titles[first['against']]} on {main}.",
         "open": f"{titles[treatment]} is not shown to differ from {titles[first['against']]} on {main}.",
     }[tone]
+    if tone != "open" and first["difference"]["over"] == "questions":
+        headline = f"{headline[:-1]}, in one training run."
     return {"headline": headline[0].upper() + headline[1:], "sentences": sentences, "tone": tone}
 
 
@@ -140,6 +142,10 @@ def _variety(controls: dict[str, bool], here: dict[str, Json], titles: Json) -> 
         order = sorted(range(len(matched)), key=lambda i: matched[i]["difference"]["value"])
         text += f"from {parts[order[0]]} to {parts[order[-1]]}, over {len(parts)} such arms. "
     kinds = {call(r) for r in matched}
+    once = all(r["difference"]["over"] == "questions" for r in matched)
+    if once and kinds in ({"higher"}, {"lower"}):
+        told = "helped" if kinds == {"higher"} else "hurt"
+        return [f"{text}In this one training run of each arm variety itself {told}; other runs may differ."]
     if kinds == {"higher"}:
         text += "Variety itself is shown to help."
     elif "lower" in kinds:
@@ -170,6 +176,9 @@ def _how_sure(row: Json) -> str:
     text += f"; {' and '.join(map(str, seeds))} seeds)" if seeds else ")"
     if e["over"] == "questions":
         text += ". With one seed it says nothing about how another training run would turn out"
+    elif seeds and min(seeds) <= 2:
+        few = "one seed of an arm says" if min(seeds) == 1 else "two seeds say"
+        text += f". It covers 95 % on average, but {few} little about the spread of training runs: its width is largely luck"
     if e["se"] and e["df"]:
         seen = e["se"] * float(stats.t.isf(0.025, e["df"]) + stats.t.isf(0.2, e["df"]))
         text += f"; a true difference of about {points(seen)} points would have been found four times in five"

@@ -6,7 +6,9 @@ completion, its verdict, and the ways it used where a labeller is given); greedy
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import polars as pl
 
@@ -15,6 +17,33 @@ from midway.run import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import Judge, judge
+
+
+class Labelled(Protocol):
+    """What a program says about a text: its steps, the ways that they belong to, whether all are right."""
+
+    @property
+    def steps(self) -> Sequence[object]: ...
+    @property
+    def ways(self) -> Sequence[str]: ...
+    @property
+    def composed(self) -> bool: ...
+    @property
+    def steps_right(self) -> bool: ...
+
+
+LABELLERS = {"lab": "midway.lab.labels:label"}
+"""Sources whose answers a program can label with the ways they use: source -> `module:function`."""
+
+
+def labeller_of(source: str) -> Callable[[Question, str], Labelled] | None:
+    """Return the programmatic labeller of ways where the source has one."""
+    if source not in LABELLERS:
+        return None
+    module, _, function = LABELLERS[source].partition(":")
+    label: Callable[[Question, str], Labelled] = getattr(importlib.import_module(module), function)
+    return label
+
 
 SAMPLED, GREEDY = "sampled", "greedy"
 """What stands in the `heuristic` column of evaluation rows: how the sample was drawn."""
@@ -38,11 +67,6 @@ def benchmark_requests(
             yield Request(id_, prompt, how, question.id, kind, index)
 
 
-LABELS = ("ways", "composed", "steps_right")
-Label = tuple[list[str], bool, bool | None]
-"""What a labeller found in an answer: the ways it uses; whether it composes two or more; whether every step is right (None: no step)."""
-
-
 def evaluate(
     stage: Stage,
     control: Control,
@@ -51,7 +75,7 @@ def evaluate(
     requests: Sequence[Request],
     answer: Answer,
     verifier: Judge,
-    labeller: Callable[[Question, str], Label] | None = None,
+    labeller: Callable[[Question, str], Labelled] | None = None,
 ) -> None:
     """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
     ask(stage, control, outcome, requests, answer, "completions")
@@ -62,12 +86,12 @@ def evaluate(
     if completions.is_empty():
         raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn")
     results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
-    if labeller:
-        found = [labeller(by_id[q], t) for q, t in results.select("question_id", "text").iter_rows()]
-        columns = [pl.Series(n, [f[k] for f in found], dtype=EVALUATIONS[n]) for k, n in enumerate(LABELS)]
-        results = results.with_columns(columns)
-    else:
-        results = results.with_columns(pl.lit(None, dtype=EVALUATIONS[n]).alias(n) for n in LABELS)
+    found = [labeller(by_id[q], t) if labeller else None for q, t in results.select("question_id", "text").iter_rows()]
+    results = results.with_columns(
+        pl.Series("ways", [list(f.ways) if f else None for f in found], dtype=pl.List(pl.String)),
+        pl.Series("composed", [f.composed if f else None for f in found], dtype=pl.Boolean),
+        pl.Series("steps_right", [f.steps_right if f and f.steps else None for f in found], dtype=pl.Boolean),
+    )
     results = results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
     sampled, once = results.filter(pl.col("heuristic") == SAMPLED), results.filter(pl.col("heuristic") == GREEDY)
     write_table(stage.path / "results.parquet", sampled)
