@@ -56,6 +56,14 @@ def busy_seconds(pid: int) -> tuple[float, float] | None:
     return max(used, ran), waited
 
 
+def own_wait() -> float:
+    """Return the seconds that the calling thread has waited for a processor so far; 0 where the kernel does not tell."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 def idle_seconds(pid: int, elapsed: float) -> float:
     """Return how much of `elapsed` (wall seconds) process `pid` neither ran nor waited for a processor.
 

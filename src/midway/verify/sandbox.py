@@ -45,7 +45,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, TracebackType
 
-from midway.verify.pool import busy_seconds
+from midway.verify.pool import busy_seconds, own_wait
 
 ENDING_SECONDS = 60.0
 """Wall seconds for a sandbox to follow its program into its end; a fixed bound on waiting for the kernel."""
@@ -234,6 +234,7 @@ class Program:
         self.started = time.monotonic()
         self._inside: int | None = None
         self._ended = 0.0
+        self._own_wait = own_wait()
         self.late = ""
         self.cpu = 0.0
         self.stderr = b""
@@ -274,6 +275,7 @@ class Program:
         try:
             ran, waited = busy_seconds(inside) or (0.0, 0.75 * elapsed)
             spent = elapsed - waited - (0.0 if limits.run_seconds else ran)
+            spent -= own_wait() - self._own_wait  # the program had answered, and we were not there to see it
             if inside != outside:  # nor does waiting for a processor while the sandbox was made
                 spent -= (busy_seconds(outside) or (0.0, 0.0))[1]
         except (OSError, ValueError, IndexError):
