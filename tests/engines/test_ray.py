@@ -48,7 +48,7 @@ def test_an_actor_is_killed_and_nothing_is_lost(
 
     thread = ray_cluster.kill_one("EngineWorker", lambda pid: ray_cluster.stored_by(pid, tmp_path / "ray") >= 4, killed)
     report = complete_on_ray(asked(50), config, model, tmp_path / "ray", workers=2, share=40, log=lines.append)
-    thread.join()
+    thread.join(30)
     assert killed and any("an engine actor died" in line for line in lines)
     assert report.deaths == 1 and 0 < report.rescued < 40
     assert len({m[1] for line in lines if (m := re.search(r"process (\d+)", line))}) >= 2
@@ -96,7 +96,7 @@ def test_verification_is_spread_and_a_killed_verifier_loses_nothing(ray_cluster:
         cluster = ClusterVerifier(verifier, log=lines.append)
         thread = ray_cluster.kill_one("VerifierWorker", lambda _: began.is_set(), killed)
         there = list(cluster.verify_batch(watched()))  # type: ignore[arg-type]
-        thread.join()
+        thread.join(30)
     assert killed and cluster.deaths >= 1 and "given out again" in lines[0]
     assert len(there) == 3000 and there[:300] == here  # in order, and each the verdict that it has on one machine
     assert [v.judgement == "correct" for v in there] == [n % 3 == 0 for n in range(3000)]
@@ -118,7 +118,7 @@ def test_log_probabilities_come_back_in_order(ray_cluster: Any, checkpoint: Call
 
     thread = ray_cluster.kill_one("EngineWorker", lambda _: read.is_set(), killed)
     got = list(engine.logprobs(watched()))  # type: ignore[arg-type]
-    thread.join()
+    thread.join(30)
     for ours, want in zip(got, plain.logprobs(items), strict=True):
         assert ours == (pytest.approx(want[0], abs=1e-3), want[1])
     asked_for = asked(3, 2)

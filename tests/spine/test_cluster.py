@@ -29,7 +29,7 @@ def test_a_run_on_ray_is_the_run_on_one_machine(
     there = rough / "pools/guided/completions"
     thread = ray_cluster.kill_one("EngineWorker", lambda pid: ray_cluster.stored_by(pid, there) >= 4, killed)
     done = here("run", recipe, "--out", rough, "--executor", "ray")
-    thread.join()
+    thread.join(30)
     assert "an engine actor died" in done.stderr and "engine in process" in done.stderr
     stage = read_json(rough / "pools/guided/completions/stage.json")
     assert stage["result"]["deaths"] >= 1 and stage["result"]["rescued"] > 0 and stage["state"] == "complete"

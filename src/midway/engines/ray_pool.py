@@ -47,7 +47,6 @@ from midway.engines.stream import (
     WINDOW,
     Progress,
     Signals,
-    Stopped,
     StreamReport,
     complete,
     completion_of,
@@ -215,7 +214,10 @@ class _Pool:
         exhausted = False
         try:
             with signals.caught():
-                while True:
+                signals.storing = (
+                    True  # a signal only sets `got`: raised in the middle of Ray's own code it would be a SystemError
+                )
+                while not signals.got:
                     while idle and not exhausted:
                         part = self.back.popleft() if self.back else list(itertools.islice(stream, share))
                         if not part:
@@ -237,15 +239,13 @@ class _Pool:
                     if stop is not None and stop():
                         self.report.stopped = "requested"
                         break
-        except Stopped:
-            self.report.stopped = signals.got
+            self.report.stopped = self.report.stopped or signals.got
         except EngineError as error:
             self.report.seconds = time.monotonic() - start
             error.report = self.report
             raise
         finally:
-            with suppress(Stopped):
-                self._end(idle)
+            self._end(idle)
         self.report.seconds = time.monotonic() - start
         self.report.unasked = self.before - self.report.held if not self.report.stopped else 0
         recover_all(self.folder)
