@@ -22,7 +22,7 @@ from midway.engines.base import Engine
 from midway.engines.recorded import Recorded
 from midway.engines.stream import complete
 from midway.heuristics import STOP_STRINGS, build_prompt, fold_system, load_catalogue
-from midway.questions import from_frame, load, shuffled, to_frame
+from midway.questions import load, shuffled, to_frame
 from midway.recipe import (
     ArmConfig,
     BenchmarkConfig,
@@ -593,11 +593,3 @@ class Materials:
             },
             curve=curve or {},
         )
-
-
-def stored_questions(run: Run, name: str) -> list[Question]:
-    """Return a set of questions from a run directory. Raises RunError when it is not there."""
-    path = run.path / "questions" / f"{name}.parquet"
-    if not path.exists():
-        raise RunError(f"{path} is missing: run the recipe again to write it")
-    return from_frame(pl.read_parquet(path))

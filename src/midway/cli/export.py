@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from midway.materials import Materials
+    from midway.records import Question
+    from midway.run import Run
     from midway.training.card import Card
 
 
@@ -45,7 +47,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
     import polars as pl
 
     from midway.experiment import run_path
-    from midway.materials import Materials, stored_questions
+    from midway.materials import Materials
     from midway.recipe import loads_recipe, near
     from midway.run import Run, RunError, read_json, write_bytes
     from midway.training.card import FIGURE, figure, render
@@ -66,7 +68,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
         raise RunError(f"{stage} has no solutions yet: midway select {run}")
     store = Run(path)
     materials = Materials(recipe, store)
-    questions = stored_questions(store, "train")
+    questions = _stored(store, "train")
     keep = recipe.selection.prompt_with_heuristic
     rows = training_rows(
         pl.read_parquet(stage / "solutions.parquet"),
@@ -76,9 +78,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
         heuristics=materials.catalogue if keep else None,
     )
     folder = out or path / "exports" / f"{arm}-seed-{seed}-{form}"
-    files = write_dataset(
-        folder, rows, form, rl=lambda kind: rl_rows(stored_questions(store, "rl"), materials.prompt, kind)
-    )
+    files = write_dataset(folder, rows, form, rl=lambda kind: rl_rows(_stored(store, "rl"), materials.prompt, kind))
     card = _card(materials, path, arm, seed, stage, rows, [(f.stem, f.as_posix()) for f in files], form)
     write_bytes(folder / FIGURE, figure(card.funnel).encode())
     write_bytes(folder / "README.md", render(card).encode("utf-8", "replace"))
@@ -97,7 +97,6 @@ def _card(
 ) -> Card:
     import polars as pl
 
-    from midway.materials import stored_questions
     from midway.run import Run, read_json
     from midway.selection import diversity
     from midway.training.card import Card
@@ -105,7 +104,7 @@ def _card(
     recipe = materials.recipe
     manifest = read_json(stage / "stage.json") or {}
     pools = list(dict.fromkeys(d.pool for d in recipe.arms[arm].midtrain if d.pool))
-    questions = {q.id: q for q in stored_questions(Run(path), "train")}
+    questions = {q.id: q for q in _stored(Run(path), "train")}
     solutions = pl.read_parquet(stage / "solutions.parquet")
     adherence: dict[str, Any] = {}
     for pool in pools:
@@ -183,3 +182,16 @@ def _sources(questions: list[Any]) -> list[tuple[str, str | None, int]]:
         licence = "Apache-2.0" if source.split("/")[0] == "lab" else known.licence if known else None
         rows.append((source or "not named", licence, count))
     return rows
+
+
+def _stored(run: Run, name: str) -> list[Question]:
+    """The questions of a run directory. Raises RunError when they are not there."""
+    import polars as pl
+
+    from midway.questions import from_frame
+    from midway.run import RunError
+
+    path = run.path / "questions" / f"{name}.parquet"
+    if not path.exists():
+        raise RunError(f"{path} is missing: run the recipe again to write it")
+    return from_frame(pl.read_parquet(path))
