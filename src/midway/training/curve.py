@@ -1,9 +1,8 @@
 """Task metrics while RL runs: every N steps a few questions of each benchmark are answered and judged inside TRL's loop.
 
 Promises: the figures go where TRL's own go (metrics.jsonl and every tracker in `report_to`), under `eval/BENCHMARK/...`: `pass@1`,
-`no-answer`, `truncated`, `unjudged`, and, where a program can label, `composed`, the share of answers that use two or more ways, as in the
-report, and `hybrid`, that of answers which the program calls so (the lab's: two ways besides splitting into parts); the share that uses
-each way is `ways/BENCHMARK/SLUG`. The same questions and seeds at every step, so a curve moves only because the model does.
+`no-answer`, `truncated`, `unjudged`, and, where a program can label, `composed`, the share of answers that it says to use two or more ways
+(the lab's: besides splitting into parts), as in the report; the share that uses each way is `ways/BENCHMARK/SLUG`. The same questions and seeds at every step, so a curve moves only because the model does.
 
 When things go wrong: training on sharded weights (DeepSpeed ZeRO-3, FSDP) cannot generate here; the callback says so once and stays silent.
 """
@@ -101,12 +100,11 @@ class _Slice:
         mix: dict[str, float] = {}
         if self.label:
             ways: Counter[str] = Counter()
-            composed = hybrid = 0
+            composed = 0
             for completion in done:
                 found = self.label(by_id[completion.question_id], completion.text)
                 ways.update(set(found.ways))
-                composed += len(set(found.ways)) > 1
-                hybrid += bool(found.composed)
+                composed += bool(found.composed)
             mix = {f"ways/{self.name}/{way}": n / count for way, n in ways.items()}
-            out |= {"composed": composed / count, "hybrid": hybrid / count}
+            out["composed"] = composed / count
         return {**{f"eval/{self.name}/{key}": value for key, value in out.items()}, **mix}
