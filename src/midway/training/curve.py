@@ -2,7 +2,8 @@
 
 Promises: the figures go where TRL's own go (metrics.jsonl and every tracker in `report_to`), under `eval/BENCHMARK/...`: `pass@1`,
 `no-answer`, `truncated`, `unjudged`, and, where a program can label, `composed`, the share of answers that it says to use two or more ways
-(the lab's: besides splitting into parts), as in the report; the share that uses each way is `ways/BENCHMARK/SLUG`. The same questions and seeds at every step, so a curve moves only because the model does.
+(the lab's: besides splitting into parts), as in the report; the share that uses each way is `ways/BENCHMARK/SLUG`. The same questions and
+seeds at every step, so a curve moves only because the model does.
 
 When things go wrong: training on sharded weights (DeepSpeed ZeRO-3, FSDP) cannot generate here; the callback says so once and stays silent.
 """
