@@ -184,6 +184,7 @@ def pretrain(
             optimizer.load_state_dict(kept)
         step, tokens, running = branch, state["tokens"], state["running"]
         say(f"goes on from the shared trunk {trunk} at step {step}")
+    before = tokens
     while True:
         done = step / steps if steps else (time.time() - start) / (60 * minutes)
         if done >= 1:
@@ -233,7 +234,7 @@ def pretrain(
         running = told_loss if step == 1 else 0.98 * running + 0.02 * told_loss
         if time.time() - told > 20:
             told = time.time()
-            say(f"step {step}  {done:.0%}  loss {running:.4f}  {tokens / (time.time() - start):,.0f} tokens/s")
+            say(f"step {step}  {done:.0%}  loss {running:.4f}  {(tokens - before) / (time.time() - start):,.0f} tokens/s")
     seconds = time.time() - start
     model.to("cpu").eval()
     model.generation_config.eos_token_id = tokenizer.eos_token_id
