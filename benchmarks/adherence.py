@@ -28,6 +28,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from midway.adherence import LikelihoodScorer, RewardModelScorer, Scorer, agreement, discrimination, label_auc
 from midway.engines.transformers import HFEngine
+from midway.lab.checkpoints import base_checkpoint
 from midway.lab.world import CUES, guided_messages, label, questions
 from midway.records import PHASES, Completion, Heuristic, Prompt, Question, Request, Sampling, content_id
 
@@ -92,10 +93,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.model is None:
-        from midway.lab import checkpoint
-
-        args.model = str(checkpoint(""))
+    args.model = args.model or str(base_checkpoint())
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     engine = HFEngine.around(AutoModelForCausalLM.from_pretrained(args.model).eval(), tokenizer, batch_size=64)
     with tempfile.TemporaryDirectory() as folder:
