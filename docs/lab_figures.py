@@ -144,13 +144,11 @@ def ways(runs: Path) -> tuple[str, str] | None:
     results = load(runs / "lab-ways")
     if not results:
         return None
-    have = {a["name"] for a in results["arms"]}
     rows, series = [], []
     arms = [("no mid-training", "rl-only-G{}"), ("n = 1", "n1-G{}"), ("n = 3", "n3-G{}")]
-    sizes = (4, 8, 16)
+    sizes = (4, 16)
     for style, (label, pattern) in enumerate(arms):
         named = [(g, pattern.format(g)) for g in sizes]
-        named = [(g, arm if arm in have else arm.replace("-G8", "")) for g, arm in named]
         got = [(g, score(results, arm, "single")) for g, arm in named]
         got = [(g, e) for g, e in got if e]
         series.append(
