@@ -28,7 +28,7 @@ def write(tmp_path: Path) -> Write:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(row) + "\n" for row in rows)
         if name.endswith(".gz"):
-            path.write_bytes(gzip.compress(text.encode()))
+            path.write_bytes(gzip.compress(text.encode(), mtime=0))
         elif name.endswith(".json"):
             path.write_text(json.dumps(rows))
         elif name.endswith(".parquet"):
@@ -279,7 +279,7 @@ def test_malformed_lines_are_named_by_number(tmp_path: Path, content: bytes, sai
     ("name", "content", "said"),
     [
         ("x.jsonl.gz", b"not gzip", "cannot be read"),
-        ("x.jsonl.gz", gzip.compress(b'{"question": "a", "answer": 1}\n' * 99)[:-12], "cannot be read"),
+        ("x.jsonl.gz", gzip.compress(b'{"question": "a", "answer": 1}\n' * 99, mtime=0)[:-12], "cannot be read"),
         ("x.parquet", b"PAR1 not really", "not a Parquet file"),
         ("x.json", b'[{"question": "a",\n "answer": }]', ":2: not valid JSON"),
         ("x.json", b'{"question": "a"}', "a list of objects is needed"),
