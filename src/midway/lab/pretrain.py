@@ -234,7 +234,9 @@ def pretrain(
         running = told_loss if step == 1 else 0.98 * running + 0.02 * told_loss
         if time.time() - told > 20:
             told = time.time()
-            say(f"step {step}  {done:.0%}  loss {running:.4f}  {(tokens - before) / (time.time() - start):,.0f} tokens/s")
+            say(
+                f"step {step}  {done:.0%}  loss {running:.4f}  {(tokens - before) / (time.time() - start):,.0f} tokens/s"
+            )
     seconds = time.time() - start
     model.to("cpu").eval()
     model.generation_config.eos_token_id = tokenizer.eos_token_id
