@@ -63,15 +63,12 @@ def resolve_model(path: str) -> str:
     `tiny:FAMILY` a random one for trying out a recipe."""
     if path == "lab" or path.startswith("lab:"):
         try:
-            knobs = (
-                {k: float(v) for k, v in (knob.split("=") for knob in path.split(":")[1].split(","))}
-                if ":" in path
-                else {}
-            )
+            knobs: dict[str, Any] = dict(knob.split("=") for knob in path[4:].split(",")) if ":" in path else {}
+            knobs = {name: value if name == "world" else float(value) for name, value in knobs.items()}
             return str(importlib.import_module("midway.lab.checkpoints").base_checkpoint(**knobs))
         except (ValueError, TypeError) as error:
             raise RunError(
-                f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1 ({error})"
+                f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1,world=universal ({error})"
             ) from None
     if path.startswith("tiny:"):
         return str(importlib.import_module("midway.lab.tiny").cached_tiny(path.partition(":")[2]))

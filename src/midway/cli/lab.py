@@ -32,6 +32,7 @@ def world(
     level: Annotated[list[int] | None, typer.Option(min=1, max=3)] = None,
     split: Annotated[str, typer.Option(help="corpus, train or test.")] = "train",
     seed: int = 0,
+    world: Annotated[str, typer.Option(help="Which ways fit: default or universal (see docs/lab.md).")] = "default",
     ways: Annotated[bool, typer.Option(help="Write each problem's solution in every way that fits.")] = True,
     jsonl: Annotated[bool, typer.Option(help="One JSON object a line: text, answer, meta.")] = False,
 ) -> None:
@@ -44,7 +45,7 @@ def world(
     if split not in SPLITS:
         raise _stop(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
     try:
-        drawn = questions(split, n, seed, family or ["all"], level or [1, 2, 3])
+        drawn = questions(split, n, seed, family or ["all"], level or [1, 2, 3], world=world)
     except ValueError as error:
         raise _stop(str(error)) from None
     for question in drawn:
@@ -71,12 +72,14 @@ def pretrain(
     slip: Annotated[
         float, typer.Option(min=0, max=1, help="Probability that a result in a worked solution is off.")
     ] = -1,
+    world: Annotated[str, typer.Option(help="Which ways fit: default or universal (see docs/lab.md).")] = "default",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Make a base checkpoint from nothing: corpus, tokenizer, training."""
     from dataclasses import replace
 
     from midway.lab.corpus import CorpusConfig
+    from midway.lab.world import world_config
 
     if out.exists():
         raise _stop(f"{out} exists: name a new directory")
@@ -88,7 +91,10 @@ def pretrain(
     except ImportError as error:
         raise _stop(f"{error.name} is missing: pip install 'midway[train]'") from None
     torch.set_num_threads(threads)
-    config = replace(CorpusConfig(), shown=shown)
+    try:
+        config = replace(CorpusConfig(), shown=shown, world=world_config(world))
+    except ValueError as error:
+        raise _stop(str(error)) from None
     if slip >= 0:
         config = replace(config, slip=slip)
     figures = pretrain(out, config, seed=seed, steps=steps or STEPS, say=typer.echo)

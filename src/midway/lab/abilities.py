@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midway.lab.world import COMPOSITES, FAMILIES, OOD, SINGLES, guided_messages, label, plain_messages, questions
+from midway.lab.world import (
+    COMPOSITES,
+    FAMILIES,
+    OOD,
+    SINGLES,
+    WorldConfig,
+    guided_messages,
+    label,
+    plain_messages,
+    questions,
+)
 from midway.records import Message, Question
 
 
@@ -60,12 +70,17 @@ def sample(
 
 
 def measure(
-    model: Any, tokenizer: Any, n: int, seed: int = 0, families: Sequence[str] = tuple(FAMILIES)
+    model: Any,
+    tokenizer: Any,
+    n: int,
+    seed: int = 0,
+    families: Sequence[str] = tuple(FAMILIES),
+    world: WorldConfig | None = None,
 ) -> dict[str, Ability]:
-    """Sample `n` answers per family without a cue (`FAMILY`) and with each fitting cue (`FAMILY / WAY`)."""
+    """Sample `n` answers per family without a cue (`FAMILY`) and with the cue of each way that fits in `world` (`FAMILY / WAY`)."""
     asked: list[tuple[str, Question, str]] = []
     for family in families:
-        drawn = questions("test", n, seed, [family])
+        drawn = questions("test", n, seed, [family], config=world)
         asked += [(family, question, "") for question in drawn]
         for way in dict.fromkeys(way for question in drawn for way in question.meta["ways"]):
             asked += [(f"{family} / {way}", question, way) for question in drawn]

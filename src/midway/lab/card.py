@@ -12,6 +12,7 @@ from pathlib import Path
 
 from midway.lab.abilities import measure, table
 from midway.lab.corpus import CorpusConfig
+from midway.lab.world import WORLDS
 
 CARD = """---
 license: apache-2.0
@@ -38,7 +39,7 @@ out-of-distribution families. Composite problems are in no document, and the cor
 ## Training
 
 {steps:,} steps of {batch} documents, {tokens:,} tokens: lessons in sums (5 % of the steps), level 1 worked out (35 %), all levels
-worked out (25 %), the full mix (35 %). {where} Final loss {loss:.3f}. Again: `midway lab pretrain OUT --seed {seed}`.
+worked out (25 %), the full mix (35 %). {where} Final loss {loss:.3f}. Again: `midway lab pretrain OUT --seed {seed}{knobs}`.
 
 ## Measured abilities
 
@@ -68,11 +69,17 @@ def write_card(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(out).eval()
-    abilities = measure(model, AutoTokenizer.from_pretrained(out), n, measure_seed)
+    abilities = measure(model, AutoTokenizer.from_pretrained(out), n, measure_seed, world=config.world)
     (out / "abilities.json").write_text(json.dumps({k: asdict(a) for k, a in abilities.items()}, indent=1) + "\n")
+    default = CorpusConfig()
     text = CARD.format(
         parameters=sum(p.numel() for p in model.parameters()),
         seed=seed,
+        knobs="".join(
+            [f" --shown {config.shown:g}"] * (config.shown != default.shown)
+            + [f" --slip {config.slip:g}"] * (config.slip != default.slip)
+            + [f" --world {name}" for name, fits in WORLDS.items() if name != "default" and fits == config.world.fits]
+        ),
         share_prompted=percent(config.prompted),
         slip=percent(config.slip),
         misfit=percent(config.misfit),

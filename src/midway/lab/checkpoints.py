@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from midway.lab.corpus import CorpusConfig, worked
+from midway.lab.world import world_config
 
 SHIPPED = Path(__file__).parent / "base"
 
@@ -34,6 +35,7 @@ def base_checkpoint(
     *,
     shown: float = 0.0,
     slip: float | None = None,
+    world: str = "default",
     config: CorpusConfig | None = None,
     seed: int = 0,
     steps: int = 0,
@@ -41,14 +43,15 @@ def base_checkpoint(
 ) -> Path:
     """Return the directory of a base checkpoint; with every knob at its default, the shipped one.
 
-    `shown` is the peakedness knob (share of unprompted documents that show a fitting way), `slip` the noise; `config`
-    sets every knob of the corpus and excludes these two. Making one needs torch and takes minutes (see docs/lab.md).
-    Raises ValueError when both `config` and a single knob are given.
+    `shown` is the peakedness knob (share of unprompted documents that show a fitting way), `slip` the noise, `world` the
+    name of a world (which ways fit which problems); `config` sets every knob of the corpus and excludes these three.
+    Making one needs torch and takes minutes (see docs/lab.md). Raises ValueError when both `config` and a single knob
+    are given, and for an unknown world.
     """
-    if config is not None and (shown or slip is not None):
-        raise ValueError("give either config or the single knobs shown and slip, not both")
+    if config is not None and (shown or slip is not None or world != "default"):
+        raise ValueError("give either config or the single knobs shown, slip and world, not both")
     if config is None:
-        config = replace(CorpusConfig(), shown=shown)
+        config = replace(CorpusConfig(), shown=shown, world=world_config(world))
         if slip is not None:
             config = replace(config, slip=slip)
     if config == CorpusConfig() and seed == 0 and steps == 0:

@@ -100,6 +100,16 @@ UNIVERSAL: dict[str, tuple[str, ...]] = {
 }
 """Equations solve nearly everything: a world in which one way is enough."""
 
+WORLDS: dict[str, dict[str, tuple[str, ...]]] = {"default": FITS, "universal": UNIVERSAL}
+"""The worlds that recipes call by name."""
+
+
+def world_config(name: str) -> WorldConfig:
+    """The world called `name`. Raises ValueError for an unknown name."""
+    if name not in WORLDS:
+        raise ValueError(f"unknown world {name!r}: choose from {', '.join(WORLDS)}")
+    return WorldConfig(fits=dict(WORLDS[name]))
+
 
 class _Draw:
     """One problem being drawn: the random source, the level's numbers, and names that do not repeat."""
@@ -446,12 +456,14 @@ def questions(
     families: Sequence[str] = ("single",),
     levels: Sequence[int] = LEVELS,
     config: WorldConfig | None = None,
+    world: str = "default",
 ) -> list[Question]:
     """Return `n` different questions, in equal shares over families and levels, in an order drawn from `seed`.
 
-    `families` takes family names and group names (`single`, `composite`, `ood`, `all`). Raises ValueError for unknown
-    names, and when a family has too few different problems.
+    `families` takes family names and group names (`single`, `composite`, `ood`, `all`); `world` is a name, and `config`
+    sets everything instead. Raises ValueError for unknown names, and when a family has too few different problems.
     """
+    config = config or world_config(world)
     names = [name for given in families for name in GROUPS.get(given, (given,))]
     cells = [(family, level) for family in names for level in levels]
     if not cells:
