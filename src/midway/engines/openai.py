@@ -318,13 +318,12 @@ class OpenAIClient:
                         heapq.heappush(waiting, job)
                 finally:
                     server.flying -= 1
-                    wake.set()
 
             def landed(task: asyncio.Task[None]) -> None:
                 flying.discard(task)
                 if not task.cancelled() and (error := task.exception()) is not None:
                     fatal.append(error)
-                    wake.set()
+                wake.set()  # here, where the task is no longer among the flying: set any earlier, the loop would miss the last one's end
 
             try:
                 while not fatal:
