@@ -69,7 +69,7 @@ def run_each(program: str, tests: CodeTests, limits: Limits, same: Callable[[Any
 
 
 def _script(index: int, program: str, given: str, expected: str, limits: Limits) -> Case:
-    with Program(program, limits, script=True) as running:
+    with Program(program, limits, script=True, ahead=True) as running:
         status, output = running.run(given.encode("utf-8", "replace"), limits.output_bytes + 2 * len(expected))
         why = running.why_dead() if status == "done" else status
         if why == "sandbox":

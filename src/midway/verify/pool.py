@@ -37,6 +37,8 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 TICK_SECONDS = 0.25
+ENDING_SECONDS = 0.5
+"""Seconds that workers have to end, and to clear away what they started, when the pool closes."""
 
 
 def busy_seconds(pid: int) -> tuple[float, float] | None:
@@ -166,6 +168,14 @@ class Pool:
             left = [*self._queue, *(w.task for w in self._members if w.task)]
             self._queue.clear()
         for worker in self._members:
+            if worker.task or not worker.judge:
+                worker.process.terminate()
+            elif worker.process.stdin:
+                worker.process.stdin.close()  # an idle one ends by itself, and reaps what it started
+        until = time.monotonic() + ENDING_SECONDS
+        for worker in self._members:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.0, until - time.monotonic()))
             worker.process.kill()
         for worker in self._members:
             self._reap(worker)

@@ -43,7 +43,7 @@ class Session:
     """One program, loading; the first request, or `load`, waits until it is loaded. A context manager."""
 
     def __init__(self, source: str, limits: Limits) -> None:
-        self.program = Program(source, limits, script=False)
+        self.program = Program(source, limits, script=False, ahead=True)
         self.buffer = bytearray()
         self.waited = 0.0
         self._loaded = False

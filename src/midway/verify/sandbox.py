@@ -27,6 +27,7 @@ state.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import marshal
 import math
@@ -40,6 +41,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,12 +174,17 @@ def _memory_file(data: bytes) -> int:
 
 _ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
 _BOOT = """import marshal, posix
-data = b""
-while chunk := posix.read(FD, 1 << 20):
+data, size = b"", 8
+while len(data) < size:
+    chunk = posix.read(FD, 1 << 20)
+    if not chunk:
+        posix._exit(0)
     data += chunk
+    if size == 8 <= len(data):
+        size += int.from_bytes(data[:8], "big")
 posix.close(FD)
-CONFIG, runner = marshal.loads(data)
-del data, chunk
+CONFIG, runner = marshal.loads(data[8:])
+del data, size, chunk
 exec(runner)
 """
 _STRICT = """def own_filter(pid, steps=STEPS):
@@ -187,17 +194,86 @@ CONFIG["filter"] = own_filter
 """
 
 
+class _Ready:
+    """A started sandbox whose Python waits at its door for a program: nothing untrusted has run in it."""
+
+    def __init__(self, kind: str) -> None:
+        self.owner = os.getpid()
+        inside, self.door = os.pipe()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.door, fcntl.F_SETPIPE_SZ, 1 << 20)
+        boot = _BOOT.replace("FD", str(inside))
+        if kind != "bubblewrap" and _can_filter():
+            boot = boot.replace("exec(", _STRICT.replace("STEPS", repr(_strict_steps())) + "exec(")
+        command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
+        passed = [inside]
+        if kind == "bubblewrap":
+            sandbox = list(_bwrap_arguments())
+            if _can_filter():
+                passed.append(_memory_file(_filter(None)))
+                sandbox += ["--seccomp", str(passed[-1])]
+            command = sandbox + command
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                pass_fds=passed, env=_ENVIRONMENT, cwd="/", start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            os.close(self.door)
+            raise SandboxUnavailable(f"cannot start {command[0]}: {error}") from error
+        finally:
+            for fd in passed:
+                os.close(fd)
+
+    def let_in(self, payload: bytes) -> None:
+        """Hand over the program. A sandbox that is gone is noticed later, when it gives no answer."""
+        data = len(payload).to_bytes(8, "big") + payload
+        try:
+            while data:
+                data = data[os.write(self.door, data) :]
+        except BrokenPipeError:
+            pass
+        finally:
+            os.close(self.door)
+
+
+_ahead = threading.local()
+"""`ready`: the sandbox that this thread started ahead. A sandbox dies with the thread that started it."""
+
+
+def _started_ahead(kind: str) -> _Ready | None:
+    """Take the sandbox that was started ahead, if it waits still."""
+    ready: _Ready | None = getattr(_ahead, "ready", None)
+    _ahead.ready = None
+    if ready is None or kind != "bubblewrap" or ready.owner != os.getpid():
+        return None
+    if ready.process.poll() is not None:
+        ready.let_in(b"")
+        return None
+    return ready
+
+
+def end_ahead() -> None:
+    """End the sandbox that this thread started ahead, and reap it."""
+    if ready := _started_ahead("bubblewrap"):
+        os.killpg(ready.process.pid, signal.SIGKILL)
+        os.close(ready.door)
+        ready.process.wait()
+
+
 class Program:
     """A running program and its three pipes. Leave the `with` block to kill it and all it left behind.
 
-    `script`: run it as a script with `stdin` as its input; else load it and answer requests (see runner.py).
-    Raises SandboxUnavailable when the sandbox cannot be started.
+    `script`: run it as a script with `stdin` as its input; else load it and answer requests (see runner.py). `ahead`:
+    start the next program's sandbox, with bubblewrap, while this one loads; it waits, empty, until then or until this
+    thread ends. Raises SandboxUnavailable when the sandbox cannot be started.
     """
 
-    def __init__(self, program: str, limits: Limits, *, script: bool, kind: str | None = None) -> None:
+    def __init__(
+        self, program: str, limits: Limits, *, script: bool, kind: str | None = None, ahead: bool = False
+    ) -> None:
         self.limits = limits
         self.kind = kind or available()
-        bubble = self.kind == "bubblewrap"
         config = {
             "program": program,
             "script": script,
@@ -208,31 +284,21 @@ class Program:
             "processes": 0 if _can_filter() else 32,
             "filter": b"",
         }
-        payload = _memory_file(marshal.dumps((config, _runner())))
-        boot = _BOOT.replace("FD", str(payload))
-        if not bubble and _can_filter():
-            boot = boot.replace("exec(", _STRICT.replace("STEPS", repr(_strict_steps())) + "exec(")
-        python = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
-        passed = [payload]
-        command = python
-        if bubble:
-            command = list(_bwrap_arguments())
-            if _can_filter():
-                passed.append(_memory_file(_filter(None)))
-                command += ["--seccomp", str(passed[-1])]
-            command += python
-        try:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                pass_fds=passed, env=_ENVIRONMENT, cwd="/", start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise SandboxUnavailable(f"cannot start {command[0]}: {error}") from error
-        finally:
-            for fd in passed:
-                os.close(fd)
-        self.started = time.monotonic()
+        waiting = _started_ahead(self.kind)
+        ready = waiting or _Ready(self.kind)
+        self.process = ready.process
         self._inside: int | None = None
+        self._waited_before = (0.0, 0.0)
+        """Seconds that the program's process, and the sandbox around it, had waited for a processor before its start."""
+        if waiting:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                inside, outside = (busy_seconds(pid) or (0.0, 0.0) for pid in (self.inside(), self.process.pid))
+                self._waited_before = (inside[1], outside[1])
+        ready.let_in(marshal.dumps((config, _runner())))
+        self.started = time.monotonic()
+        if ahead and self.kind == "bubblewrap":
+            with contextlib.suppress(SandboxUnavailable):
+                _ahead.ready = _Ready(self.kind)
         self._ended = 0.0
         self._own_wait = own_wait()
         self.late = ""
@@ -273,11 +339,12 @@ class Program:
         if elapsed < min(limit, limits.cpu_seconds):  # cannot be up: no need to look further
             return min(limit, limits.cpu_seconds) - elapsed
         try:
-            ran, waited = busy_seconds(inside) or (0.0, 0.75 * elapsed)
+            ran, waited = busy_seconds(inside) or (0.0, 0.75 * elapsed + self._waited_before[0])
+            waited -= self._waited_before[0]
             spent = elapsed - waited - (0.0 if limits.run_seconds else ran)
             spent -= own_wait() - self._own_wait  # the program had answered, and we were not there to see it
             if inside != outside:  # nor does waiting for a processor while the sandbox was made
-                spent -= (busy_seconds(outside) or (0.0, 0.0))[1]
+                spent -= (busy_seconds(outside) or self._waited_before)[1] - self._waited_before[1]
         except (OSError, ValueError, IndexError):
             self._ended = self._ended or time.monotonic()
             return max(0.0, self._ended + ENDING_SECONDS - time.monotonic())

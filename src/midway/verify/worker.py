@@ -3,8 +3,9 @@
 Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks
 from standard input and answers on standard output, one JSON line each. When a judge dies (of its CPU limit, of memory,
 by the pool's hand) the keeper says so on the same pipe and forks the next one within milliseconds, without importing
-anything again. The keeper runs no task, so nothing can hang it. Both die with the pool: of the kernel's parent-death
-signal, or at the end of standard input; a judge that spins dies of its CPU limit at the latest.
+anything again. The keeper runs no task, so nothing can hang it. Both end with the pool: of the kernel's parent-death
+signal, or at the end of standard input; a judge that spins dies of its CPU limit at the latest. What a dead judge leaves
+behind, such as a sandbox that was just being made, falls to the keeper (Linux), which kills and reaps it.
 
 The CPU limit is a profiling timer with the default action, so it ends even a computation inside C code that holds the
 interpreter, and counts only the CPU time that the judge itself has used. Where the platform has no such timer, it is the
@@ -13,6 +14,7 @@ process's own limit (in whole seconds) instead.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import math
@@ -31,12 +33,33 @@ MAX_EXTRACTED = 100_000
 _out = 1
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the end of standard input does it)."""
+def die_with_parent(parent: int, how: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process a signal when its parent dies (Linux; elsewhere the end of standard input ends it)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None, use_errno=True).prctl(1, how)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _adopt() -> None:
+    """Make this process the parent of what its children leave behind (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+
+
+def _sweep() -> None:
+    """Kill and reap all children. What one of them leaves behind becomes a child here when it dies: until there is none."""
+    while True:
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                children = [int(pid) for pid in file.read().split()]
+        except OSError:  # no such file outside Linux
+            return
+        if not children:
+            return
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def send(message: dict[str, Any]) -> None:
@@ -50,6 +73,8 @@ def _read(size: int) -> bytes:
     while len(data) < size:
         chunk = os.read(0, size - len(data))
         if not chunk:
+            if sandbox := sys.modules.get("midway.verify.sandbox"):
+                sandbox.end_ahead()
             os._exit(0)
         data += chunk
     return data
@@ -103,7 +128,18 @@ def main() -> None:
     _out = os.dup(1)
     os.dup2(2, 1)  # what a test prints must not mix with the answers
     kind, memory, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    die_with_parent(parent)
+    judge = 0
+
+    def end(*_: object) -> None:
+        """Kill the judge and what it left, and go: at the pool's request, or when its process is gone."""
+        if judge:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(judge, signal.SIGKILL)
+        _sweep()
+        os._exit(0)
+
+    die_with_parent(parent, signal.SIGTERM)
+    _adopt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the pool's process
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -127,13 +163,22 @@ def main() -> None:
         warnings.simplefilter("ignore", SyntaxWarning)  # what a model writes
     keeper = os.getpid()
     while True:
-        child = os.fork()
-        if not child:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        judge = os.fork()
+        if not judge:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             try:
                 _judge_loop(keeper)
             finally:
                 os._exit(1)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        signal.signal(signal.SIGTERM, end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        ended = code = 0
+        while ended != judge:  # the others are what sandboxes left
+            ended, code = os.waitpid(-1, 0)
+        judge, status = 0, os.waitstatus_to_exitcode(code)
+        _sweep()
         if status == 0:
             os._exit(0)
         os.write(_out, b"\n")  # ends what the judge may have been saying
