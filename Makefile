@@ -3,6 +3,7 @@
 # make setup  only set up
 # make engines-test   install a CPU build of vLLM in an environment of its own and test the vLLM and server engines with it
 PYTHON ?= python3
+TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -17,7 +18,7 @@ $(BIN)/python:
 # torch first and by exact version: a range would take the newest build
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) (about two minutes)"
-	$(PIP) install torch==2.13.0
+	$(PIP) install $(TORCH)
 	$(PIP) install -c constraints.txt -e '.[train]'
 	@touch $@
 
