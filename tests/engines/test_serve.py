@@ -72,7 +72,7 @@ def test_serves_while_a_command_runs(tmp_path: Path, standin: Path) -> None:
     port = free_port()
     ask = f"import urllib.request as u, sys; print(u.urlopen('http://127.0.0.1:{port}/v1/models').read()); sys.exit(7)"
     process = verb(recipe(tmp_path, port), "--python", standin, "--", sys.executable, "-c", ask)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 7, err
     assert "faulty" in out and f"serving faulty at http://127.0.0.1:{port}/v1" in err
     with pytest.raises(OSError):
@@ -97,7 +97,7 @@ def test_errors(tmp_path: Path, standin: Path) -> None:
 
     def said(*args: object) -> str:
         process = verb(*args)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
         assert process.returncode == 2, err
         return err
 
