@@ -206,7 +206,7 @@ def openai_part(path: Path, rounds: int) -> None:
         tokenizer, _ = engine._local_tokenizer()
 
         def make(number: int, who: str) -> list[Request]:
-            return requests(f"{who}{number}", 4, 8, 4, sampling, 200, tokenizer)
+            return requests(f"{who}{number}", 4, 32, 4, sampling, 200, tokenizer)
 
         async def ask(asked: list[Request]) -> int:
             gate = asyncio.Semaphore(128)
