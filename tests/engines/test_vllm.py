@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,31 @@ def test_limits_and_stops(engine: Engine) -> None:
     next(walk)
     walk.close()  # type: ignore[attr-defined]
     assert len(list(engine.generate(asked(2)))) == 2  # nothing is left over from the walk that was broken off
+
+
+def test_running_out_of_memory_ends_with_what_to_lower(engine: Engine, tmp_path: Path, monkeypatch: Any) -> None:
+    """The allocator's own error out of the middle of vLLM's step; what had arrived is stored."""
+    import torch
+
+    inner = engine._engine  # type: ignore[attr-defined]
+    steps = inner.step
+    count = itertools.count()
+
+    def step() -> Any:
+        if next(count) > 30:
+            torch.empty(1 << 50, dtype=torch.uint8)
+        return steps()
+
+    monkeypatch.setattr(inner, "step", step)
+    with pytest.raises(
+        EngineError, match=r"alloc.*\n.*type the same command .*lower engine.args.gpu_memory_utilization"
+    ):
+        complete(asked(60, 4), engine, tmp_path / "c")
+    monkeypatch.undo()
+    held = len(run.stored_ids(tmp_path / "c"))
+    assert 0 < held < 240
+    report = complete(asked(60, 4), engine, tmp_path / "c")
+    assert (report.held, report.done) == (held, 240 - held)
 
 
 def test_kill_9_and_go_on(engine: Engine, model: Path, tmp_path: Path) -> None:

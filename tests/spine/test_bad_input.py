@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,3 +117,18 @@ def test_help_is_light() -> None:
         "assert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["run", "demo", "seeds=[0, 1]", "title=it's a test", "--out", "my runs/a", "--data", "my data", "--executor", "ray"],
+        ["run", "demo"],
+    ],
+)  # fmt: skip
+def test_the_command_to_go_on_is_the_command_typed(typed: list[str], here: Here, monkeypatch: Any) -> None:
+    """It may be pasted into a shell as it is printed: nothing is missing, and what has blanks is quoted."""
+    told: list[str] = []
+    monkeypatch.setattr("midway.cli.run._execute", lambda *args: told.append(args[6]))
+    here(*typed)
+    assert shlex.split(told[0]) == ["midway", *typed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ def run_stage(run: str, kind: str, data: str | None = None, executor: str = "loc
         data,
         [],
         executor,
-        " ".join([f"midway {kind} {run}", *_how(data, executor)]),
+        shlex.join(["midway", kind, run, *_how(data, executor)]),
         kind,
     )
 
@@ -123,7 +124,8 @@ def execute(
     """Load a recipe and run it; ends the process with exit code 1 when an arm failed, 130 when stopped."""
     from midway.recipe import find_recipe, load_recipe
 
-    again = " ".join(["midway run", recipe, *overrides, *(["--out", str(out)] if out else []), *_how(data, executor)])
+    where = ["--out", str(out)] if out else []
+    again = shlex.join(["midway", "run", recipe, *overrides, *where, *_how(data, executor)])
     source = find_recipe(recipe).read_text(encoding="utf-8")
     _execute(lambda: load_recipe(recipe, overrides), source, out, data, clean or [], executor, again, None)
 
