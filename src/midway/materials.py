@@ -68,7 +68,7 @@ def resolve_model(path: str) -> str:
             return str(importlib.import_module("midway.lab.checkpoints").base_checkpoint(**knobs))
         except (ValueError, TypeError) as error:
             raise RunError(
-                f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1,world=universal ({error})"
+                f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1,world=two-ways ({error})"
             ) from None
     if path.startswith("tiny:"):
         return str(importlib.import_module("midway.lab.tiny").cached_tiny(path.partition(":")[2]))

@@ -91,6 +91,10 @@ def test_shipped_checkpoint_is_the_default() -> None:
     assert base_checkpoint() == SHIPPED
     with pytest.raises(ValueError, match="either config or"):
         base_checkpoint(config=CorpusConfig(), shown=0.1)
+    with pytest.raises(ValueError, match="either config or"):
+        base_checkpoint(config=CorpusConfig(), world="two-ways")
+    with pytest.raises(ValueError, match="unknown world 'flat'"):
+        base_checkpoint(world="flat")
 
 
 def test_making_one_is_deterministic_and_cached(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from midway.lab.world import (
     plain_messages,
     questions,
     split_of,
+    world_config,
 )
 from midway.records import Question
 
@@ -96,11 +97,11 @@ def test_errors_name_the_choices() -> None:
         guided_messages(question, "magic")
 
 
+@pytest.mark.parametrize("config", [WorldConfig(fits=UNIVERSAL), world_config("two-ways")], ids=["short", "explicit"])
 @pytest.mark.parametrize("slip", [0.0, 0.15])
-def test_labeller_agrees_with_solver(slip: float) -> None:
+def test_labeller_agrees_with_solver(slip: float, config: WorldConfig) -> None:
     """Every family, level and way; `benchmarks/lab_labels.py` does the same on 100,000 solutions."""
     rng = random.Random(11)
-    config = WorldConfig(fits=UNIVERSAL)
     count = 0
     for family in FAMILIES:
         for i in range(60):
@@ -115,6 +116,23 @@ def test_labeller_agrees_with_solver(slip: float) -> None:
                     assert found.sound
                 count += 1
     assert count > 2000
+
+
+def test_in_the_world_of_two_ways_each_question_has_two_and_equations_are_one() -> None:
+    drawn = questions("train", 80, 0, ["backward", "difference", "compare", "mixture"], world="two-ways")
+    plain = questions("train", 80, 0, ["backward", "difference", "compare", "mixture"])
+    assert [q.id for q in drawn] == [q.id for q in plain]  # the problems are the same, the ways are not
+    for question in drawn:
+        assert len(set(question.meta["ways"])) == 2 and EQUATION in question.meta["ways"]
+        one, two = (label(question, solve(question, way)) for way in question.meta["ways"])
+        assert one.sound and two.sound and set(one.ways).isdisjoint(two.ways)
+    text = solve(drawn[0], EQUATION)
+    assert len(text) > len(solve(plain[0], EQUATION)) and solve_linear(text.split(". ")[2]) is not None
+    with pytest.raises(ValueError, match="unknown world 'flat': choose from default, two-ways"):
+        questions("train", 1, world="flat")
+    config = CorpusConfig(world=world_config("two-ways"), ood=0.0)
+    texts = " ".join(text for _, text in islice(documents(config, 3), 2000))
+    assert "Draw equal bars" in texts and "Together." not in texts  # no legs, no pairs
 
 
 def test_composites_are_hybrids_and_stand_in_no_document() -> None:

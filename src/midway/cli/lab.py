@@ -32,7 +32,7 @@ def world(
     level: Annotated[list[int] | None, typer.Option(min=1, max=3)] = None,
     split: Annotated[str, typer.Option(help="corpus, train or test.")] = "train",
     seed: int = 0,
-    world: Annotated[str, typer.Option(help="Which ways fit: default or universal (see docs/lab.md).")] = "default",
+    world: Annotated[str, typer.Option(help="Which ways fit: default or two-ways (see docs/lab.md).")] = "default",
     ways: Annotated[bool, typer.Option(help="Write each problem's solution in every way that fits.")] = True,
     jsonl: Annotated[bool, typer.Option(help="One JSON object a line: text, answer, meta.")] = False,
 ) -> None:
@@ -72,7 +72,7 @@ def pretrain(
     slip: Annotated[
         float, typer.Option(min=0, max=1, help="Probability that a result in a worked solution is off.")
     ] = -1,
-    world: Annotated[str, typer.Option(help="Which ways fit: default or universal (see docs/lab.md).")] = "default",
+    world: Annotated[str, typer.Option(help="Which ways fit: default or two-ways (see docs/lab.md).")] = "default",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Make a base checkpoint from nothing: corpus, tokenizer, training."""

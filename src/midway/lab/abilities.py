@@ -85,7 +85,7 @@ def measure(
         for way in dict.fromkeys(way for question in drawn for way in question.meta["ways"]):
             asked += [(f"{family} / {way}", question, way) for question in drawn]
     prompts = [guided_messages(q, way) if way else plain_messages(q) for _, q, way in asked]
-    texts = sample(model, tokenizer, prompts, seed=seed)
+    texts = sample(model, tokenizer, prompts, seed=seed, max_new_tokens=96 if world and world.explicit else 64)
     count: Counter[str] = Counter()
     right: Counter[str] = Counter()
     sound: Counter[str] = Counter()

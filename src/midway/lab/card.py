@@ -78,7 +78,7 @@ def write_card(
         knobs="".join(
             [f" --shown {config.shown:g}"] * (config.shown != default.shown)
             + [f" --slip {config.slip:g}"] * (config.slip != default.slip)
-            + [f" --world {name}" for name, fits in WORLDS.items() if name != "default" and fits == config.world.fits]
+            + [f" --world {name}" for name, world in WORLDS.items() if name != "default" and world == config.world]
         ),
         share_prompted=percent(config.prompted),
         slip=percent(config.slip),

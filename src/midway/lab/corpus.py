@@ -87,7 +87,9 @@ def sums(config: CorpusConfig, seed: int) -> Iterator[Document]:
     while True:
         found: list[str] = []
         while len(found) < 4:
-            question = draw(rng, rng.choice(SINGLES), rng.choice(LEVELS), "corpus", config.world)
+            question = draw(
+                rng, rng.choice(config.world.families or SINGLES), rng.choice(LEVELS), "corpus", config.world
+            )
             text = solve(question, rng.choice(solvable(question)), rng)
             found += [s for s in text.split(". ") if s.count(" = ") == 1 and "x" not in s]
         found = rng.sample(found, 4)
@@ -99,7 +101,7 @@ def documents(config: CorpusConfig, seed: int, levels: Sequence[int] = LEVELS) -
     """Yield documents without end."""
     rng = random.Random(f"midway.lab/corpus/{seed}")
     while True:
-        families = OOD if rng.random() < config.ood else SINGLES
+        families = OOD if rng.random() < config.ood else config.world.families or SINGLES
         question = draw(rng, rng.choice(families), rng.choice(levels), "corpus", config.world)
         yield document(question, rng, config)
 

@@ -133,6 +133,15 @@ def _expression(ops: list[list[Any]]) -> str:
 
 
 def _equation(pen: _Pen, part: Part, words: Mapping[str, Any]) -> int:
+    """With `words["explicit"]` every sum that solves it is written before its result."""
+
+    def solved(left: str, a: int, op: str, b: int) -> int:
+        if words.get("explicit"):
+            pen.say(EQUATION, f"{left} = {a} {op} {b}.")
+        result = pen.value(a, op, b)
+        pen.say(EQUATION, f"{left} = {result}.")
+        return result
+
     kind = part["kind"]
     if kind == "chain":
         pen.say(EQUATION, "Let x be the start.")
@@ -140,17 +149,13 @@ def _equation(pen: _Pen, part: Part, words: Mapping[str, Any]) -> int:
         pen.say(EQUATION, f"{_expression(ops)} = {value}.")
         while ops:
             op, b = ops.pop()
-            value = pen.value(value, INVERSE[op], b)
-            pen.say(EQUATION, f"{_expression(ops)} = {value}.")
+            value = solved(_expression(ops), value, INVERSE[op], b)
         return value
     if kind == "difference":
         total, diff = part["sum"], part["diff"]
         pen.say(EQUATION, f"Let x be {words['small']}.")
         pen.say(EQUATION, f"x + x + {diff} = {total}.")
-        twice = pen.value(total, "-", diff)
-        pen.say(EQUATION, f"2 x = {twice}.")
-        x = pen.value(twice, "/", 2)
-        pen.say(EQUATION, f"x = {x}.")
+        x = solved("x", solved("2 x", total, "-", diff), "/", 2)
         return x if part["ask"] == "small" else pen.sum(EQUATION, x, "+", diff)
     if kind == "compare":
         times, total = part["times"], part["total"]
@@ -158,19 +163,16 @@ def _equation(pen: _Pen, part: Part, words: Mapping[str, Any]) -> int:
         pen.say(EQUATION, f"x + {times} x = {total}.")
         many = pen.value(times, "+", 1)
         pen.say(EQUATION, f"{many} x = {total}.")
-        x = pen.value(total, "/", many)
-        pen.say(EQUATION, f"x = {x}.")
+        x = solved("x", total, "/", many)
         return x if part["ask"] == "small" else pen.sum(EQUATION, x, "*", times)
     a, b, n, total = part["a"], part["b"], part["n"], part["total"]
     pen.say(EQUATION, f"Let x be {words['b_name']}.")
     pen.say(EQUATION, f"{b} x + {a} ({n} - x) = {total}.")
+    if words.get("explicit"):
+        pen.say(EQUATION, f"{b} x - {a} x + {a} * {n} = {total}.")
     each, base = b - a, pen.value(a, "*", n)
     pen.say(EQUATION, f"{each} x + {base} = {total}.")
-    rest = pen.value(total, "-", base)
-    pen.say(EQUATION, f"{each} x = {rest}.")
-    x = pen.value(rest, "/", each)
-    pen.say(EQUATION, f"x = {x}.")
-    return x
+    return solved("x", solved(f"{each} x", total, "-", base), "/", each)
 
 
 def _guess(pen: _Pen, part: Part, words: Mapping[str, Any]) -> int:

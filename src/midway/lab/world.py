@@ -78,6 +78,10 @@ class WorldConfig:
     """Largest value within a chain; sums of two people may be 10 larger."""
     doubling: bool = False
     """Chains above level 1 may also double, triple or halve, once."""
+    families: tuple[str, ...] = ()
+    """The single families that the base corpus is about; empty for all."""
+    explicit: bool = False
+    """Equations write out the sums that solve them (`x + 4 = 9 + 1. x + 4 = 10.`), which a small model learns far more easily."""
 
 
 FITS: dict[str, tuple[str, ...]] = {
@@ -100,7 +104,21 @@ UNIVERSAL: dict[str, tuple[str, ...]] = {
 }
 """Equations solve nearly everything: a world in which one way is enough."""
 
-WORLDS: dict[str, dict[str, tuple[str, ...]]] = {"default": FITS, "universal": UNIVERSAL}
+TWO_WAYS: dict[str, tuple[str, ...]] = {
+    **FITS,
+    "backward": (BACKWARD, EQUATION),
+    "difference": (AUXILIARY, EQUATION),
+    "compare": (AUXILIARY, EQUATION),
+    "mixture": (AUXILIARY, EQUATION),
+}
+"""Four kinds of problems with two ways each, of which equations are one: variety is not needed to solve them all."""
+
+WORLDS: dict[str, WorldConfig] = {
+    "default": WorldConfig(fits=dict(FITS)),
+    "two-ways": WorldConfig(
+        fits=TWO_WAYS, families=("forward", "backward", "difference", "compare", "mixture"), explicit=True
+    ),
+}
 """The worlds that recipes call by name."""
 
 
@@ -108,7 +126,7 @@ def world_config(name: str) -> WorldConfig:
     """The world called `name`. Raises ValueError for an unknown name."""
     if name not in WORLDS:
         raise ValueError(f"unknown world {name!r}: choose from {', '.join(WORLDS)}")
-    return WorldConfig(fits=dict(WORLDS[name]))
+    return WORLDS[name]
 
 
 class _Draw:
@@ -444,7 +462,7 @@ def draw(rng: random.Random, family: str, level: int, split: Split, config: Worl
         "kind": made.kind,
         "ways": [way for way in fits if join != "single" or way in solvable_part(parts[0])],
         "hybrid": list(made.hybrid),
-        "spec": {"parts": parts, "join": join, "words": words},
+        "spec": {"parts": parts, "join": join, "words": words | ({"explicit": True} if config.explicit else {})},
     }
     return Question("math", _grammar(text), str(answer), source=f"lab/{split}", meta=meta)
 
