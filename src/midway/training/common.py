@@ -132,6 +132,7 @@ def base_args(job: Job) -> dict[str, Any]:
         "save_steps": 50,
         "save_total_limit": 2,
         "log_level": "warning",
+        "ddp_timeout": 7200,  # seconds that the other processes wait while the first one evaluates a curve or saves
     }
 
 
