@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from midway.records import CodeTests, Question
+from midway.verify import Verifier
 from midway.verify.sandbox import available
 
 SCRIPT = """
@@ -75,6 +77,22 @@ def test_no_sandbox_lives_on(who: str, tmp_path: Path) -> None:
             time.sleep(0.02)
         assert not sandboxes(marker)
     assert seen, "no sandbox was running: this would have shown nothing"
+
+
+@pytest.mark.skipif(available() != "bubblewrap", reason="bubblewrap is not installed")
+def test_a_limit_means_the_same_for_the_first_program_and_for_those_whose_sandbox_was_started_ahead() -> None:
+    """A sleep of the whole limit is over it, since starting counts; half of the limit is not. A machine that is busy just when the limit
+    is up may look too late, hence several tries."""
+    limit, tests = {"time_limit": 1.0}, CodeTests(test_list=("assert f() == 2",))
+    question = Question("code", "", tests=tests, meta=limit)
+    programs = [f"import time\ndef f():\n    time.sleep({s})\n    return 2\n" for s in (1.0, 1.0, 0.5, 1.0, 0.5, 1.0)]
+    late = "timeout: idle"
+    expected, found = [late, late, "passed", late, "passed", late], [""]
+    for _ in range(6):
+        if found != expected:
+            with Verifier(1) as verifier:
+                found = [verdict.reason for verdict in verifier.verify_batch((question, p) for p in programs)]
+    assert found == expected
 
 
 def offspring(pid: int) -> list[int]:

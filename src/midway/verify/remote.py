@@ -45,7 +45,7 @@ class Session:
     def __init__(self, source: str, limits: Limits) -> None:
         self.program = Program(source, limits, script=False, ahead=True)
         self.buffer = bytearray()
-        self.waited = 0.0
+        self.waited = self.program.head_start
         self._loaded = False
         self._error: tuple[str, str] | None = None
 

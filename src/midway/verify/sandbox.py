@@ -53,6 +53,11 @@ ENDING_SECONDS = 60.0
 """Wall seconds for a sandbox to follow its program into its end; a fixed bound on waiting for the kernel."""
 
 
+START_SECONDS = 0.015
+"""What a sandbox and its Python take to start, about. A program's time counts from there; where they were started ahead, this much is
+added, so that a limit means the same for every program."""
+
+
 class SandboxUnavailable(RuntimeError):
     """There is no sandbox here, or it could not be started."""
 
@@ -295,7 +300,8 @@ class Program:
                 inside, outside = (busy_seconds(pid) or (0.0, 0.0) for pid in (self.inside(), self.process.pid))
                 self._waited_before = (inside[1], outside[1])
         ready.let_in(marshal.dumps((config, _runner())))
-        self.started = time.monotonic()
+        self.head_start = START_SECONDS if waiting else 0.0
+        self.started = time.monotonic() - self.head_start
         if ahead and self.kind == "bubblewrap":
             with contextlib.suppress(SandboxUnavailable):
                 _ahead.ready = _Ready(self.kind)
