@@ -58,14 +58,15 @@ class Target:
     revision: str | None = None
 
 
-def resolve_model(path: str) -> str:
+def resolve_model(path: str, make: bool = True) -> str:
     """Return where a model is: `lab` is the small base model shipped with midway, `lab:...` another one that the lab makes,
-    `tiny:FAMILY` a random one for trying out a recipe."""
+    `tiny:FAMILY` a random one for trying out a recipe. With `make` false, raises FileNotFoundError where the lab has yet to make it.
+    """
     if path == "lab" or path.startswith("lab:"):
         try:
             knobs: dict[str, Any] = dict(knob.split("=") for knob in path[4:].split(",")) if ":" in path else {}
             knobs = {name: value if name == "world" else float(value) for name, value in knobs.items()}
-            return str(importlib.import_module("midway.lab.checkpoints").base_checkpoint(**knobs))
+            return str(importlib.import_module("midway.lab.checkpoints").base_checkpoint(**knobs, make=make))
         except (ValueError, TypeError) as error:
             raise RunError(
                 f"model.path {path!r}: write lab, or lab:shown=0.06 or lab:shown=0.06,slip=0.1,world=two-ways ({error})"

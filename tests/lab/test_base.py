@@ -87,7 +87,7 @@ def test_default_is_peaked(base: tuple[Any, Any]) -> None:
     assert sum(label(q, t).direct for q, t in zip(drawn, texts, strict=True)) >= 108
 
 
-def test_shipped_checkpoint_is_the_default() -> None:
+def test_shipped_checkpoint_is_the_default(tmp_path: Path) -> None:
     assert base_checkpoint() == SHIPPED
     with pytest.raises(ValueError, match="either config or"):
         base_checkpoint(config=CorpusConfig(), shown=0.1)
@@ -95,6 +95,9 @@ def test_shipped_checkpoint_is_the_default() -> None:
         base_checkpoint(config=CorpusConfig(), world="two-ways")
     with pytest.raises(ValueError, match="unknown world 'flat'"):
         base_checkpoint(world="flat")
+    with pytest.raises(FileNotFoundError, match="base-"):
+        base_checkpoint(shown=0.3, cache=tmp_path, make=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_making_one_is_deterministic_and_cached(tmp_path: Path) -> None:

@@ -65,7 +65,11 @@ def check_recipe(recipe: Recipe, data: str | None, *, model: bool, gold: bool) -
         drawn = sum(len(sets[f"benchmark-{b.name}"]) * (b.samples + b.greedy) for b in recipe.benchmarks)
         echo(f"evaluation: {models} models x {drawn:,} samples = {models * drawn:,} completions")
         _power(recipe, sets)
-        if model:
+        if model and not _made(recipe):
+            echo(
+                f"model {recipe.model.path}: the lab makes it when the run begins (about half an hour on one core, once)"
+            )
+        elif model:
             _model(recipe, materials, requests)
         else:
             echo("model: not looked at (--no-model)")
@@ -96,6 +100,17 @@ def _power(recipe: Recipe, sets: dict[str, list[Any]]) -> None:
         questions = len(sets[f"benchmark-{benchmark.name}"])
         effect = minimum_detectable_effect(questions=questions, seeds=len(recipe.seeds), samples=benchmark.samples)
         typer.echo(f"power: on {benchmark.name}, {effect}")
+
+
+def _made(recipe: Recipe) -> bool:
+    """False for a base model of the lab that has yet to be made."""
+    from midway.materials import resolve_model
+
+    try:
+        resolve_model(recipe.model.path, make=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _model(recipe: Recipe, materials: Materials, requests: int) -> None:

@@ -40,13 +40,14 @@ def base_checkpoint(
     seed: int = 0,
     steps: int = 0,
     cache: Path | None = None,
+    make: bool = True,
 ) -> Path:
     """Return the directory of a base checkpoint; with every knob at its default, the shipped one.
 
     `shown` is the peakedness knob (share of unprompted documents that show a fitting way), `slip` the noise, `world` the
     name of a world (which ways fit which problems); `config` sets every knob of the corpus and excludes these three.
     Making one needs torch and takes minutes (see docs/lab.md). Raises ValueError when both `config` and a single knob
-    are given, and for an unknown world.
+    are given, and for an unknown world; FileNotFoundError with `make` false when it has not been made yet.
     """
     if config is not None and (shown or slip is not None or world != "default"):
         raise ValueError("give either config or the single knobs shown, slip and world, not both")
@@ -56,14 +57,17 @@ def base_checkpoint(
             config = replace(config, slip=slip)
     if config == CorpusConfig() and seed == 0 and steps == 0:
         return SHIPPED
-    from midway.lab.pretrain import STEPS, pretrain
+    from midway.lab.pretrain import MINUTES, STEPS, pretrain
 
     steps = steps or STEPS
     root = cache or cache_dir()
     target = root / f"base-{config.digest()}-seed{seed}-steps{steps}"
+    if not target.is_dir() and not make:
+        raise FileNotFoundError(target)
     if not target.is_dir():
         root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
+        print(f"making a base checkpoint of the lab, once: about {MINUTES} minutes on a CPU; it is kept in {target}")
         try:
             pretrain(work / "base", config, seed=seed, steps=steps, trunk=root / trunk_name(config, seed, steps))
             try:

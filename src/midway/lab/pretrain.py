@@ -30,6 +30,8 @@ CHAT_TEMPLATE = (
 CONTEXT = 512
 STEPS = 9000
 """Optimizer steps of the shipped checkpoint."""
+MINUTES = 30
+"""What that takes on one core, about; with the early lessons at hand (`trunk`), 12."""
 BATCH = 32
 """Documents a step."""
 LAST_LESSON = 0.65
