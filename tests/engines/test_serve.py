@@ -18,7 +18,10 @@ from midway.engines.serve import serve_command
 from midway.recipe import ModelConfig, OpenAIEngine
 
 HERE = Path(__file__).parent
-VERB = "import typer; from midway.cli import serve; app = typer.Typer(); serve.register(app); app()"
+VERB = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+    "import typer; from midway.cli import serve; app = typer.Typer(); serve.register(app); app()"
+)
 
 
 def free_port() -> int:
