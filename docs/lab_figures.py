@@ -3,7 +3,7 @@
     python docs/lab_figures.py RUNS [OUT=docs/lab]
 
 RUNS is the folder that holds `lab-regimes`, `lab-regimes-shown-002`, `lab-regimes-shown-006`, `lab-ways`, `lab-budget`,
-`lab-composition` and `lab-main`; what is not there is left out. Every number comes from a run's `results.json`.
+`lab-two-ways`, `lab-composition` and `lab-main`; what is not there is left out. Every number comes from a run's `results.json`.
 """
 
 from __future__ import annotations
@@ -168,6 +168,11 @@ def budget(runs: Path) -> tuple[str, str] | None:
     return differences(load(runs / "lab-budget"))
 
 
+def two_ways(runs: Path) -> tuple[str, str] | None:
+    """The world of two ways a question: every arm against all solutions in both ways."""
+    return differences(load(runs / "lab-two-ways"))
+
+
 def main_run(runs: Path) -> tuple[str, str] | None:
     """The main experiment's differences."""
     return differences(load(runs / "lab-main"))
@@ -232,7 +237,8 @@ def main() -> None:
     runs = Path(sys.argv[1])
     out = Path(sys.argv[2] if len(sys.argv) > 2 else "docs/lab")
     out.mkdir(parents=True, exist_ok=True)
-    makers = {"main": main_run, "regimes": regimes, "ways": ways, "budget": budget, "composition": composition}
+    makers = {"main": main_run, "regimes": regimes, "ways": ways, "budget": budget, "two-ways": two_ways}
+    makers["composition"] = composition
     for name, make in makers.items():
         made = make(runs)
         if made:

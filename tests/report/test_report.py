@@ -376,6 +376,29 @@ def test_command_line(whole: Path, tmp_path: Path) -> None:
     assert one.exit_code == 2 and "at least two" in one.output
 
 
+def test_a_run_seen_from_another_arm(whole: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    register(app)
+    usual = {r["against"]: r["difference"] for r in results(whole)["differences"] if r["benchmark"] == "lab/test"}
+    before = (whole / "report" / "results.json").read_bytes()
+    out = tmp_path / "seen"
+    asked = ["report", str(whole), "--treatment", "rl-only", "--control", "polya-8-rl", "--out", str(out)]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0 and "RL only" in done.output.splitlines()[0]
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    (turned,) = (
+        r["difference"]
+        for r in found["differences"]
+        if (r["benchmark"], r["against"]) == ("lab/test", "polya-8-rl")
+    )  # fmt: skip
+    assert turned["value"] == pytest.approx(-usual["rl-only"]["value"])
+    assert (turned["low"], turned["high"]) == pytest.approx((-usual["rl-only"]["high"], -usual["rl-only"]["low"]))
+    assert "--treatment rl-only --control polya-8-rl" in found["commands"][1]
+    assert (whole / "report" / "results.json").read_bytes() == before
+    none = CliRunner().invoke(app, ["report", str(whole), "--treatment", "polya"])
+    assert none.exit_code == 2 and "--treatment polya" in none.output and "polya-8-rl" in none.output
+
+
 def test_no_torch_is_imported(whole: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from midway.report import build_report; "

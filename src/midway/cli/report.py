@@ -14,13 +14,23 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def report(
         run: Path = typer.Argument(..., help="Run directory, such as runs/NAME.", show_default=False),
+        treatment: str | None = typer.Option(
+            None, "--treatment", help="Compare this arm with all others, not the recipe's treatment."
+        ),
+        control: str | None = typer.Option(None, "--control", help="The arm that the verdict compares it with first."),
+        out: Path | None = typer.Option(
+            None,
+            "--out",
+            help="Where the report goes.",
+            show_default="RUN/report; RUN/report-ARM with another treatment or control",
+        ),
     ) -> None:
-        """Write report.html, report.md and results.json of a run into RUN/report, and print the verdict."""
+        """Write report.html, report.md and results.json of a run, and print the verdict."""
         from midway.report import build_report
 
         try:
-            paths = build_report(run)
-        except FileNotFoundError as error:
+            paths = build_report(run, treatment=treatment, control=control, out=out)
+        except (FileNotFoundError, ValueError) as error:
             _stop(error)
         _print(paths.html, paths.results)
 

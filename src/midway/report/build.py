@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +29,23 @@ class ReportPaths:
     results: Path
 
 
-def build_report(run_dir: Path) -> ReportPaths:
-    """Write the report of one run into its `report` folder and return where. See the module's first lines."""
-    run = load_run(Path(run_dir))
-    return _write(run, Path(run_dir) / "report", [Path(run_dir)])
+def build_report(
+    run_dir: Path, *, treatment: str | None = None, control: str | None = None, out: Path | None = None
+) -> ReportPaths:
+    """Write the report of one run and return where: into its `report` folder, or `out`. See the module's first lines.
+
+    `treatment` and `control` (names of arms) ask about another pair of arms than the recipe's; then `out` is `report-TREATMENT` if left
+    out. Raises ValueError for an arm that the run does not have.
+    """
+    run_dir = Path(run_dir)
+    run = load_run(run_dir)
+    asked = {"--treatment": treatment, "--control": control}
+    for option, arm in asked.items():
+        if arm is not None and arm not in run.arms:
+            raise ValueError(f"{option} {arm}: {run_dir} has no such arm; it has {', '.join(run.arms)}")
+    run.treatment, run.control = treatment or run.treatment, control or run.control
+    given = [word for option, arm in asked.items() if arm for word in (option, arm)]
+    return _write(run, out or run_dir / (f"report-{run.treatment}" if given else "report"), [run_dir], given)
 
 
 def build_comparison(run_dirs: Sequence[Path], out: Path) -> ReportPaths:
@@ -95,9 +109,9 @@ def join(runs: Sequence[Run]) -> Run:
     return joined
 
 
-def _write(run: Run, out: Path, run_dirs: Sequence[Path]) -> ReportPaths:
+def _write(run: Run, out: Path, run_dirs: Sequence[Path], options: Sequence[str] = ()) -> ReportPaths:
     results = compute(run)
-    results["commands"] = _commands(run_dirs)
+    results["commands"] = _commands(run_dirs, options)
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "report.html", out / "report.md", out / "results.json")
     _atomic(paths.results, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -106,10 +120,13 @@ def _write(run: Run, out: Path, run_dirs: Sequence[Path]) -> ReportPaths:
     return paths
 
 
-def _commands(run_dirs: Sequence[Path]) -> list[str]:
+def _commands(run_dirs: Sequence[Path], options: Sequence[str]) -> list[str]:
     names = [d.name for d in run_dirs]
     if len(names) == 1:
-        return [f"midway run runs/{names[0]}/recipe.yaml", f"midway report runs/{names[0]}"]
+        return [
+            f"midway run runs/{names[0]}/recipe.yaml",
+            shlex.join(["midway", "report", f"runs/{names[0]}", *options]),
+        ]
     return [f"midway compare {' '.join('runs/' + n for n in names)}"]
 
 
