@@ -132,3 +132,12 @@ def test_the_command_to_go_on_is_the_command_typed(typed: list[str], here: Here,
     monkeypatch.setattr("midway.cli.run._execute", lambda *args: told.append(args[6]))
     here(*typed)
     assert shlex.split(told[0]) == ["midway", *typed]
+
+
+def test_check_does_not_make_a_base_model_of_the_lab(here: Here, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("MIDWAY_LAB_CACHE", str(tmp_path / "cache"))
+    said = here("check", "lab/two-ways", "--no-gold").stdout
+    assert "model lab:world=two-ways: the lab makes it when the run begins" in said
+    assert not (tmp_path / "cache").exists()
+    done = here("check", "lab/two-ways", "--no-gold", "model.path=lab:world=flat", check=False)
+    assert done.returncode == 2 and "unknown world 'flat'" in done.stderr

@@ -66,8 +66,10 @@ def check_recipe(recipe: Recipe, data: str | None, *, model: bool, gold: bool) -
         echo(f"evaluation: {models} models x {drawn:,} samples = {models * drawn:,} completions")
         _power(recipe, sets)
         if model and not _made(recipe):
+            from midway.lab.pretrain import MINUTES
+
             echo(
-                f"model {recipe.model.path}: the lab makes it when the run begins (about half an hour on one core, once)"
+                f"model {recipe.model.path}: the lab makes it when the run begins (about {MINUTES} minutes on a CPU, once)"
             )
         elif model:
             _model(recipe, materials, requests)
