@@ -43,7 +43,7 @@ from midway.stages.common import Control, Outcome
 from midway.stages.evaluate import LABELLERS, labeller_of
 from midway.stages.judging import Judge
 from midway.stages.spread import ClusterVerifier
-from midway.verify import Verifier
+from midway.verifier import Verifier
 
 Work = Callable[[Stage, Control, Outcome], None]
 

@@ -19,7 +19,7 @@ from midway.engines.stream import complete
 from midway.recipe import ModelConfig, TransformersEngine
 from midway.records import Prompt, Question, Request, Sampling
 from midway.stages.spread import ClusterVerifier
-from midway.verify import Verifier
+from midway.verifier import Verifier
 
 pytestmark = pytest.mark.slow
 

@@ -115,7 +115,7 @@ def test_code_answers_run(tmp_path: Path) -> None:
 
 
 def test_every_final_answer_passes_the_verifier() -> None:
-    room = pytest.importorskip("midway.verify")
+    room = pytest.importorskip("midway.verifier")
     if not hasattr(room, "verify"):
         pytest.skip("the verifier is not there yet")
     for name, domain, e in ALL:

@@ -20,7 +20,7 @@ import typer
 
 if TYPE_CHECKING:
     from midway.records import Question, Verdict
-    from midway.verify import Verifier
+    from midway.verifier import Verifier
 
 _COLUMNS = (
     "id, domain and completion, and for math: answer; choice: choices, answer_index; code: test, test_list or tests"
@@ -68,7 +68,7 @@ def _positive(row: dict[str, Any], *names: str) -> dict[str, float]:
 def question_of(row: dict[str, Any]) -> Question:
     """Return the question that a row of the file describes. Raises KeyError, TypeError or ValueError if it does not."""
     from midway.records import Question
-    from midway.verify.code import tests_of
+    from midway.verifier.programs.judge import tests_of
 
     text, domain = str(row.get("question") or ""), row["domain"]
     if domain == "math":
@@ -118,8 +118,8 @@ def _rows(file: BinaryIO) -> Iterator[_Row]:
 def _with_cases(question: Question, text: str, truncated: bool) -> tuple[Verdict, dict[str, Any]]:
     """The verdict, and the outcome of every input/output case."""
     from midway.records import Judgement, Verdict
-    from midway.verify.code import case_results
-    from midway.verify.sandbox import SandboxUnavailable
+    from midway.verifier.programs.judge import case_results
+    from midway.verifier.programs.sandbox import SandboxUnavailable
 
     try:
         found = case_results(question, text, truncated=truncated)
@@ -131,7 +131,7 @@ def _with_cases(question: Question, text: str, truncated: bool) -> tuple[Verdict
 def verify_rows(verifier: Verifier, rows: Iterator[_Row], cases: bool = False) -> Iterator[tuple[_Row, dict[str, Any]]]:
     """Yield every row with its verdict as a dictionary, in input order; an unreadable row is `unjudged: bad-row`."""
     from midway.records import Judgement, Verdict
-    from midway.verify import WINDOW
+    from midway.verifier import WINDOW
 
     waiting: deque[tuple[_Row, Future[Any]]] = deque()
     with ThreadPoolExecutor(verifier.workers) as threads:  # starts none before the first task
@@ -190,8 +190,8 @@ def register(app: typer.Typer) -> None:
         Exit code 0 when every row was judged or honestly not judged, whatever the verdicts; 2 when a row cannot be
         read.
         """
-        from midway.verify import Verifier
-        from midway.verify.sandbox import SandboxUnavailable, require
+        from midway.verifier import Verifier
+        from midway.verifier.programs.sandbox import SandboxUnavailable, require
 
         if not file.is_file():
             raise _fail(f"there is no file {file}")

@@ -14,7 +14,7 @@ from typing import Protocol
 from midway.records import Finish, Question, Verdict
 from midway.run import COMPLETIONS, VERDICTS, ShardWriter, read_table, recover, stored_ids
 from midway.stages.common import Control, Outcome, Stopped
-from midway.verify import Item
+from midway.verifier import Item
 
 
 class Judge(Protocol):

@@ -1,4 +1,4 @@
-"""The verifier on a Ray cluster, with the batch interface of `midway.verify.Verifier`: verification and evaluation under `--executor ray`.
+"""The verifier on a Ray cluster, with the batch interface of `Verifier`: verification and evaluation under `--executor ray`.
 
 Promises: one actor for each so many processors of a node as its verifier has worker processes; inside an actor runs what runs on one
 machine, a killable pool of its own. Verdicts come back in the order of the items. An actor that dies is replaced and its batch is judged
@@ -15,7 +15,7 @@ from copy import copy
 from typing import Any
 
 from midway.records import Verdict
-from midway.verify import Item, Verifier
+from midway.verifier import Item, Verifier
 
 AT_ONCE = 256
 """Items that an actor judges at a time."""

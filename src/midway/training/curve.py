@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 from midway.engines.transformers import HFEngine
 from midway.questions import from_frame
 from midway.records import Finish, Judgement, Prompt, Question, Request, Sampling, completion_id
-from midway.verify import Verifier
+from midway.verifier import Verifier
 
 
 class CurveCallback(TrainerCallback):  # type: ignore[misc]

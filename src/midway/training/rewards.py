@@ -1,4 +1,4 @@
-"""Thin adapters of `midway.verify` for the reward conventions of TRL, verl, OpenRLHF and verifiers.
+"""Thin adapters of `midway.verifier` for the reward conventions of TRL, verl, OpenRLHF and verifiers.
 
 Promises: importing this needs neither torch nor any of those libraries. A text that could not be judged is never a
 silent 0: TRL gets None (left out of the group's statistics), verifiers an error; verl and OpenRLHF know no such value,
@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from midway.records import Question
-from midway.verify import Verifier
+from midway.verifier import Verifier
 
 
 @cache
@@ -44,7 +44,7 @@ def _columns(label: Any) -> Mapping[str, Any]:
 def question_of(columns: Mapping[str, Any]) -> Question:
     """Return the question that a row of a dataset describes: `answer`, or `choices` and `answer_index`, or tests."""
     if any(columns.get(name) for name in ("tests", "test", "test_list", "base_input")):
-        from midway.verify.code import tests_of
+        from midway.verifier.programs.judge import tests_of
 
         return Question("code", "", tests=tests_of(columns))
     if columns.get("choices"):

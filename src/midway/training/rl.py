@@ -18,7 +18,7 @@ from midway.engines.text import turn_end
 from midway.questions import from_frame
 from midway.training.common import Job, RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 from midway.training.rewards import TRLReward
-from midway.verify import Verifier
+from midway.verifier import Verifier
 
 
 def rl_args(job: Job) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pytest
 
 from midway.evidence import pass_at_k
 from midway.records import CodeTests, Judgement, Question
-from midway.verify import Verifier
-from midway.verify import code as programs
-from midway.verify.code import CaseResults, case_results
+from midway.verifier import Verifier
+from midway.verifier.programs import judge as programs
+from midway.verifier.programs.judge import CaseResults, case_results
 
 SQUARE = "print(int(input()) ** 2)"
 
@@ -138,7 +138,7 @@ def no_timers(folder: Path) -> None:
         import signal
         assert not hasattr(signal, "alarm") and not hasattr(signal, "setitimer")
         from midway.records import CodeTests, Question
-        from midway.verify import Verifier
+        from midway.verifier import Verifier
         hang = r"\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"
         code = Question("code", "", tests=CodeTests(io=(("3", "9"),)), meta={"time_limit": 1})
         with Verifier(1, cpu_seconds=1) as verifier:

@@ -22,7 +22,7 @@ from fractions import Fraction
 from types import FunctionType
 from typing import Any
 
-from midway.verify.sandbox import Limits, Program, SandboxUnavailable
+from midway.verifier.programs.sandbox import Limits, Program, SandboxUnavailable
 
 MAX_MESSAGE = 64 << 20
 

@@ -21,8 +21,9 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from midway.records import Judgement, Question, Verdict, shuffled
-from midway.verify import choice, math
-from midway.verify.pool import Pool
+from midway.verifier import choice
+from midway.verifier.math import judge as math
+from midway.verifier.pool.pool import Pool
 
 __all__ = ["Item", "Verifier", "check_gold", "shuffled", "verify"]
 
@@ -41,7 +42,7 @@ def verify(question: Question, text: str, *, truncated: bool = False) -> Verdict
     started = _start(question, text, truncated)
     if isinstance(started, Verdict):
         return started
-    from midway.verify.worker import judge
+    from midway.verifier.pool.worker import judge
 
     message = judge({**started, "cpu_seconds": 0})
     return Verdict(Judgement(message["judgement"]), message["extracted"], message["reason"])
@@ -57,7 +58,7 @@ def _start(question: Question, text: str, truncated: bool, **limits: Any) -> Ver
         return {"kind": "math", "gold": judged.gold, "readings": judged.readings, "rule": judged.rule}
     if question.domain == "choice":
         return choice.judge(question, text, truncated)
-    from midway.verify.code import task
+    from midway.verifier.programs.judge import task
 
     return task(question, text, truncated, **limits)
 
@@ -179,4 +180,4 @@ def _value(started: Verdict | Future[Verdict]) -> Verdict:
     return started if isinstance(started, Verdict) else started.result()
 
 
-from midway.verify.gold import check_gold  # noqa: E402  (gold.py uses Verifier)
+from midway.verifier.gold import check_gold  # noqa: E402  (gold.py uses Verifier)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from midway.records import CodeTests, Judgement, Verdict
-from midway.verify.remote import ProgramEnded, Remote, Session
-from midway.verify.sandbox import Limits, Program, SandboxUnavailable
+from midway.verifier.programs.remote import ProgramEnded, Remote, Session
+from midway.verifier.programs.sandbox import Limits, Program, SandboxUnavailable
 
 OUTPUT_KEPT = 20_000
 """Characters of a case's output that are kept."""

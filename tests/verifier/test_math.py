@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midway.records import Judgement, Question, Verdict
-from midway.verify import Verifier, compare, extract, math, verify
+from midway.verifier import Verifier, extract, verify
+from midway.verifier.math import compare
+from midway.verifier.math import judge as math
 
 
 def rows(path: Path) -> list[dict[str, object]]:

@@ -32,8 +32,8 @@ from typing import Any
 
 from midway.records import Judgement, Verdict
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from midway.verify.worker import main; main()"
-_ROOT = str(Path(__file__).resolve().parents[2])
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from midway.verifier.pool.worker import main; main()"
+_ROOT = str(Path(__file__).resolve().parents[3])
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 TICK_SECONDS = 0.25

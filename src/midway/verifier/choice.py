@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from midway.records import Judgement, Question, Verdict
-from midway.verify import extract
+from midway.verifier import extract
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRST"
 _MARK = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midway.records import Judgement, Question
-from midway.verify import shuffled, verify
+from midway.verifier import shuffled, verify
 
 SUSPECTS = Question("choice", "Who did it?", choices=("Mackenzie", "Ana"), answer_index=1)
 PLACES = Question("choice", "Where?", choices=("producer's desk", "recording booth", "desk", "piano"), answer_index=1)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from midway.records import Judgement, Verdict
-from midway.verify import choice, compare, extract
+from midway.verifier import choice, extract
+from midway.verifier.math import compare
 
 MAX_SYMPY_LENGTH = 800
 MAX_SYMPY_DEPTH = 25

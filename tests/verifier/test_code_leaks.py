@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from midway.records import CodeTests, Question
-from midway.verify import Verifier
-from midway.verify.sandbox import available
+from midway.verifier import Verifier
+from midway.verifier.programs.sandbox import available
 
 SCRIPT = """
     from midway.records import CodeTests, Question
-    from midway.verify import Verifier
+    from midway.verifier import Verifier
 
     question = Question("code", "", tests=CodeTests(test_list=("assert f(1) == 2",)))
     spins = "def f(x):\\n    while True:\\n        pass\\n"
@@ -65,7 +65,7 @@ def test_no_sandbox_lives_on(who: str, tmp_path: Path) -> None:
             seen += len(sandboxes(marker))
             if who != "nobody":
                 time.sleep(rng.uniform(0, 1))  # within a short program, between two, or in one that spins
-                keepers = [p for p in offspring(run.pid) if b"midway.verify.worker" in command(p)]
+                keepers = [p for p in offspring(run.pid) if b"midway.verifier.pool.worker" in command(p)]
                 judges = [p for k in keepers for p in offspring(k)]
                 for pid in {"a keeper": keepers, "a judge": judges}.get(who, []):
                     with contextlib.suppress(ProcessLookupError):
@@ -114,7 +114,7 @@ def command(pid: int) -> bytes:
 def test_the_keeper_clears_away_what_a_dead_judge_left() -> None:
     script = """
         import os, signal, subprocess
-        from midway.verify.worker import _adopt, _sweep
+        from midway.verifier.pool.worker import _adopt, _sweep
         _adopt()
         read, write = os.pipe()
         judge = os.fork()

@@ -20,7 +20,7 @@ from functools import lru_cache
 from math import comb, factorial
 from typing import Any
 
-from midway.verify.expression import Node, symbols
+from midway.verifier.math.expression import Node, symbols
 
 MAX_BITS = 20_000
 PRIME = 2305843009213693921

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from midway.records import Judgement, Question, Verdict
-from midway.verify import WINDOW, Verifier
+from midway.verifier import WINDOW, Verifier
 
 FIVE = Question("math", "", answer="5")
 SUM = Question("math", "", answer="6")
@@ -136,7 +136,7 @@ def test_workers_die_with_a_killed_parent_and_import_no_torch() -> None:
     script = textwrap.dedent(f"""
         import time
         from midway.records import Question
-        from midway.verify import Verifier
+        from midway.verifier import Verifier
         verifier = Verifier(2)
         assert verifier.verify(Question("math", "", answer="6"), {HARD!r}).correct
         verifier.submit(Question("math", "", answer="6"), {HANG!r})
@@ -167,7 +167,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_import_needs_neither_torch_nor_sympy() -> None:
-    code = "import sys, midway.verify, midway.training.rewards; print(sorted({'torch', 'sympy', 'trl', 'numpy'} & set(sys.modules)))"
+    code = "import sys, midway.verifier, midway.training.rewards; print(sorted({'torch', 'sympy', 'trl', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from midway.records import CodeTests, Judgement, Question
-from midway.verify import Verifier
-from midway.verify import code as programs
-from midway.verify.code import case_results, find_program
+from midway.verifier import Verifier
+from midway.verifier.programs import judge as programs
+from midway.verifier.programs.judge import case_results, find_program
 
 DATA = Path(__file__).parent / "data"
 

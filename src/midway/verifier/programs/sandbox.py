@@ -47,7 +47,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, TracebackType
 
-from midway.verify.pool import busy_seconds, own_wait
+from midway.verifier.pool.pool import busy_seconds, own_wait
 
 ENDING_SECONDS = 60.0
 """Wall seconds for a sandbox to follow its program into its end; a fixed bound on waiting for the kernel."""

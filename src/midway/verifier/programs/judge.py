@@ -27,11 +27,11 @@ from types import CodeType
 from typing import Any
 
 from midway.records import CodeTests, Judgement, Question, Verdict
-from midway.verify import extract
-from midway.verify.cases import Case, CaseResults, arguments, run_each, verdict_of
-from midway.verify.program import compiles, defines, find_program
-from midway.verify.remote import Function, ProgramEnded, ProgramError, Remote, Session
-from midway.verify.sandbox import Limits, SandboxUnavailable, require
+from midway.verifier import extract
+from midway.verifier.programs.cases import Case, CaseResults, arguments, run_each, verdict_of
+from midway.verifier.programs.find import compiles, defines, find_program
+from midway.verifier.programs.remote import Function, ProgramEnded, ProgramError, Remote, Session
+from midway.verifier.programs.sandbox import Limits, SandboxUnavailable, require
 
 MAX_PROGRAM = 200_000
 """Characters of a program."""

@@ -1,4 +1,4 @@
-"""The process behind one place of the pool: `python -m midway.verify.worker KIND` with the pool at its pipes.
+"""The process behind one place of the pool: `python -m midway.verifier.pool.worker KIND` with the pool at its pipes.
 
 Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks
 from standard input and answers on standard output, one JSON line each. When a judge dies (of its CPU limit, of memory,
@@ -73,7 +73,7 @@ def _read(size: int) -> bytes:
     while len(data) < size:
         chunk = os.read(0, size - len(data))
         if not chunk:
-            if sandbox := sys.modules.get("midway.verify.sandbox"):
+            if sandbox := sys.modules.get("midway.verifier.programs.sandbox"):
                 sandbox.end_ahead()
             os._exit(0)
         data += chunk
@@ -86,11 +86,11 @@ def judge(task: dict[str, Any]) -> dict[str, Any]:
 
     try:
         if task["kind"] == "math":
-            from midway.verify.math import Hard, hard
+            from midway.verifier.math.judge import Hard, hard
 
             verdict = hard(Hard(task["gold"], tuple(task["readings"]), task["rule"]))
         else:
-            from midway.verify.code import judge_task
+            from midway.verifier.programs.judge import judge_task
 
             verdict = judge_task(task)
     except MemoryError:
@@ -158,7 +158,7 @@ def main() -> None:
     else:
         import warnings
 
-        import midway.verify.code  # noqa: F401
+        import midway.verifier.programs.judge  # noqa: F401
 
         warnings.simplefilter("ignore", SyntaxWarning)  # what a model writes
     keeper = os.getpid()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from midway.records import CodeTests, Question
-from midway.verify import Verifier, check_gold
+from midway.verifier import Verifier, check_gold
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

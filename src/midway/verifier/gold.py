@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import tee
 
 from midway.records import Question
-from midway.verify import Verifier
+from midway.verifier import Verifier
 
 
 @dataclass(frozen=True, slots=True)

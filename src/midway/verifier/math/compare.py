@@ -21,9 +21,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from midway.verify import evaluate
-from midway.verify.expression import Node, Unreadable, parse, symbols
-from midway.verify.normalise import Answer, normalise
+from midway.verifier.math import evaluate
+from midway.verifier.math.expression import Node, Unreadable, parse, symbols
+from midway.verifier.math.normalise import Answer, normalise
 
 MAX_PARTS = 60
 SIGNIFICANT = 6
