@@ -22,7 +22,7 @@ from typing import Any
 from midway.materials import Materials, Target
 from midway.recipe import ArmConfig, Recipe, merge
 from midway.records import content_id
-from midway.run import Run, RunError, Stage, now, read_json, write_bytes, write_json
+from midway.rundir import Run, RunError, Stage, now, read_json, write_bytes, write_json
 from midway.stages.common import Control, Outcome, Stopped, recorded, versions
 
 BASE = "base"

@@ -37,7 +37,7 @@ from midway.recipe import (
     near,
 )
 from midway.records import Heuristic, Prompt, Question, Sampling, content_id
-from midway.run import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
+from midway.rundir import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
 from midway.stages.asking import Answer
 from midway.stages.common import Control, Outcome
 from midway.stages.evaluate import LABELLERS, labeller_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from midway.experiment import Experiment
 from midway.materials import Materials
 from midway.recipe import load_recipe
-from midway.run import Run
+from midway.rundir import Run
 
 
 def test_the_content_of_an_adapter_is_part_of_what_a_pool_is(lay_out: Callable[..., Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from midway.run import LABELS, read_json, read_table
+from midway.rundir import LABELS, read_json, read_table
 
 Here = Callable[..., Any]
 LayOut = Callable[..., Path]

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from midway.recipe.load import FIXTURES
-from midway.run import COMPLETIONS, VERDICTS, read_json, read_table
+from midway.rundir import COMPLETIONS, VERDICTS, read_json, read_table
 
 Midway = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., Any]

@@ -18,7 +18,7 @@ from midway.cli import export
 from midway.experiment import opened
 from midway.lab.tiny import tiny_checkpoint
 from midway.recipe import load_recipe
-from midway.run import RunError
+from midway.rundir import RunError
 from midway.stages.common import Control
 from midway.training.dataset import FORMATS
 

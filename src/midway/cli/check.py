@@ -39,7 +39,7 @@ def check_recipe(recipe: Recipe, data: str | None, *, model: bool, gold: bool) -
     import tempfile
 
     from midway.materials import Materials
-    from midway.run import Run
+    from midway.rundir import Run
 
     echo = typer.echo
     with tempfile.TemporaryDirectory() as folder:

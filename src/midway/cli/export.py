@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from midway.materials import Materials
     from midway.records import Question
-    from midway.run import Run
+    from midway.rundir import Run
     from midway.training.card import Card
 
 
@@ -49,7 +49,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
     from midway.experiment import run_path
     from midway.materials import Materials
     from midway.recipe import loads_recipe, near
-    from midway.run import Run, RunError, read_json, write_bytes
+    from midway.rundir import Run, RunError, read_json, write_bytes
     from midway.training.card import FIGURE, figure, render
     from midway.training.dataset import FORMATS, rl_rows, training_rows, write_dataset
 
@@ -97,7 +97,7 @@ def _card(
 ) -> Card:
     import polars as pl
 
-    from midway.run import Run, read_json
+    from midway.rundir import Run, read_json
     from midway.selection import diversity
     from midway.training.card import Card
 
@@ -189,7 +189,7 @@ def _stored(run: Run, name: str) -> list[Question]:
     import polars as pl
 
     from midway.questions import from_frame
-    from midway.run import RunError
+    from midway.rundir import RunError
 
     path = run.path / "questions" / f"{name}.parquet"
     if not path.exists():

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from midway.experiment import Experiment, Step
-    from midway.run import Run
+    from midway.rundir import Run
 
 STAGE_VERBS = {
     "generate": "Generate the completions of every pool.",
@@ -91,7 +91,7 @@ def run_stage(run: str, kind: str, data: str | None = None, executor: str = "loc
     """Do the pending stages of one kind in a stored run, and what they need."""
     from midway.experiment import run_path
     from midway.recipe import loads_recipe
-    from midway.run import read_json
+    from midway.rundir import read_json
 
     path = run_path(run)
     stored = read_json(path / "resolved.json")["recipe"]
@@ -195,7 +195,7 @@ def _title(experiment: Experiment, step: Step) -> str:
 def report_digest(run: Run) -> str:
     """Content hash of everything a report is made from: the manifests of all stages."""
     from midway.records import content_id
-    from midway.run import read_json
+    from midway.rundir import read_json
 
     resolved = (read_json(run.path / "resolved.json") or {}).get("digest")
     stages = {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
@@ -205,7 +205,7 @@ def report_digest(run: Run) -> str:
 def build_run_report(run: Run) -> bool:
     """Write the report unless it is up to date; return whether it was written."""
     from midway.report import build_report
-    from midway.run import read_json, write_json
+    from midway.rundir import read_json, write_json
 
     digest = report_digest(run)
     mark = run.path / "report" / "digest.json"
@@ -219,7 +219,7 @@ def build_run_report(run: Run) -> bool:
 def summary(run: Path) -> str:
     """Return the verdict and, for each benchmark, every arm with its pass@1 in points, from the report's results."""
     from midway.report.words import interval, verdict
-    from midway.run import read_json
+    from midway.rundir import read_json
 
     results = read_json(run / "report" / "results.json")
     words = verdict(results)
@@ -256,7 +256,7 @@ def show_status(run: str) -> None:
     """Print one line for each stage of a run."""
     from midway.cli.console import duration
     from midway.experiment import run_path
-    from midway.run import Run as RunDirectory
+    from midway.rundir import Run as RunDirectory
 
     path = run_path(run)
     for rel, manifest in RunDirectory(path).stages().items():

@@ -39,7 +39,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from midway import run
+from midway import rundir
 from midway.engines import open_engine
 from midway.engines.base import Engine, EngineError
 from midway.engines.keys import model_key
@@ -256,7 +256,7 @@ class _Pool:
 
     def _missing(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Yield what is not held, sorted in windows as `stream.complete` does, so that a share has few heuristics."""
-        seen = run.stored_ids(self.folder)
+        seen = rundir.stored_ids(self.folder)
         self.before = len(seen)
         stream = iter(requests)
         while window := list(itertools.islice(stream, WINDOW)):
@@ -285,7 +285,7 @@ class _Pool:
             self.deaths = 0
             return actor, True
         except DIED as error:
-            held = run.read_table(self.folder, run.COMPLETIONS).filter(pl.col("id").is_in([r.id for r in part]))
+            held = rundir.read_table(self.folder, rundir.COMPLETIONS).filter(pl.col("id").is_in([r.id for r in part]))
             for row in held.iter_rows(named=True):
                 self.report.count(completion_of(row))
             self.report.asked += held.height

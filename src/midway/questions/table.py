@@ -14,7 +14,7 @@ import polars as pl
 
 from midway.questions.base import QuestionError
 from midway.records import CodeTests, Question
-from midway.run import QUESTIONS
+from midway.rundir import QUESTIONS
 
 _TESTS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs", "reference", "atol")
 

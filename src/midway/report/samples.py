@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from midway.run import LABELS, RunError, read_table
+from midway.rundir import LABELS, RunError, read_table
 
 Array = NDArray[np.float64]
 ARRAYS = (

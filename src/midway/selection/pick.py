@@ -11,7 +11,7 @@ import polars as pl
 
 from midway.recipe.schema import DataConfig, SelectionConfig
 from midway.records import UNGUIDED
-from midway.run import SOLUTIONS, Schema
+from midway.rundir import SOLUTIONS, Schema
 from midway.selection.choose import Similarity, places
 from midway.selection.leaks import KINDS, find_leaks
 from midway.selection.text import stable_hash

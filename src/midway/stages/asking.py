@@ -16,7 +16,7 @@ import polars as pl
 from midway.engines.base import EngineError
 from midway.engines.stream import Progress, StreamReport
 from midway.records import Finish, Request
-from midway.run import COMPLETIONS, RunError, Stage, read_table
+from midway.rundir import COMPLETIONS, RunError, Stage, read_table
 from midway.stages.common import Control, Outcome, Stopped
 
 TOLERATED = 0.01

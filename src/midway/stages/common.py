@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from midway.run import COMPLETE, FAILED, INTERRUPTED, Stage
+from midway.rundir import COMPLETE, FAILED, INTERRUPTED, Stage
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note); total 0 is unknown."""

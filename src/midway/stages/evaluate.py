@@ -13,7 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
-from midway.run import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
+from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import Judge, judge

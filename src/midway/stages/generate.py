@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import polars as pl
 
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id
-from midway.run import Stage, write_table
+from midway.rundir import Stage, write_table
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from midway.records import Finish, Question, Verdict
-from midway.run import COMPLETIONS, VERDICTS, ShardWriter, read_table, recover, stored_ids
+from midway.rundir import COMPLETIONS, VERDICTS, ShardWriter, read_table, recover, stored_ids
 from midway.stages.common import Control, Outcome, Stopped
 from midway.verifier import Item
 

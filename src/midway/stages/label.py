@@ -18,7 +18,7 @@ import polars as pl
 from midway.adherence import WaysLabeller, compared, measure
 from midway.adherence.ways import BATCH, Known, steps
 from midway.records import Finish, Judgement, Question
-from midway.run import COMPLETIONS, LABELS, VERDICTS, RunError, ShardWriter, Stage, read_table, recover, write_json
+from midway.rundir import COMPLETIONS, LABELS, VERDICTS, RunError, ShardWriter, Stage, read_table, recover, write_json
 from midway.stages.common import Control, Outcome, Stopped
 
 ENOUGH = 100

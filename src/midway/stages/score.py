@@ -13,7 +13,7 @@ from typing import Any
 
 from midway.adherence import Scorer, discrimination
 from midway.records import UNGUIDED, Completion, Finish, Heuristic, Judgement, Question
-from midway.run import (
+from midway.rundir import (
     ADHERENCE,
     COMPLETIONS,
     VERDICTS,

@@ -14,7 +14,7 @@ import polars as pl
 from midway.questions import worked_solution
 from midway.recipe import ArmConfig, DataConfig, SelectionConfig
 from midway.records import Question
-from midway.run import RunError, Stage, write_table
+from midway.rundir import RunError, Stage, write_table
 from midway.selection import select
 from midway.stages.common import Control, Outcome
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from midway.run import Stage, write_table
+from midway.rundir import Stage, write_table
 from midway.stages.common import Control, Outcome, Stopped
 from midway.training.common import Interrupted, Job
 from midway.training.launch import default_command, launch, run_job

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from midway.records import Question
-from midway.run import Stage
+from midway.rundir import Stage
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import Judge, judge
 

@@ -33,7 +33,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from midway.run import RunError, write_bytes
+from midway.rundir import RunError, write_bytes
 
 MARKER = "midway-complete"
 

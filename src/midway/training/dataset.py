@@ -21,7 +21,7 @@ from typing import Any, Literal
 import polars as pl
 
 from midway.records import UNGUIDED, Heuristic, Prompt, Question
-from midway.run import write_bytes, write_table
+from midway.rundir import write_bytes, write_table
 
 PromptBuilder = Callable[[Question, Heuristic | None], Prompt]
 

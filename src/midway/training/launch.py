@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from midway.run import RunError, write_json
+from midway.rundir import RunError, write_json
 
 STOP = "stop-requested"
 Progress = Callable[[int, int, dict[str, Any]], None]

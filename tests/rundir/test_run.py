@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from midway.run import (
+from midway.rundir import (
     COMPLETE,
     FAILED,
     VERDICTS,
@@ -63,7 +63,7 @@ def test_torn_last_line_is_dropped_and_the_rest_recovered(tmp_path: Path) -> Non
 
 def test_killing_a_writer_loses_nothing_that_it_stored(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from midway.run import ShardWriter, VERDICTS\n"
+        "import sys; from pathlib import Path; from midway.rundir import ShardWriter, VERDICTS\n"
         "w = ShardWriter(Path(sys.argv[1]), VERDICTS, rows_per_shard=7)\n"
         "n = 0\n"
         "while True:\n"
@@ -164,7 +164,7 @@ def test_damaged_shard_says_which_file(tmp_path: Path) -> None:
 
 
 HOLD = (
-    "import sys, time; from midway.run import Run\n"
+    "import sys, time; from midway.rundir import Run\n"
     "with Run(sys.argv[1]).owned():\n"
     "    print('owned', flush=True); time.sleep(60)\n"
 )
