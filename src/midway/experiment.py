@@ -22,7 +22,7 @@ from typing import Any
 from midway.materials import Materials, Target
 from midway.recipe import ArmConfig, Recipe, merge
 from midway.records import content_id
-from midway.rundir import Run, RunError, Stage, now, read_json, write_bytes, write_json
+from midway.rundir import RunDir, RunError, StageDir, now, read_json, write_bytes, write_json
 from midway.stages.common import Control, Outcome, Stopped, recorded, versions
 
 BASE = "base"
@@ -32,8 +32,8 @@ BASE = "base"
 class Step:
     """One stage of the graph and how it is done."""
 
-    stage: Stage
-    work: Callable[[Stage, Control, Outcome], None]
+    stage: StageDir
+    work: Callable[[StageDir, Control, Outcome], None]
     needs: list[Step] = field(default_factory=list)
     model: Target | None = None
     """The model whose engine the step uses; the engine stays open from one step to the next with the same model."""
@@ -52,7 +52,7 @@ class Failure:
 class Experiment:
     """The graph of a recipe over a run directory."""
 
-    def __init__(self, recipe: Recipe, run: Run, materials: Materials) -> None:
+    def __init__(self, recipe: Recipe, run: RunDir, materials: Materials) -> None:
         self.recipe, self.run, self.materials = recipe, run, materials
         self.steps: dict[str, Step] = {}
         self._build()
@@ -64,7 +64,7 @@ class Experiment:
         rel: str,
         kind: str,
         config: Mapping[str, Any],
-        work: Callable[[Stage, Control, Outcome], None],
+        work: Callable[[StageDir, Control, Outcome], None],
         needs: list[Step],
         model: Target | None = None,
     ) -> Step:
@@ -402,7 +402,7 @@ def opened(
     recipe: Recipe, out: Path | None = None, data: str | None = None, executor: str = "local"
 ) -> Iterator[Experiment]:
     """Own the run directory of a recipe and yield its experiment, with questions loaded and the graph built."""
-    run = Run(out or Path("runs") / recipe.name)
+    run = RunDir(out or Path("runs") / recipe.name)
     with run.owned():
         materials = Materials(recipe, run, data, executor)
         try:

@@ -37,7 +37,17 @@ from midway.recipe import (
     near,
 )
 from midway.records import Heuristic, Prompt, Question, Sampling, content_id
-from midway.rundir import ADHERENCE, COMPLETIONS, VERDICTS, Run, RunError, Stage, read_json, read_table, write_table
+from midway.rundir import (
+    ADHERENCE,
+    COMPLETIONS,
+    VERDICTS,
+    RunDir,
+    RunError,
+    StageDir,
+    read_json,
+    read_table,
+    write_table,
+)
 from midway.stages.asking import Answer
 from midway.stages.common import Control, Outcome
 from midway.stages.evaluate import LABELLERS, labeller_of
@@ -45,7 +55,7 @@ from midway.stages.judging import Judge
 from midway.stages.spread import ClusterVerifier
 from midway.verifier import Verifier
 
-Work = Callable[[Stage, Control, Outcome], None]
+Work = Callable[[StageDir, Control, Outcome], None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def resolve_model(path: str, make: bool = True) -> str:
 class Materials:
     """Questions, prompts, engines and the verifier of a run."""
 
-    def __init__(self, recipe: Recipe, run: Run, data: str | None = None, executor: str = "local") -> None:
+    def __init__(self, recipe: Recipe, run: RunDir, data: str | None = None, executor: str = "local") -> None:
         if executor not in ("local", "ray"):
             raise RunError(f"--executor {executor}: write local or ray")
         self.recipe, self.run, self.executor = recipe, run, executor
@@ -151,7 +161,7 @@ class Materials:
     @cached_property
     def template(self) -> str | None:
         """The model's chat template, None where it has none or the recipe wants plain text."""
-        from midway.training.common import load_tokenizer
+        from midway.training.trainers.trl.common import load_tokenizer
 
         model = self.recipe.model
         if model.chat is False:
@@ -279,7 +289,7 @@ class Materials:
     # The work of each stage -----------------------------------------------------------------------------------------
 
     def work_generate(self, pool: str) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.generate import generate, pool_requests
 
             config = self.recipe.pools[pool]
@@ -307,7 +317,7 @@ class Materials:
         return work
 
     def work_verify(self, pool: str) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.verify import verify_completions
 
             questions = {q.id: q for q in self.questions("train")}
@@ -317,7 +327,7 @@ class Materials:
         return work
 
     def work_score(self, pool: str) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.adherence import Scorer, open_scorer
             from midway.stages.score import score
 
@@ -355,7 +365,7 @@ class Materials:
         return work
 
     def work_evaluate(self, index: int, model: Target) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.evaluate import benchmark_requests, evaluate
 
             benchmark = self.recipe.benchmarks[index]
@@ -411,7 +421,7 @@ class Materials:
         return open_labeller(config, self._engine, self.prompt, self.labels_ways(), state=state, chat=chat)
 
     def work_labeller(self, pool: str) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.label import known_texts, prepare
 
             questions = {q.id: q for q in self.questions("train")}
@@ -422,7 +432,7 @@ class Materials:
         return work
 
     def work_label(self, index: int) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.label import label
 
             questions = {q.id: q for q in self.questions(f"benchmark-{self.recipe.benchmarks[index].name}")}
@@ -432,8 +442,8 @@ class Materials:
 
         return work
 
-    def work_select(self, name: str, arm: ArmConfig, seed: int, reference: Stage | None) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+    def work_select(self, name: str, arm: ArmConfig, seed: int, reference: StageDir | None) -> Work:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.select import select_solutions
 
             recipe = self.recipe
@@ -474,8 +484,8 @@ class Materials:
         )
         return completions, verdicts, read_table(scored, ADHERENCE) if scored.exists() else None
 
-    def work_midtrain(self, name: str, arm: ArmConfig, seed: int, reference: Stage | None) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+    def work_midtrain(self, name: str, arm: ArmConfig, seed: int, reference: StageDir | None) -> Work:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.train import train_stage
             from midway.training.dataset import training_rows
 
@@ -496,7 +506,7 @@ class Materials:
         return work
 
     def work_rl(self, name: str, arm: ArmConfig, seed: int, model: Target) -> Work:
-        def work(stage: Stage, control: Control, outcome: Outcome) -> None:
+        def work(stage: StageDir, control: Control, outcome: Outcome) -> None:
             from midway.stages.train import train_stage
             from midway.training.dataset import MESSAGES
 
@@ -517,7 +527,7 @@ class Materials:
 
         return work
 
-    def _curve(self, stage: Stage) -> dict[str, Any]:
+    def _curve(self, stage: StageDir) -> dict[str, Any]:
         """Write the slice of each benchmark that RL is watched on, and return what the training job needs to know of them."""
         from midway.training.dataset import MESSAGES
 
@@ -559,14 +569,14 @@ class Materials:
     def _job(
         self,
         kind: str,
-        stage: Stage,
+        stage: StageDir,
         model: Target,
         seed: int,
         args: Mapping[str, Any],
         run_name: str,
         curve: dict[str, Any] | None = None,
     ) -> Any:
-        from midway.training.common import Job
+        from midway.training.jobs import Job
 
         recipe = self.recipe
         return Job(

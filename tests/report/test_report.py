@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from midway.cli.report import register
 from midway.evidence import difference, majority_of_all
 from midway.report import build_comparison, build_report
-from midway.report.load import load_run
 from midway.report.words import call, interval, points, verdict
+from midway.results.load import load_run
 
 _spec = spec_from_file_location("make_run", Path(__file__).with_name("make_run.py"))
 assert _spec and _spec.loader

@@ -19,7 +19,7 @@ from midway.rundir import (
     COMPLETE,
     FAILED,
     VERDICTS,
-    Run,
+    RunDir,
     RunError,
     ShardWriter,
     difference,
@@ -127,7 +127,7 @@ def test_write_bytes_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_stage_life(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunDir(tmp_path)
     stage = run.stage("pools/guided/completions", "generate", {"samples": 4}, {})
     assert stage.state == "" and not stage.complete
     stage.begin({"midway": "0"})
@@ -165,7 +165,7 @@ def test_damaged_shard_says_which_file(tmp_path: Path) -> None:
 
 HOLD = (
     "import sys, time; from midway.rundir import Run\n"
-    "with Run(sys.argv[1]).owned():\n"
+    "with RunDir(sys.argv[1]).owned():\n"
     "    print('owned', flush=True); time.sleep(60)\n"
 )
 
@@ -174,18 +174,18 @@ def test_one_owner_and_a_killed_owner_locks_nobody_out(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "owned\n"
-        with pytest.raises(RunError, match=f"in use by process {process.pid}"), Run(tmp_path).owned():
+        with pytest.raises(RunError, match=f"in use by process {process.pid}"), RunDir(tmp_path).owned():
             pass
         process.send_signal(signal.SIGKILL)
         process.wait()
     start = time.monotonic()
-    with Run(tmp_path).owned():
+    with RunDir(tmp_path).owned():
         pass
     assert time.monotonic() - start < 10
 
 
 def test_clean_takes_back_results_but_keeps_completions(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunDir(tmp_path)
     generated = run.stage("pools/g/completions", "generate", {}, {})
     generated.begin({})
     with ShardWriter(generated.path, VERDICTS) as writer:

@@ -10,7 +10,7 @@ from pathlib import Path
 from midway.experiment import Experiment
 from midway.materials import Materials
 from midway.recipe import load_recipe
-from midway.rundir import Run
+from midway.rundir import RunDir
 
 
 def test_the_content_of_an_adapter_is_part_of_what_a_pool_is(lay_out: Callable[..., Path], tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_the_content_of_an_adapter_is_part_of_what_a_pool_is(lay_out: Callable[.
 
     def built(lora: str | None) -> Experiment:
         recipe = load_recipe(str(lay_out(engine={"kind": "vllm", "lora": lora})))
-        run = Run(tmp_path / "run")
+        run = RunDir(tmp_path / "run")
         return Experiment(recipe, run, Materials(recipe, run))
 
     def digests(experiment: Experiment) -> list[str]:

@@ -39,11 +39,11 @@ def check_recipe(recipe: Recipe, data: str | None, *, model: bool, gold: bool) -
     import tempfile
 
     from midway.materials import Materials
-    from midway.rundir import Run
+    from midway.rundir import RunDir
 
     echo = typer.echo
     with tempfile.TemporaryDirectory() as folder:
-        materials = Materials(recipe, Run(folder), data)
+        materials = Materials(recipe, RunDir(folder), data)
         sets = {
             name: materials.questions(name)
             for name in ["train", "rl", *(f"benchmark-{b.name}" for b in recipe.benchmarks)]
@@ -119,7 +119,7 @@ def _model(recipe: Recipe, materials: Materials, requests: int) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from midway.training.common import load_tokenizer
+    from midway.training.trainers.trl.common import load_tokenizer
 
     target, config = materials.base, recipe.model
     tokenizer = load_tokenizer(target.path, config.revision, config.trust_remote_code)

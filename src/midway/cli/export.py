@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from midway.materials import Materials
     from midway.records import Question
-    from midway.rundir import Run
+    from midway.rundir import RunDir
     from midway.training.card import Card
 
 
@@ -49,7 +49,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
     from midway.experiment import run_path
     from midway.materials import Materials
     from midway.recipe import loads_recipe, near
-    from midway.rundir import Run, RunError, read_json, write_bytes
+    from midway.rundir import RunDir, RunError, read_json, write_bytes
     from midway.training.card import FIGURE, figure, render
     from midway.training.dataset import FORMATS, rl_rows, training_rows, write_dataset
 
@@ -66,7 +66,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
     stage = path / f"arms/{arm}/seed-{seed}/selection"
     if not (stage / "solutions.parquet").exists():
         raise RunError(f"{stage} has no solutions yet: midway select {run}")
-    store = Run(path)
+    store = RunDir(path)
     materials = Materials(recipe, store)
     questions = _stored(store, "train")
     keep = recipe.selection.prompt_with_heuristic
@@ -97,14 +97,14 @@ def _card(
 ) -> Card:
     import polars as pl
 
-    from midway.rundir import Run, read_json
+    from midway.rundir import RunDir, read_json
     from midway.selection import diversity
     from midway.training.card import Card
 
     recipe = materials.recipe
     manifest = read_json(stage / "stage.json") or {}
     pools = list(dict.fromkeys(d.pool for d in recipe.arms[arm].midtrain if d.pool))
-    questions = {q.id: q for q in _stored(Run(path), "train")}
+    questions = {q.id: q for q in _stored(RunDir(path), "train")}
     solutions = pl.read_parquet(stage / "solutions.parquet")
     adherence: dict[str, Any] = {}
     for pool in pools:
@@ -184,7 +184,7 @@ def _sources(questions: list[Any]) -> list[tuple[str, str | None, int]]:
     return rows
 
 
-def _stored(run: Run, name: str) -> list[Question]:
+def _stored(run: RunDir, name: str) -> list[Question]:
     """The questions of a run directory. Raises RunError when they are not there."""
     import polars as pl
 

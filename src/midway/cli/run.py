@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from midway.experiment import Experiment, Step
-    from midway.rundir import Run
+    from midway.rundir import RunDir
 
 STAGE_VERBS = {
     "generate": "Generate the completions of every pool.",
@@ -192,7 +192,7 @@ def _title(experiment: Experiment, step: Step) -> str:
     return f"{step.stage.kind} {step.rel}"
 
 
-def report_digest(run: Run) -> str:
+def report_digest(run: RunDir) -> str:
     """Content hash of everything a report is made from: the manifests of all stages."""
     from midway.records import content_id
     from midway.rundir import read_json
@@ -202,7 +202,7 @@ def report_digest(run: Run) -> str:
     return content_id("report", resolved, stages)
 
 
-def build_run_report(run: Run) -> bool:
+def build_run_report(run: RunDir) -> bool:
     """Write the report unless it is up to date; return whether it was written."""
     from midway.report import build_report
     from midway.rundir import read_json, write_json
@@ -256,10 +256,10 @@ def show_status(run: str) -> None:
     """Print one line for each stage of a run."""
     from midway.cli.console import duration
     from midway.experiment import run_path
-    from midway.rundir import Run as RunDirectory
+    from midway.rundir import RunDir
 
     path = run_path(run)
-    for rel, manifest in RunDirectory(path).stages().items():
+    for rel, manifest in RunDir(path).stages().items():
         cost, result = manifest.get("cost", {}), manifest.get("result", {})
         parts = [duration(cost["seconds"])] if "seconds" in cost else []
         tokens = int(cost.get("completion_tokens", 0))

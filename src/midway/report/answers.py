@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from midway.report.load import Run
 from midway.report.tables import Json, Table, percent
+from midway.results.load import Run
 
 COUNTS = ("completions", "failed", "rescued", "cut", "prompt_tokens", "cached_tokens", "completion_tokens")
 

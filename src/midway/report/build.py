@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from midway.report.compute import compute
-from midway.report.load import Run, load_run
 from midway.report.page import html_page, markdown_page
-from midway.report.samples import spread
+from midway.results.load import Run, load_run
+from midway.results.samples import spread
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ from midway.evidence import (
     sign_flip,
 )
 from midway.report.answers import answers
-from midway.report.load import Run
-from midway.report.samples import Evaluation
 from midway.report.values import as_json, number, shape
 from midway.report.ways import ways_of
+from midway.results.load import Run
+from midway.results.samples import Evaluation
 
 Array = NDArray[np.float64]
 Json = dict[str, Any]

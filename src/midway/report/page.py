@@ -18,7 +18,6 @@ from markupsafe import Markup
 
 from midway.report import figures as fig
 from midway.report.answers import answers_table
-from midway.report.load import Run
 from midway.report.tables import (
     PHASE,
     Table,
@@ -31,6 +30,7 @@ from midway.report.tables import (
     ways_tables,
 )
 from midway.report.words import interval, verdict
+from midway.results.load import Run
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midway.evidence import Estimate
-from midway.report.samples import Evaluation
+from midway.results.samples import Evaluation
 
 Array = NDArray[np.float64]
 Json = dict[str, Any]

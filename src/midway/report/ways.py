@@ -26,9 +26,9 @@ from midway.evidence import (
     ratio,
     total_variation,
 )
-from midway.report.load import Run
-from midway.report.samples import Evaluation, Labels
 from midway.report.values import as_json, number, shape
+from midway.results.load import Run
+from midway.results.samples import Evaluation, Labels
 
 Array = NDArray[np.float64]
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from midway.records import content_id
 from midway.rundir.files import now, read_json, write_json
 
 if TYPE_CHECKING:
-    from midway.rundir.run import Run
+    from midway.rundir.rundir import RunDir
 
 COMPLETE, RUNNING, FAILED, INTERRUPTED = "complete", "running", "failed", "interrupted"
 
@@ -45,11 +45,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-class Stage:
+class StageDir:
     """A stage directory and its manifest `stage.json`. `config` and `inputs` make the digest: `inputs` maps names to the
     digests of what the stage reads, so a change anywhere upstream changes every digest downstream."""
 
-    def __init__(self, run: Run, rel: str, kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    def __init__(self, run: RunDir, rel: str, kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         self.run, self.rel, self.kind = run, rel, kind
         self.config = json.loads(json.dumps(config, default=str))
         self.inputs = dict(inputs)

@@ -16,7 +16,7 @@ import polars as pl
 from midway.engines.base import EngineError
 from midway.engines.stream import Progress, StreamReport
 from midway.records import Finish, Request
-from midway.rundir import COMPLETIONS, RunError, Stage, read_table
+from midway.rundir import COMPLETIONS, RunError, StageDir, read_table
 from midway.stages.common import Control, Outcome, Stopped
 
 TOLERATED = 0.01
@@ -37,7 +37,7 @@ class Answer(Protocol):
 
 
 def ask(
-    stage: Stage, control: Control, outcome: Outcome, requests: Iterable[Request], answer: Answer, folder: str
+    stage: StageDir, control: Control, outcome: Outcome, requests: Iterable[Request], answer: Answer, folder: str
 ) -> StreamReport:
     """Ask for what `stage.path / folder` lacks and note what it cost.
 

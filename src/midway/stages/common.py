@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from midway.rundir import COMPLETE, FAILED, INTERRUPTED, Stage
+from midway.rundir import COMPLETE, FAILED, INTERRUPTED, StageDir
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note); total 0 is unknown."""
@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def recorded(stage: Stage) -> Iterator[Outcome]:
+def recorded(stage: StageDir) -> Iterator[Outcome]:
     """Keep a stage's manifest true: running, then complete, interrupted or failed with the reason; seconds are counted."""
     stage.begin(versions())
     outcome = Outcome()

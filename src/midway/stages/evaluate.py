@@ -13,7 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
-from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, Stage, read_table, write_table
+from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, StageDir, read_table, write_table
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import Judge, judge
@@ -68,7 +68,7 @@ def benchmark_requests(
 
 
 def evaluate(
-    stage: Stage,
+    stage: StageDir,
     control: Control,
     outcome: Outcome,
     questions: Sequence[Question],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import polars as pl
 
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id
-from midway.rundir import Stage, write_table
+from midway.rundir import StageDir, write_table
 from midway.stages.asking import Answer, ask
 from midway.stages.common import Control, Outcome
 
@@ -68,7 +68,7 @@ def pool_requests(
     return Requests(sum(wanted(q, s) for s in slugs for q in questions), make)
 
 
-def generate(stage: Stage, control: Control, outcome: Outcome, requests: Requests, answer: Answer) -> None:
+def generate(stage: StageDir, control: Control, outcome: Outcome, requests: Requests, answer: Answer) -> None:
     """Fill the stage's directory with exactly the requests that are not there yet, and note which ids were asked for."""
     ask(stage, control, outcome, requests, answer, "")
     write_table(stage.path / "asked" / "ids.parquet", pl.DataFrame({"id": requests.ids}, schema={"id": pl.String}))

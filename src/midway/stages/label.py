@@ -18,7 +18,17 @@ import polars as pl
 from midway.adherence import WaysLabeller, compared, measure
 from midway.adherence.ways import BATCH, Known, steps
 from midway.records import Finish, Judgement, Question
-from midway.rundir import COMPLETIONS, LABELS, VERDICTS, RunError, ShardWriter, Stage, read_table, recover, write_json
+from midway.rundir import (
+    COMPLETIONS,
+    LABELS,
+    VERDICTS,
+    RunError,
+    ShardWriter,
+    StageDir,
+    read_table,
+    recover,
+    write_json,
+)
 from midway.stages.common import Control, Outcome, Stopped
 
 ENOUGH = 100
@@ -53,7 +63,7 @@ def known_texts(
 
 
 def prepare(
-    stage: Stage, control: Control, outcome: Outcome, labeller: WaysLabeller, known: Sequence[Known], correct: bool
+    stage: StageDir, control: Control, outcome: Outcome, labeller: WaysLabeller, known: Sequence[Known], correct: bool
 ) -> None:
     """Fit and measure the labeller. Raises RunError when fewer than two heuristics have completions with steps."""
     counts = {slug: sum(own == slug for _, _, own in known) for _, _, slug in known}
@@ -87,7 +97,7 @@ def sentence(error: Mapping[str, Any]) -> str:
 
 
 def label(
-    stage: Stage,
+    stage: StageDir,
     control: Control,
     outcome: Outcome,
     results: Path,

@@ -18,7 +18,7 @@ from midway.rundir import (
     COMPLETIONS,
     VERDICTS,
     ShardWriter,
-    Stage,
+    StageDir,
     read_json,
     read_table,
     recover,
@@ -32,7 +32,7 @@ SAMPLE = 200
 
 
 def score(
-    stage: Stage,
+    stage: StageDir,
     control: Control,
     outcome: Outcome,
     completions: Path,

@@ -14,7 +14,7 @@ import polars as pl
 from midway.questions import worked_solution
 from midway.recipe import ArmConfig, DataConfig, SelectionConfig
 from midway.records import Question
-from midway.rundir import RunError, Stage, write_table
+from midway.rundir import RunError, StageDir, write_table
 from midway.selection import select
 from midway.stages.common import Control, Outcome
 
@@ -25,7 +25,7 @@ Tables = Callable[[str], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]]
 
 
 def select_solutions(
-    stage: Stage,
+    stage: StageDir,
     control: Control,
     outcome: Outcome,
     name: str,

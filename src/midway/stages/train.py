@@ -10,14 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from midway.rundir import Stage, write_table
+from midway.rundir import StageDir, write_table
 from midway.stages.common import Control, Outcome, Stopped
-from midway.training.common import Interrupted, Job
+from midway.training.jobs import Interrupted, Job
 from midway.training.launch import default_command, launch, run_job
 
 
 def train_stage(
-    stage: Stage,
+    stage: StageDir,
     control: Control,
     outcome: Outcome,
     rows: pl.DataFrame,

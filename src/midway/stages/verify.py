@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from midway.records import Question
-from midway.rundir import Stage
+from midway.rundir import StageDir
 from midway.stages.common import Control, Outcome
 from midway.stages.judging import Judge, judge
 
 
 def verify_completions(
-    stage: Stage,
+    stage: StageDir,
     control: Control,
     outcome: Outcome,
     completions: Path,

@@ -25,14 +25,14 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 
 def run_job(path: Path, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> dict[str, Any]:
     """Run the job in file `path` in this process and return its result."""
-    from midway.training.common import Job
+    from midway.training.jobs import Job
 
     job = Job.load(path)
     if job.kind == "sft":
-        from midway.training.sft import run_sft
+        from midway.training.trainers.trl.sft import run_sft
 
         return run_sft(job, progress, stop)
-    from midway.training.rl import run_grpo
+    from midway.training.trainers.trl.rl import run_grpo
 
     return run_grpo(job, progress, stop)
 
@@ -53,7 +53,7 @@ def launch(
     A stop request is passed on as a file beside the job, upon which every process of it saves a checkpoint and ends (a signal would
     make the launcher kill them).
     """
-    from midway.training.common import Interrupted
+    from midway.training.jobs import Interrupted
 
     result, log, ask = path.with_name("result.json"), path.with_name("train.log"), path.with_name(STOP)
     result.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def _report(metrics: Path, progress: Progress) -> None:
 
 def main() -> None:
     """Entry point of a launched process: `-m midway.training.launch JOB.json`."""
-    from midway.training.common import Interrupted
+    from midway.training.jobs import Interrupted
 
     path = Path(sys.argv[1])
     try:

@@ -16,7 +16,8 @@ from datasets import Dataset, disable_progress_bars
 from trl import SFTConfig, SFTTrainer
 
 from midway.engines.text import turn_end
-from midway.training.common import Job, RunCallback, base_args, load_model, load_tokenizer, train
+from midway.training.jobs import Job
+from midway.training.trainers.trl.common import RunCallback, base_args, load_model, load_tokenizer, train
 
 
 def optimizer_steps(examples: int, args: dict[str, Any], world: int = 1) -> int:

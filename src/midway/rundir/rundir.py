@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from midway.rundir.files import RunError, now, read_json, write_json
-from midway.rundir.manifest import Stage
+from midway.rundir.manifest import StageDir
 
 
-class Run:
+class RunDir:
     """A run directory."""
 
     def __init__(self, path: Path | str) -> None:
@@ -55,8 +55,8 @@ class Run:
             self.log("own", pid=os.getpid(), host=socket.gethostname())
             yield
 
-    def stage(self, rel: str, kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Stage:
-        return Stage(self, rel, kind, config, inputs)
+    def stage(self, rel: str, kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> StageDir:
+        return StageDir(self, rel, kind, config, inputs)
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """Return the manifest of every stage directory by relative path."""

@@ -16,8 +16,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from midway.engines.text import turn_end
 from midway.questions import from_frame
-from midway.training.common import Job, RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
+from midway.training.jobs import Job
 from midway.training.rewards import TRLReward
+from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 from midway.verifier import Verifier
 
 
@@ -60,7 +61,7 @@ def run_grpo(
         callback = RunCallback(Path(job.out), progress, stop)
         trainer.add_callback(callback)  # before the curve: it puts metrics.jsonl in order
         if job.curve.get("every"):
-            from midway.training.curve import CurveCallback
+            from midway.training.trainers.trl.curve import CurveCallback
 
             trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], verifier))
         result = train(trainer, job, callback)

@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from midway.evidence import vendi_score_of_texts
-from midway.report.samples import Cell, Evaluation, Problem, as_dict, read_cell, read_dict, stack
+from midway.results.samples import Cell, Evaluation, Problem, as_dict, read_cell, read_dict, stack
 
 Array = NDArray[np.float64]
 PHASES = ("base", "before-rl", "after-rl")

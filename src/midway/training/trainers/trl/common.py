@@ -17,7 +17,6 @@ import os
 import resource
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,50 +33,9 @@ from transformers import (
 )
 
 from midway.rundir import RunError, write_bytes
+from midway.training.jobs import Interrupted, Job
 
 MARKER = "midway-complete"
-
-
-class Interrupted(Exception):
-    """Training stopped on request after saving a checkpoint; the same command goes on from there."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything a training process needs, as JSON on disk, so that it can run in this process or under a launcher."""
-
-    kind: str
-    """`sft` or `grpo`."""
-    model: str
-    revision: str | None
-    dtype: str
-    trust_remote_code: bool
-    rows: str
-    """Parquet file with the training rows."""
-    out: str
-    """The stage directory: `model/`, `checkpoints/` and `metrics.jsonl` go here."""
-    seed: int
-    args: dict[str, Any] = field(default_factory=dict)
-    """Fields of SFTConfig or GRPOConfig, as in the recipe."""
-    lora: dict[str, Any] | None = None
-    report_to: list[str] = field(default_factory=list)
-    run_name: str = ""
-    examples: int | None = None
-    """sft: take as many optimizer steps as this many rows would (the treatment's), unless `args` has max_steps."""
-    stop: list[str] = field(default_factory=list)
-    """grpo: strings at which an answer ends for the reward, as it does in evaluation."""
-    questions: str | None = None
-    """grpo: Parquet file with the question records, for the reward."""
-    verify: dict[str, Any] = field(default_factory=dict)
-    curve: dict[str, Any] = field(default_factory=dict)
-    """grpo: `every` and `sets`, the slices of benchmarks to evaluate while RL runs (see `curve`)."""
-
-    def save(self, path: Path) -> None:
-        write_bytes(path, json.dumps(self.__dict__, indent=2).encode())
-
-    @classmethod
-    def load(cls, path: Path) -> Job:
-        return cls(**json.loads(path.read_text()))
 
 
 def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
