@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from midway.experiment import Experiment, Step
-    from midway.rundir import RunDir
 
 STAGE_VERBS = {
     "generate": "Generate the completions of every pool.",
@@ -65,6 +63,8 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def status(run: str = typer.Argument(..., help="A run directory, or a name under runs/.")) -> None:
         """Show the stages of a run: state, what they made, what they cost."""
+        from midway.cli.showing import show_status
+
         show_status(run)
 
     @app.command()
@@ -143,6 +143,7 @@ def _execute(
     import time
 
     from midway.cli.console import Console, duration
+    from midway.cli.showing import build_run_report, summary
     from midway.experiment import opened
     from midway.recipe import Recipe
     from midway.stages.common import Stopped
@@ -190,104 +191,3 @@ def _execute(
 
 def _title(experiment: Experiment, step: Step) -> str:
     return f"{step.stage.kind} {step.rel}"
-
-
-def report_digest(run: RunDir) -> str:
-    """Content hash of everything a report is made from: the manifests of all stages."""
-    from midway.records import content_id
-    from midway.rundir import read_json
-
-    resolved = (read_json(run.path / "resolved.json") or {}).get("digest")
-    stages = {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
-    return content_id("report", resolved, stages)
-
-
-def build_run_report(run: RunDir) -> bool:
-    """Write the report unless it is up to date; return whether it was written."""
-    from midway.report import build_report
-    from midway.rundir import read_json, write_json
-
-    digest = report_digest(run)
-    mark = run.path / "report" / "digest.json"
-    if read_json(mark) == {"digest": digest}:
-        return False
-    build_report(run.path)
-    write_json(mark, {"digest": digest})
-    return True
-
-
-def summary(run: Path) -> str:
-    """Return the verdict and, for each benchmark, every arm with its pass@1 in points, from the report's results."""
-    from midway.report.words import interval, verdict
-    from midway.rundir import read_json
-
-    results = read_json(run / "report" / "results.json")
-    words = verdict(results)
-    lines = ["", words["headline"], *[f"  {text}" for text in words["sentences"]]]
-    against = {(d["benchmark"], d["against"]): d for d in results["differences"]}
-    for benchmark in results["benchmarks"]:
-        name = benchmark["name"]
-        rows = [("arm", "before RL", "after RL [95 % interval]", "treatment minus this")]
-        for arm in results["arms"]:
-            scores = {s["phase"]: s for s in results["scores"] if s["arm"] == arm["name"] and s["benchmark"] == name}
-            before = scores.get("base") or scores.get("before-rl")
-            after = scores.get("after-rl")
-            difference = against.get((name, arm["name"]))
-            rows.append(
-                (
-                    arm["name"] + (" *" if arm["name"] == results["treatment"] else ""),
-                    interval(before["pass_at_1"]) if before else "-",
-                    interval(after["pass_at_1"]) if after else "-",
-                    interval(difference["difference"], sign=True) if difference else "-",
-                )
-            )
-        widths = [max(len(row[n]) for row in rows) for n in range(4)]
-        lines += ["", f"{name}: pass@1 in points, {benchmark['questions']} questions x {benchmark['samples']} samples"]
-        lines += [
-            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-    if results["problems"]:
-        lines += ["", f"{len(results['problems'])} things are missing; the report lists them"]
-    return "\n".join([*lines, ""])
-
-
-def show_status(run: str) -> None:
-    """Print one line for each stage of a run."""
-    from midway.cli.console import duration
-    from midway.experiment import run_path
-    from midway.rundir import RunDir
-
-    path = run_path(run)
-    for rel, manifest in RunDir(path).stages().items():
-        cost, result = manifest.get("cost", {}), manifest.get("result", {})
-        parts = [duration(cost["seconds"])] if "seconds" in cost else []
-        tokens = int(cost.get("completion_tokens", 0))
-        if tokens:
-            parts.append(
-                f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached"
-            )
-            parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
-        if cut := result.get("finish", {}).get("length"):
-            worst, share = max(result["truncation"].items(), key=lambda pair: pair[1])
-            parts.append(
-                f"{cut:,} cut at max_tokens" + (f" ({worst} {share:.0%})" if len(result["truncation"]) > 1 else "")
-            )
-        for key in (
-            "failed",
-            "rescued",
-            "prefix_hit_rate",
-            "solutions",
-            "steps",
-            "samples",
-            "accuracy",
-            "greedy_accuracy",
-            "unjudged",
-        ):
-            if result.get(key):
-                value = result[key]
-                parts.append(f"{key.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{key} {value}")
-        typer.echo(f"{manifest.get('state', '?'):<12}{rel:<64}{', '.join(parts)}")
-        if manifest.get("error"):
-            typer.echo(f"            {manifest['error']}")
-    sys.stdout.flush()
