@@ -10,17 +10,32 @@ from midway.rundir.journal import ShardWriter, read_table, recover, stored_ids
 from midway.rundir.manifest import COMPLETE, FAILED, INTERRUPTED, RUNNING, StageDir, difference, flatten, stage_digest
 from midway.rundir.rundir import RunDir, find_run
 from midway.rundir.stopped import Stopped
-from midway.rundir.tables import ADHERENCE, COMPLETIONS, EVALUATIONS, LABELS, QUESTIONS, SOLUTIONS, VERDICTS, Schema
+from midway.rundir.tables import (
+    ADHERENCE,
+    ASKED,
+    COMPLETIONS,
+    EVALUATIONS,
+    FUNNEL,
+    LABELS,
+    QUESTIONS,
+    REMOVED,
+    SOLUTIONS,
+    VERDICTS,
+    Schema,
+)
 
 __all__ = [
     "ADHERENCE",
+    "ASKED",
     "COMPLETE",
     "COMPLETIONS",
     "EVALUATIONS",
     "FAILED",
+    "FUNNEL",
     "INTERRUPTED",
     "LABELS",
     "QUESTIONS",
+    "REMOVED",
     "RUNNING",
     "SOLUTIONS",
     "VERDICTS",
