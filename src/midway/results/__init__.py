@@ -1,6 +1,87 @@
-"""The one reader of run directories: a run as typed results."""
+"""The one reader of run directories: `open_run(path)` gives a run with typed results and its tables as frames.
 
-from midway.results.load import Arm, Run, Stage, load_run
-from midway.results.samples import Evaluation, Problem
+    run = open_run("main")                      # a path, or a name under runs/
+    run.results.differences[0].difference       # Estimate(value=0.061, low=0.039, high=0.082, ...)
+    run.completions("guided")                   # a polars frame: what was written, its verdict, its adherence
 
-__all__ = ["Arm", "Evaluation", "Problem", "Run", "Stage", "load_run"]
+Promises: no torch; reads only. `load` reads and counts what is in a directory (`contents`), `compute`, `ways` and `training` make `Results`
+(`types`) from that, `dump` writes and reads results.json. What is missing or failed is said in `Results.problems` and never counted as
+wrong.
+"""
+
+from midway.results.compute import compute
+from midway.results.contents import Arm, Contents, StageRecord, joined
+from midway.results.dump import dumps, loads, read_results
+from midway.results.load import read_contents
+from midway.results.run import Run, find_run, open_run
+from midway.results.samples import Evaluation
+from midway.results.types import (
+    Agreement,
+    ArmSummary,
+    Benchmark,
+    Composition,
+    Correctness,
+    Cost,
+    Coverage,
+    Curve,
+    Difference,
+    EngineWork,
+    Estimate,
+    Funnel,
+    Gain,
+    GreedyScore,
+    Interval,
+    LabelCounts,
+    Labeller,
+    LengthMatched,
+    Mix,
+    PassAtK,
+    Problem,
+    Results,
+    Score,
+    Share,
+    Vendi,
+    Ways,
+)
+
+__all__ = [
+    "Agreement",
+    "Arm",
+    "ArmSummary",
+    "Benchmark",
+    "Composition",
+    "Contents",
+    "Correctness",
+    "Cost",
+    "Coverage",
+    "Curve",
+    "Difference",
+    "EngineWork",
+    "Estimate",
+    "Evaluation",
+    "Funnel",
+    "Gain",
+    "GreedyScore",
+    "Interval",
+    "LabelCounts",
+    "Labeller",
+    "LengthMatched",
+    "Mix",
+    "PassAtK",
+    "Problem",
+    "Results",
+    "Run",
+    "Score",
+    "Share",
+    "StageRecord",
+    "Vendi",
+    "Ways",
+    "compute",
+    "dumps",
+    "find_run",
+    "joined",
+    "loads",
+    "open_run",
+    "read_contents",
+    "read_results",
+]
