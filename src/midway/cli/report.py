@@ -32,10 +32,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write report.html, report.md and results.json of a run, and print the verdict."""
         from midway.report import build_report
-        from midway.results import find_run
+        from midway.results import open_run
 
         try:
-            paths = build_report(find_run(run), treatment=treatment, control=control, out=out)
+            paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
         except (UserError, ValueError) as error:
             _stop(error)
         _print(paths)
@@ -49,10 +49,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write one report over several runs: the first run's treatment against every other arm of all of them."""
         from midway.report import build_comparison
-        from midway.results import find_run
+        from midway.results import open_run
 
         try:
-            paths = build_comparison([find_run(run) for run in runs], out)
+            paths = build_comparison([open_run(run).path for run in runs], out)
         except (UserError, ValueError) as error:
             _stop(error)
         _print(paths)

@@ -13,7 +13,7 @@ from midway.results.compute import compute
 from midway.results.contents import Arm, Contents, StageRecord, joined
 from midway.results.dump import dumps, loads, read_results
 from midway.results.load import read_contents
-from midway.results.run import Run, find_run, open_run
+from midway.results.run import Run, open_run
 from midway.results.samples import Evaluation
 from midway.results.types import (
     Agreement,
@@ -78,7 +78,6 @@ __all__ = [
     "Ways",
     "compute",
     "dumps",
-    "find_run",
     "joined",
     "loads",
     "open_run",

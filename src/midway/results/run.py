@@ -15,33 +15,21 @@ from pathlib import Path
 
 import polars as pl
 
-from midway.recipe import Recipe, loads_recipe, near
+from midway.recipe import Recipe, loads_recipe
+from midway.registry import near
 from midway.results.compute import compute
 from midway.results.contents import Arm, StageRecord
 from midway.results.edge import Asked, as_dict, asked_of
 from midway.results.frames import completions_of, samples_of, solutions_of, verdicts_of
 from midway.results.load import Benchmarks, read_arms, read_benchmarks, read_contents, stage_record
 from midway.results.types import Results
-from midway.rundir import RunError, layout, read_json
+from midway.rundir import RunError, find_run, layout, read_json
 from midway.rundir.layout import Layout
-
-RUNS = Path("runs")
-"""Where runs are that are known by name."""
 
 
 def open_run(path: Path | str) -> Run:
     """Return the run in a directory, given by its path or by its name under `runs/`. Raises RunError naming the runs that are there."""
-    return Run(find_run(path))
-
-
-def find_run(path: Path | str) -> Path:
-    """Return the directory of a run given by path, or by name under `runs/`. Raises RunError naming the runs that are there."""
-    for folder in (Path(path), RUNS / path):
-        if Layout(folder).is_run():
-            return folder
-    known = sorted(folder.name for folder in RUNS.glob("*") if Layout(folder).is_run())
-    there = near(Path(path).name, known) if known else "; start one with `midway run RECIPE`"
-    raise RunError(f"{path} is not a run directory: it has no resolved.json and no arms folder{there}")
+    return Run(Path(path) if Layout(Path(path)).is_run() else find_run(path))
 
 
 class Run:
