@@ -21,7 +21,8 @@ from midway.cli.report import register
 from midway.evidence import difference, majority_of_all
 from midway.report import build_comparison, build_report
 from midway.report.words import call, interval, points, verdict
-from midway.results import Benchmark, Results, Vendi, read_contents, read_results
+from midway.results import Benchmark, Results, Vendi, read_results
+from midway.results.load import read_contents
 from midway.rundir import layout
 from midway.rundir.layout import Layout
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -137,3 +139,12 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"results\.parquet cannot be read"):
         run.samples("single", "polya")
     assert any("results.parquet" in p.where for p in run.results.problems)
+
+
+def test_opening_a_run_loads_neither_torch_nor_scipy(run: Run) -> None:
+    code = (
+        "import sys; from midway.results import open_run; "
+        f"run = open_run({str(run.path)!r}); run.completions('guided'); run.stages; run.samples('single', 'polya'); "
+        "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from midway.report.page import html_page, markdown_page
-from midway.results import Contents, compute, dumps, joined, read_contents
+from midway.results import Contents, dumps, joined
+from midway.results.load import read_contents
+from midway.results.scores import compute
 from midway.rundir import write_bytes
 from midway.rundir.layout import Layout
 

@@ -4,15 +4,15 @@
     run.results.differences[0].difference       # Estimate(value=0.061, low=0.039, high=0.082, ...)
     run.completions("guided")                   # a polars frame: what was written, its verdict, its adherence
 
-Promises: no torch; reads only. `load` reads and counts what is in a directory (`contents`), `compute`, `ways` and `training` make `Results`
-(`types`) from that, `dump` writes and reads results.json. What is missing or failed is said in `Results.problems` and never counted as
-wrong.
+Promises: no torch; reads only. What is missing or failed is said in `Results.problems` and never counted as wrong.
+
+`directory` says what is where, `load` reads and counts it (`contents`); `scores`, `ways` and `training` make the typed `Results` of that
+(`types`), `dump` writes and reads results.json. What computes loads scipy and is imported from its module: `scores.compute`,
+`load.read_contents`.
 """
 
-from midway.results.compute import compute
 from midway.results.contents import Arm, Contents, StageRecord, joined
 from midway.results.dump import dumps, loads, read_results
-from midway.results.load import read_contents
 from midway.results.run import Run, open_run
 from midway.results.samples import Evaluation
 from midway.results.types import (
@@ -76,11 +76,9 @@ __all__ = [
     "StageRecord",
     "Vendi",
     "Ways",
-    "compute",
     "dumps",
     "joined",
     "loads",
     "open_run",
-    "read_contents",
     "read_results",
 ]

@@ -1,4 +1,4 @@
-"""What a run directory holds, read and counted: arms, stages, evaluations, curves. `compute` makes the results from it.
+"""What a run directory holds, read and counted: arms, stages, evaluations, curves. `scores.compute` makes the results of it.
 
 Promises: frozen values; no file is touched here. `joined` makes one of several runs: an arm is then called `RUN: ARM`, and questions are
 matched by id.

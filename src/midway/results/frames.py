@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from midway.results.load import source_of
+from midway.results.directory import source_of
 from midway.results.types import Problem
 from midway.rundir import (
     ADHERENCE,

@@ -17,11 +17,10 @@ import polars as pl
 
 from midway.recipe import Recipe, loads_recipe
 from midway.registry import near
-from midway.results.compute import compute
 from midway.results.contents import Arm, StageRecord
+from midway.results.directory import Benchmarks, read_arms, read_benchmarks, stage_record
 from midway.results.edge import Asked, as_dict, asked_of
 from midway.results.frames import completions_of, samples_of, solutions_of, verdicts_of
-from midway.results.load import Benchmarks, read_arms, read_benchmarks, read_contents, stage_record
 from midway.results.types import Results
 from midway.rundir import RunError, find_run, layout, read_json
 from midway.rundir.layout import Layout
@@ -46,6 +45,9 @@ class Run:
     @cached_property
     def results(self) -> Results:
         """All numbers of the report, computed from what is in the directory now."""
+        from midway.results.load import read_contents  # here: they load scipy, which the tables do not need
+        from midway.results.scores import compute
+
         return compute(read_contents(self.path))
 
     @cached_property
