@@ -69,7 +69,7 @@ def build_comparison(run_dirs: Sequence[Path], out: Path) -> ReportPaths:
 
 
 def _write(contents: Contents, out: Path, commands: Sequence[str]) -> ReportPaths:
-    results = replace(compute(contents), commands=commands)
+    results = replace(compute(contents), commands=tuple(commands))
     paths = ReportPaths.below(out)
     write_bytes(paths.results, dumps(results).encode())
     write_bytes(paths.markdown, markdown_page(results, contents).encode())

@@ -1,6 +1,6 @@
 """results.json: the dump of `Results`, and back.
 
-Promises: a field is a key, in the order of the fields; None, and only that, is null. `loads(dumps(results))` is the same results, so that
+Promises: a field is a key, in the order of the fields; None, and only that, is null. `loads(dumps(results)) == results`, so that
 what reads a report's numbers reads types. When things go wrong: RunError for a file that is not there, is damaged, or is of another
 version, with the command that writes it anew.
 """
@@ -11,7 +11,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def as_json(value: Any) -> Any:
         return out
     if isinstance(value, Mapping):
         return {key: as_json(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, tuple):
         return [as_json(item) for item in value]
     return value
 
@@ -62,7 +62,7 @@ def read_results(path: Path) -> Results:
 
 
 def typed(kind: Any, value: Any) -> Any:
-    """Return a JSON value as one of the type `kind`: a dataclass, a mapping, a sequence, an optional one, or what JSON has itself."""
+    """Return a JSON value as one of the type `kind`: a dataclass, a mapping, a tuple of any length, an optional one, or a plain value."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None:
@@ -72,7 +72,7 @@ def typed(kind: Any, value: Any) -> Any:
         return _record(kind, value)
     if origin is Mapping:
         return {key: typed(arguments[1], item) for key, item in value.items()}
-    if origin is Sequence:
+    if origin is tuple:
         return tuple(typed(arguments[0], item) for item in value)
     return value
 

@@ -50,9 +50,9 @@ def curves(run: Contents) -> list[Curve]:
                     arm=arm,
                     seed=seed,
                     key=key,
-                    step=[step for step, _, _ in thin],
-                    tokens=[None if tokens is None else tokens + start for _, tokens, _ in thin],
-                    value=[value for _, _, value in thin],
+                    step=tuple(step for step, _, _ in thin),
+                    tokens=tuple(None if tokens is None else tokens + start for _, tokens, _ in thin),
+                    value=tuple(value for _, _, value in thin),
                 )
             )
     return out
@@ -117,8 +117,8 @@ def funnels(run: Contents) -> list[Funnel]:
             out.append(
                 Funnel(
                     arm=arm,
-                    steps=[FunnelStep(step, count) for step, count in steps.items()],
-                    by_heuristic=[FunnelOfHeuristic(heuristic, left) for heuristic, left in sorted(by.items())],
+                    steps=tuple(FunnelStep(step, count) for step, count in steps.items()),
+                    by_heuristic=tuple(FunnelOfHeuristic(heuristic, left) for heuristic, left in sorted(by.items())),
                 )
             )
     return out

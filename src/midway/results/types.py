@@ -7,7 +7,7 @@ differences of them between -1 and 1. Rows that are about one evaluation begin w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 OMITTED = {"omit": True}
@@ -34,7 +34,7 @@ class Estimate(Interval):
     p: float | None
     """Two-sided, of the value being 0; None for a mean."""
     questions: int
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
     """Number of seeds of each arm; 0 for a fixed model."""
     over: str
     """What the interval covers: questions, or questions and seeds."""
@@ -87,7 +87,7 @@ class Score:
     arm: str
     phase: str
     final: bool
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
     """Seeds by number; empty for a fixed model."""
     pass_at_1: Estimate
     majority: Estimate | None
@@ -112,7 +112,7 @@ class GreedyScore:
     arm: str
     phase: str
     final: bool
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
     accuracy: Estimate
     treatment_minus_this: Estimate | None
     samples: int
@@ -312,14 +312,14 @@ class Agreement:
 class Ways:
     """Everything about the ways that samples use; empty lists where nothing was labelled."""
 
-    mix: Sequence[Mix] = ()
-    shares: Sequence[Share] = ()
-    composition: Sequence[Composition] = ()
-    length_matched: Sequence[LengthMatched] = ()
-    correctness: Sequence[Correctness] = ()
-    labellers: Sequence[Labeller] = ()
+    mix: tuple[Mix, ...] = ()
+    shares: tuple[Share, ...] = ()
+    composition: tuple[Composition, ...] = ()
+    length_matched: tuple[LengthMatched, ...] = ()
+    correctness: tuple[Correctness, ...] = ()
+    labellers: tuple[Labeller, ...] = ()
     """Every labeller with a measured error, once."""
-    program: Sequence[Agreement] = ()
+    program: tuple[Agreement, ...] = ()
 
 
 # How it went --------------------------------------------------------------------------------------------------------------
@@ -342,8 +342,8 @@ class Funnel:
     """Completions left after each step of selection, mean over the seeds of an arm."""
 
     arm: str
-    steps: Sequence[FunnelStep]
-    by_heuristic: Sequence[FunnelOfHeuristic]
+    steps: tuple[FunnelStep, ...]
+    by_heuristic: tuple[FunnelOfHeuristic, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,10 +354,10 @@ class Curve:
     seed: int
     key: str
     """As in metrics.jsonl: `reward`, `entropy`, `eval/BENCHMARK/pass@1`, `ways/BENCHMARK/WAY` ..."""
-    step: Sequence[float]
-    tokens: Sequence[float | None]
+    step: tuple[float, ...]
+    tokens: tuple[float | None, ...]
     """Tokens so far, with those of the arm's pools and of mid-training."""
-    value: Sequence[float]
+    value: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,25 +417,25 @@ class Results:
     """The arm in question; empty where the run names none."""
     control: str
     """The arm that it is compared with first."""
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
     level: float = 0.95
     """Of every interval."""
-    arms: Sequence[ArmSummary]
-    benchmarks: Sequence[Benchmark]
-    scores: Sequence[Score]
-    greedy: Sequence[GreedyScore]
-    differences: Sequence[Difference]
-    gains: Sequence[Gain]
-    pass_at_k: Sequence[PassAtK]
-    coverage: Sequence[Coverage]
+    arms: tuple[ArmSummary, ...]
+    benchmarks: tuple[Benchmark, ...]
+    scores: tuple[Score, ...]
+    greedy: tuple[GreedyScore, ...]
+    differences: tuple[Difference, ...]
+    gains: tuple[Gain, ...]
+    pass_at_k: tuple[PassAtK, ...]
+    coverage: tuple[Coverage, ...]
     ways: Ways
-    funnel: Sequence[Funnel]
-    curves: Sequence[Curve]
-    cost: Sequence[Cost]
-    answers: Sequence[EngineWork]
-    problems: Sequence[Problem]
+    funnel: tuple[Funnel, ...]
+    curves: tuple[Curve, ...]
+    cost: tuple[Cost, ...]
+    answers: tuple[EngineWork, ...]
+    problems: tuple[Problem, ...]
     """What is missing or failed; none of it is counted as wrong."""
-    commands: Sequence[str] = ()
+    commands: tuple[str, ...] = ()
     """What to type to get these results again."""
 
     @property

@@ -52,13 +52,13 @@ def ways_of(run: Contents) -> Ways:
     labelled: list[Labelled] = [(ev, ev.labels) for ev in run.evaluations.values() if ev.labels]
     errors = [lab.labeller for _, lab in labelled if lab.labeller]
     return Ways(
-        mix=[_mix(run, ev, lab) for ev, lab in labelled],
-        shares=[share for ev, lab in labelled for share in _shares(ev, lab)],
-        composition=[_composition(ev, lab) for ev, lab in labelled],
-        length_matched=_length_matched(run),
-        correctness=[_correctness(ev, lab) for ev, lab in labelled if _has_composed(run, ev, lab)],
-        labellers=[error for i, error in enumerate(errors) if error not in errors[:i]],
-        program=[lab.program for _, lab in labelled if lab.program],
+        mix=tuple(_mix(run, ev, lab) for ev, lab in labelled),
+        shares=tuple(share for ev, lab in labelled for share in _shares(ev, lab)),
+        composition=tuple(_composition(ev, lab) for ev, lab in labelled),
+        length_matched=tuple(_length_matched(run)),
+        correctness=tuple(_correctness(ev, lab) for ev, lab in labelled if _has_composed(run, ev, lab)),
+        labellers=tuple(error for i, error in enumerate(errors) if error not in errors[:i]),
+        program=tuple(lab.program for _, lab in labelled if lab.program),
     )
 
 
