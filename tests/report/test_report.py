@@ -252,6 +252,14 @@ def test_question_sets_of_other_names_are_found_too(tmp_path: Path) -> None:
         assert results(path).benchmarks[1].questions == 10
 
 
+def test_a_question_set_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab-test",))
+    Layout(path).questions(layout.benchmark_set("lab-test")).write_bytes(b"PAR1 not really")
+    build_report(path)
+    assert any("benchmark-lab-test.parquet" in p.where for p in results(path).problems)
+    assert results(path).benchmarks[0].questions == 10  # those that were answered
+
+
 def test_unjudged_engine_errors_and_duplicates_are_not_wrong_answers(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=4, benchmarks=("lab-test",))
     file = Layout(path).evaluated(layout.base_evaluation("lab-test"))

@@ -132,14 +132,21 @@ def source_of(files: Layout, rel: str, problems: list[Problem]) -> str | None:
     return None
 
 
-def question_ids(files: Layout, benchmark: str) -> list[str]:
+def question_ids(files: Layout, benchmark: str, problems: list[Problem]) -> list[str]:
     """Return the ids of the benchmark's question set, if the run keeps one; none otherwise. Old runs named it by the benchmark alone."""
     file: Path | None = files.questions(layout.benchmark_set(benchmark))
     if file is None or not file.is_file():
         names = (_plain(layout.benchmark_set(benchmark)), _plain(benchmark))
         others = (f for name, f in files.question_sets() if name not in layout.TRAINING_SETS and _plain(name) in names)
         file = next(others, None)
-    return pl.read_parquet(file, columns=["id"])["id"].to_list() if file else []
+    if file is None:
+        return []
+    try:
+        return pl.read_parquet(file, columns=["id"])["id"].to_list()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        where, so = file.relative_to(files.root).as_posix(), "Questions that nobody answered are not counted."
+        problems.append(Problem(where, f"cannot be read ({type(error).__name__})", so))
+        return []
 
 
 def _plain(name: str) -> str:

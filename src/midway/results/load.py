@@ -96,7 +96,7 @@ def _evaluations(
         places = _places(files, arms.values(), benchmarks.folders.get(benchmark), problems)
         cells = _cells(files, places, problems, labeller)
         places = {key: kept for key, at in places.items() if (kept := {s: r for s, r in at.items() if r in cells})}
-        listed = question_ids(files, benchmark)
+        listed = question_ids(files, benchmark, problems)
         ids = sorted(set(listed).union(*(cell.table["question_id"].to_list() for cell in cells.values())))
         questions[benchmark] = ids
         if benchmark not in expected:
