@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from midway.registry import near
 from midway.rundir import locking
 from midway.rundir.files import RunError, now, read_json
 from midway.rundir.layout import Layout
@@ -86,5 +85,5 @@ def find_run(name: str | Path) -> Path:
         if Layout(path).resolved.exists():
             return path
     known = sorted(path.name for path in Path("runs").glob("*") if Layout(path).resolved.exists())
-    there = near(Path(name).name, known) if known else "; start one with `midway run RECIPE`"
-    raise RunError(f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}{there}")
+    there = f"runs here: {', '.join(known)}" if known else "start one with `midway run RECIPE`"
+    raise RunError(f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}; {there}")
