@@ -6,15 +6,16 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from midway.report import build_comparison, build_report
-from midway.results import Run, dumps, loads, open_run
+from midway.report import build_comparison, build_report, build_run_report, compared
+from midway.results import Run, dumps, loads, open_run, read_results
 from midway.results.frames import JUDGED_COMPLETIONS, SAMPLES, SEEDED_SOLUTIONS
-from midway.rundir import VERDICTS, RunError, layout, read_json, write_json
+from midway.rundir import VERDICTS, RunDir, RunError, layout, read_json, write_json
 from midway.rundir.layout import Layout
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-e7b8f3f.tar.xz"
@@ -124,7 +125,7 @@ def test_runs_are_found_by_name(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     unpacked(tmp_path / "runs", "mine")
     monkeypatch.chdir(tmp_path)
     assert open_run("mine").results.name == open_run(Path("runs/mine")).results.name == "mine"
-    with pytest.raises(RunError, match="minne is not a run directory.*; runs here: mine"):
+    with pytest.raises(RunError, match=r"minne is not a run directory.*; runs here: mine"):
         open_run("minne")
     monkeypatch.chdir(run.path)
     with pytest.raises(RunError, match="start one with `midway run RECIPE`"):
@@ -147,3 +148,23 @@ def test_opening_a_run_loads_neither_torch_nor_scipy(run: Run) -> None:
         "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_report_is_written_again_only_when_something_changed(tmp_path: Path) -> None:
+    path = unpacked(tmp_path)
+    run = RunDir(path)
+    build_run_report(run)
+    assert not build_run_report(run)
+    stage = run.stage(layout.rl("polya", 0), "rl", {}, {})
+    stage.begin({})
+    assert build_run_report(run) and not build_run_report(run)
+
+
+def test_compared_without_a_report(tmp_path: Path) -> None:
+    copies = [unpacked(tmp_path / "runs", name) for name in ("first", "second")]
+    stored = read_results(build_comparison(copies, tmp_path / "out").results)
+    assert replace(stored, commands=()) == compared(copies)
+    with pytest.raises(RunError, match="is not a run directory"):
+        compared([copies[0], tmp_path / "nothing"])
+    with pytest.raises(ValueError, match="different names"):
+        compared([copies[0], copies[0]])

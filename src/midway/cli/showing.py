@@ -1,6 +1,6 @@
-"""What a run shows of itself on the terminal: the report that is kept up to date, its summary, the list of stages.
+"""What a run shows of itself on the terminal: the summary of its report, the list of its stages.
 
-Promises: reads the run directory and writes nothing but `report/`. A run without a report yet, or a name that is no run, is a RunError.
+Promises: reads the run directory, writes nothing. A run without a report yet, or a name that is no run, is a RunError.
 """
 
 from __future__ import annotations
@@ -13,32 +13,6 @@ import typer
 
 if TYPE_CHECKING:
     from midway.results import Results, StageRecord
-    from midway.rundir import RunDir
-
-
-def report_digest(run: RunDir) -> str:
-    """Content hash of everything a report is made from: the manifests of all stages."""
-    from midway.records import content_id
-    from midway.rundir import read_json
-    from midway.rundir.layout import Layout
-
-    resolved = (read_json(Layout(run.path).resolved) or {}).get("digest")
-    stages = {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
-    return content_id("report", resolved, stages)
-
-
-def build_run_report(run: RunDir) -> bool:
-    """Write the report unless it is up to date; return whether it was written."""
-    from midway.report import build_report
-    from midway.rundir import read_json, write_json
-    from midway.rundir.layout import Layout
-
-    digest, mark = report_digest(run), Layout(run.path).report_digest
-    if read_json(mark) == {"digest": digest}:
-        return False
-    build_report(run.path)
-    write_json(mark, {"digest": digest})
-    return True
 
 
 def summary(run: Path) -> str:

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from midway.records import content_id
 from midway.report.page import html_page, markdown_page
-from midway.results import Contents, dumps, joined
+from midway.results import Contents, Results, dumps, joined, open_run
 from midway.results.load import read_contents
 from midway.results.scores import compute
-from midway.rundir import write_bytes
+from midway.rundir import RunDir, read_json, write_bytes, write_json
 from midway.rundir.layout import Layout
 
 
@@ -54,18 +55,44 @@ def build_report(
     return _write(contents, out or (files.report_of(contents.treatment) if given else files.report), commands)
 
 
+def build_run_report(run: RunDir) -> bool:
+    """Write the report of a run unless it is up to date; return whether it was written."""
+    made_from = {"digest": report_digest(run)}
+    if read_json(run.files.report_digest) == made_from:
+        return False
+    build_report(run.path)
+    write_json(run.files.report_digest, made_from)
+    return True
+
+
+def report_digest(run: RunDir) -> str:
+    """Content hash of everything a report is made from: the recipe and the manifests of all stages."""
+    resolved = (read_json(run.files.resolved) or {}).get("digest")
+    stages = {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
+    return content_id("report", resolved, stages)
+
+
 def build_comparison(run_dirs: Sequence[Path], out: Path) -> ReportPaths:
     """Write one report over the arms of several runs; the first run's treatment is compared with every other arm.
 
     Arms are named `RUN: ARM`. Arms are paired on questions by id, so that only questions that both have count.
-    Raises ValueError for fewer than two runs or two runs of the same name.
+    Raises ValueError for fewer than two runs or two runs of the same name, RunError for a directory that is no run.
     """
+    return _write(_joined(run_dirs), out, [f"midway compare {' '.join(f'runs/{Path(d).name}' for d in run_dirs)}"])
+
+
+def compared(run_dirs: Sequence[Path]) -> Results:
+    """Return the results that `build_comparison` writes a report of. Raises as that does."""
+    return compute(_joined(run_dirs))
+
+
+def _joined(run_dirs: Sequence[Path]) -> Contents:
     if len(run_dirs) < 2:
         raise ValueError("compare needs at least two run directories: midway compare runs/A runs/B")
-    runs = [read_contents(Path(folder)) for folder in run_dirs]
+    runs = [read_contents(open_run(folder).path) for folder in run_dirs]
     if len({run.name for run in runs}) < len(runs):
         raise ValueError(f"the runs must have different names; these are {', '.join(run.name for run in runs)}")
-    return _write(joined(runs), out, [f"midway compare {' '.join(f'runs/{Path(d).name}' for d in run_dirs)}"])
+    return joined(runs)
 
 
 def _write(contents: Contents, out: Path, commands: Sequence[str]) -> ReportPaths:
