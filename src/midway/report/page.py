@@ -70,7 +70,7 @@ def markdown_page(results: Results, contents: Contents) -> str:
     out += [line for s in v.sentences for line in (_md(s), "")]
     if results.problems:
         out += ["## What is missing", ""]
-        out += [f"- `{p.where}` {_md(p.what)}. {_md(p.so)}" for p in results.problems] + [""]
+        out += [f"- `{p.where}` {_md(p.what)}. {_md(p.effect)}" for p in results.problems] + [""]
     for table in main_tables(results):
         out += _markdown_table(table)
     for figure in all_figures(results):

@@ -168,8 +168,8 @@ def _variety(controls: Mapping[str, bool], here: Mapping[str, Difference], title
     kinds = {call(r) for r in matched}
     once = all(r.difference.over == QUESTIONS for r in matched)
     if once and kinds in ({"higher"}, {"lower"}):
-        told = "helped" if kinds == {"higher"} else "hurt"
-        return [f"{text}In this one training run of each arm variety itself {told}; other runs may differ."]
+        did = "helped" if kinds == {"higher"} else "hurt"
+        return [f"{text}In this one training run of each arm variety itself {did}; other runs may differ."]
     if kinds == {"higher"}:
         text += "Variety itself is shown to help."
     elif "lower" in kinds:

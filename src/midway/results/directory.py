@@ -95,8 +95,8 @@ def read_stages(files: Layout, problems: list[Problem]) -> list[StageRecord]:
             error = f": {stage.error.strip().splitlines()[-1]}" if stage.error.strip() else ""
             state = "failed" if stage.state == FAILED else f"is {stage.state}"
             partial = stage.state in (RUNNING, INTERRUPTED)
-            so = "What it wrote so far is used." if partial else "What builds on it is missing."
-            problems.append(Problem(rel, f"{state}{error}", so))
+            effect = "What it wrote so far is used." if partial else "What builds on it is missing."
+            problems.append(Problem(rel, f"{state}{error}", effect))
     return stages
 
 
@@ -144,8 +144,8 @@ def question_ids(files: Layout, benchmark: str, problems: list[Problem]) -> list
     try:
         return pl.read_parquet(file, columns=["id"])["id"].to_list()
     except (pl.exceptions.PolarsError, OSError) as error:
-        where, so = file.relative_to(files.root).as_posix(), "Questions that nobody answered are not counted."
-        problems.append(Problem(where, f"cannot be read ({type(error).__name__})", so))
+        where, effect = file.relative_to(files.root).as_posix(), "Questions that nobody answered are not counted."
+        problems.append(Problem(where, f"cannot be read ({type(error).__name__})", effect))
         return []
 
 

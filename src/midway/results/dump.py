@@ -33,13 +33,18 @@ def as_json(value: Any) -> Any:
             if field.metadata.get("spread"):
                 out |= as_json(item)
             elif not (item is None and field.metadata.get("omit")):
-                out[field.name] = as_json(item)
+                out[key_of(field)] = as_json(item)
         return out
     if isinstance(value, Mapping):
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [as_json(item) for item in value]
     return value
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """Return a field's key in results.json."""
+    return str(field.metadata.get("key", field.name))
 
 
 def loads(text: str) -> Results:
@@ -85,8 +90,8 @@ def _record(kind: Any, value: Any) -> Any:
     known = {}
     for field in fields:
         if field.metadata.get("spread"):
-            rest = value.keys() - {other.name for other in fields}
+            rest = value.keys() - {key_of(other) for other in fields}
             known[field.name] = typed(hints[field.name], {key: value[key] for key in value if key in rest})
-        elif field.name in value:
-            known[field.name] = typed(hints[field.name], value[field.name])
+        elif key_of(field) in value:
+            known[field.name] = typed(hints[field.name], value[key_of(field)])
     return kind(**known)

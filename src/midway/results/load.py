@@ -214,8 +214,8 @@ def _missing(run: Contents) -> Iterator[Problem]:
     """Say what should be there and is not: seeds, phases, benchmarks."""
     empty = [b for b in run.benchmarks if not any(key[0] == b for key in run.evaluations)]
     for benchmark in empty:
-        so = "Nothing can be said about it."
-        yield Problem(f"benchmark {benchmark}", "has no samples from any arm", so)
+        effect = "Nothing can be said about it."
+        yield Problem(f"benchmark {benchmark}", "has no samples from any arm", effect)
     for arm in run.arms.values():
         lacking: dict[str, list[int]] = {}
         for benchmark in run.benchmarks:
@@ -231,8 +231,8 @@ def _missing(run: Contents) -> Iterator[Problem]:
         groups = {"every benchmark with samples": next(iter(lacking.values()))} if lacking and alike else lacking
         for benchmark, gone in groups.items():
             if len(gone) == len(arm.seeds):
-                what, so = f"has no final evaluation on {benchmark}", "The arm is in no comparison there."
+                what, effect = f"has no final evaluation on {benchmark}", "The arm is in no comparison there."
             else:
-                so = "Its numbers come from the other seeds, and its intervals are wider for it."
+                effect = "Its numbers come from the other seeds, and its intervals are wider for it."
                 what = f"has no final evaluation of seed {', '.join(map(str, gone))} on {benchmark}"
-            yield Problem(f"arm {arm.name}", what, so)
+            yield Problem(f"arm {arm.name}", what, effect)

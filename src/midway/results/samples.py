@@ -168,9 +168,9 @@ def _frame(files: Layout, folder: Path, problems: list[Problem]) -> pl.DataFrame
             have = pl.read_parquet_schema(file)
             frames.append(pl.read_parquet(file, columns=[c for c in COLUMNS if c in have]))
         except (pl.exceptions.PolarsError, OSError) as error:
-            so = "Its samples count as missing."
+            effect = "Its samples count as missing."
             where = file.relative_to(files.root).as_posix()
-            problems.append(Problem(where, f"cannot be read ({type(error).__name__})", so))
+            problems.append(Problem(where, f"cannot be read ({type(error).__name__})", effect))
     if not frames:
         return None
     frame = pl.concat(frames, how="diagonal_relaxed")

@@ -1,8 +1,9 @@
 """The typed results of a run: what every table, figure and sentence of the report is made from, and what results.json is the dump of.
 
-Promises: frozen values without behaviour; no file is touched. A number that cannot be had is None, never 0; shares are between 0 and 1,
+Promises: frozen values; no file is touched. A number that cannot be had is None, never 0; shares are between 0 and 1,
 differences of them between -1 and 1. Rows that are about one evaluation begin with `benchmark`, `arm` and `phase` (`base`, `before-rl`,
-`after-rl`); of an arm's phases the one with `final` is its final model. The order of the fields is the order of the keys in results.json.
+`after-rl`); of an arm's phases the one with `final` is its final model. The order of the fields is the order of the keys in results.json; a
+field whose key there is another has that as metadata.
 """
 
 from __future__ import annotations
@@ -400,7 +401,7 @@ class Problem:
 
     where: str
     what: str
-    so: str
+    effect: str = field(metadata={"key": "so"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,7 +443,3 @@ class Results:
     def titles(self) -> dict[str, str]:
         """The title of each arm by its name."""
         return {arm.name: arm.title for arm in self.arms}
-
-    def arm(self, name: str) -> ArmSummary:
-        """Raises KeyError for an arm that there is not."""
-        return {arm.name: arm for arm in self.arms}[name]
