@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from midway.results import Run, open_run
-from midway.rundir import ASKED, COMPLETIONS, LABELS, RunError, ShardWriter, layout, write_table
+from midway.rundir import ASKED, COMPLETIONS, LABELS, RunError, ShardWriter, layout, read_json, write_json, write_table
 
 _spec = spec_from_file_location("make_run", Path(__file__).parents[1] / "report" / "make_run.py")
 assert _spec and _spec.loader
@@ -86,6 +87,21 @@ def test_a_recipe_of_another_version_leaves_the_rest_readable(run: Run) -> None:
         _ = run.recipe
     assert set(run.pools) == {"guided", "unguided"} and "polya-8-rl" in run.arms
     assert run.results.treatment == "polya-8-rl"
+
+
+def test_a_checkpoint_of_ones_own_is_compared_as_the_fixed_model_it_is(run: Run) -> None:
+    resolved = read_json(run.files.resolved)
+    resolved["recipe"]["arms"]["mine"] = {"checkpoint": "models/mine", "midtrain": [], "rl": False}
+    write_json(run.files.resolved, resolved)
+    for seed in (0, 1):  # the plan evaluates it in each seed; it is one model
+        rel = layout.evaluation("mine", seed, "lab-test", layout.BEFORE_RL)
+        source = layout.evaluation("polya-8-rl", 0, "lab-test", layout.BEFORE_RL)
+        shutil.copytree(run.files.stage(source), run.files.stage(rel))
+    found = Run(run.path)
+    (score,) = (s for s in found.results.scores if s.arm == "mine")
+    assert score.final and score.phase == layout.BEFORE_RL and score.seeds == ()
+    assert any(d.against == "mine" for d in found.results.differences)
+    assert set(found.samples("lab-test", "mine")["phase"]) == {layout.BEFORE_RL}
 
 
 def test_stages_say_what_they_are_about(run: Run) -> None:

@@ -54,14 +54,18 @@ class Arm:
     midtrained: bool
     rl: bool
     fixed: bool
-    """True for the base model: nothing was trained, so there are no seeds."""
+    """True for a model in which nothing was trained, the base model or a checkpoint of one's own: there are no seeds."""
+    checkpoint: bool
+    """Does it start from a checkpoint of one's own, not from the base model?"""
     seeds: tuple[int, ...]
     pools: tuple[str, ...]
     """Pools that it was mid-trained on."""
 
     @property
     def final_phase(self) -> str:
-        return BASE if self.fixed else (AFTER_RL if self.rl else BEFORE_RL)
+        if self.rl:
+            return AFTER_RL
+        return BASE if self.fixed and not self.checkpoint else BEFORE_RL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

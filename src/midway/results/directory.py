@@ -62,6 +62,7 @@ def _arm(files: Layout, name: str, spec: AskedArm, seeds: tuple[int, ...]) -> Ar
         midtrained=spec.midtrained and not fixed,
         rl=spec.rl and not fixed,
         fixed=fixed,
+        checkpoint=spec.checkpoint,
         seeds=tuple(found[:1] or (0,)) if fixed else tuple(sorted({*seeds, *found})),
         pools=tuple(pool for pool in spec.pools if pool in files.pool_names()),
     )

@@ -22,6 +22,7 @@ class AskedArm:
     title: str
     midtrained: bool
     rl: bool
+    checkpoint: bool = False
     pools: tuple[str, ...]
 
 
@@ -90,6 +91,7 @@ def _arm(name: str, spec: Mapping[str, Any]) -> AskedArm:
         title=str(spec.get("title") or in_words(name)),
         midtrained=bool(data),
         rl=bool(spec.get("rl", True)),
+        checkpoint=bool(spec.get("checkpoint")),
         pools=tuple(pool for pool in pools if isinstance(pool, str) and pool),
     )
 
