@@ -79,9 +79,9 @@ def write_samples(
     path: Path,
     rel: str,
     rng: np.random.Generator,
+    *,
     ids: list[str],
     p: np.ndarray[Any, Any],
-    *,
     samples: int,
     truth: tuple[float, float, float, float],
 ) -> None:
@@ -205,24 +205,17 @@ def make_run(
                 _metrics(files.metrics(rel), rng, before, after + drift, steps=steps, benchmark=benchmarks[0])
             for benchmark in benchmarks:
                 p = np.clip(difficulty[benchmark] + rng.normal(0, 0.05, questions), 0, 1)
-
-                def sample(
-                    phase: str, rate: float, p: Any = p, benchmark: str = benchmark, arm: str = arm, seed: int = seed
-                ) -> None:
-                    rel = layout.evaluation(arm, seed, benchmark, phase)
-                    chance = np.clip(p + rate, 0, 1)
-                    write_samples(path, rel, rng, ids[benchmark], chance, samples=samples, truth=TRUTH[arm])
-
-                if arm == "base":
-                    sample(layout.BASE, before)
-                    continue
+                rates = {layout.BASE: before} if arm == layout.BASE_ARM else {}
                 if spec["midtrain"]:
-                    sample(layout.BEFORE_RL, before)
-                else:
+                    rates[layout.BEFORE_RL] = before
+                elif arm != layout.BASE_ARM:
                     link = files.shared(layout.evaluation(arm, seed, benchmark, layout.BEFORE_RL))
                     write_json(link, {"path": layout.base_evaluation(benchmark)})
                 if spec["rl"] and not broken:
-                    sample(layout.AFTER_RL, after + drift)
+                    rates[layout.AFTER_RL] = after + drift
+                for phase, rate in rates.items():
+                    rel, chance = layout.evaluation(arm, seed, benchmark, phase), np.clip(p + rate, 0, 1)
+                    write_samples(path, rel, rng, ids=ids[benchmark], p=chance, samples=samples, truth=TRUTH[arm])
     return path
 
 
