@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from midway.recipe import RecipeError
 from midway.results import Run, open_run
 from midway.rundir import ASKED, COMPLETIONS, LABELS, RunError, ShardWriter, layout, read_json, write_json, write_table
 
@@ -82,11 +83,15 @@ def test_a_link_to_nothing_says_so(run: Run) -> None:
 
 
 def test_a_recipe_of_another_version_leaves_the_rest_readable(run: Run) -> None:
-    """The fixture's recipe is none that this version accepts: its arms, pools and results are there all the same."""
-    with pytest.raises(ValueError, match=r"resolved\.json"):
-        _ = run.recipe
-    assert set(run.pools) == {"guided", "unguided"} and "polya-8-rl" in run.arms
-    assert run.results.treatment == "polya-8-rl"
+    assert run.recipe.treatment_arm == "polya-8-rl"
+    resolved = read_json(run.files.resolved)
+    resolved["recipe"]["epochs"] = 3
+    write_json(run.files.resolved, resolved)
+    other = Run(run.path)
+    with pytest.raises(RecipeError, match=r"resolved\.json"):
+        _ = other.recipe
+    assert set(other.pools) == {"guided", "unguided"} and "polya-8-rl" in other.arms
+    assert other.results == run.results
 
 
 def test_a_checkpoint_of_ones_own_is_compared_as_the_fixed_model_it_is(run: Run) -> None:

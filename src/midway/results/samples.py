@@ -227,11 +227,10 @@ def stack(
 ) -> Evaluation:
     """Return the directories of all seeds as the evaluation `key` (benchmark, arm, phase); `index` numbers the questions
     (question_id, q)."""
-    once = [(seed, c.greedy) for seed, c in zip(seeds, cells, strict=True) if c.greedy is not None]
-    greedy = Evaluation(
-        *key, tuple(seed for seed, _ in once), fixed, **_arrays([table for _, table in once], index)
-    ) if once else None  # fmt: skip
-    arrays = _arrays([c.table for c in cells], index)
+    greedy = None
+    if once := {seed: cell.greedy for seed, cell in zip(seeds, cells, strict=True) if cell.greedy is not None}:
+        greedy = Evaluation(*key, tuple(once), fixed, **_arrays(list(once.values()), index))
+    arrays = _arrays([cell.table for cell in cells], index)
     return Evaluation(*key, seeds, fixed, **arrays, labels=_labels(key, seeds, cells, index), greedy=greedy)
 
 
