@@ -62,6 +62,14 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return out
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Return the powers of ten that span low to high, at most about six of them."""
+    first, last = floor(log10(low) + 1e-9), -floor(-log10(high) + 1e-9)
+    last = max(last, first + 1)
+    every = -(-(last - first) // 6)
+    return [10.0**e for e in range(first, last + every, every)]
+
+
 def short(value: float) -> str:
     """Return a tick label: 1500 -> 1.5k, 2000000 -> 2M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -95,19 +103,25 @@ def lines(
     x_label: str,
     y_label: str,
     log_x: bool = False,
+    log_y: bool = False,
     percent: bool = False,
+    x_ticks: Sequence[float] = (),
     describe: str = "",
     height: float = 250.0,
 ) -> str:
-    """Return a line chart; `percent` shows shares as percentages, `log_x` is base 2 (for k)."""
+    """Return a line chart; `percent` shows shares as percentages.
+
+    A logarithmic x axis has a tick at each value of x (for k), or at `x_ticks`; a logarithmic y axis at powers of ten and leaves out values that
+    are not positive. Not both `percent` and `log_y`.
+    """
     xs = [log2(v) if log_x else v for s in series for v in s.x]
-    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v)]
+    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v) and (v > 0 or not log_y)]
     if not xs or not ys:
         return nothing()
     scale = 100.0 if percent else 1.0
-    y_ticks = ticks(min(ys) * scale, max(ys) * scale)
-    y0, y1 = y_ticks[0], y_ticks[-1]
-    x_values = sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5)
+    y_ticks = decades(min(ys), max(ys)) if log_y else ticks(min(ys) * scale, max(ys) * scale)
+    y0, y1 = (log10(y_ticks[0]), log10(y_ticks[-1])) if log_y else (y_ticks[0], y_ticks[-1])
+    x_values = list(x_ticks) or (sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5))
     x0, x1 = (min(xs), max(xs)) if log_x else (x_values[0], max(max(xs), x_values[0] + 1e-9))
     x1 = x1 if x1 > x0 else x0 + 1
 
@@ -116,7 +130,8 @@ def lines(
         return LEFT + 6 + (v - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 12)
 
     def py(v: float) -> float:
-        return height - BOTTOM - (v * scale - y0) / (y1 - y0) * (height - TOP - BOTTOM)
+        v = (log10(v) if v > 0 else float("nan")) if log_y else v * scale
+        return height - BOTTOM - (v - y0) / (y1 - y0) * (height - TOP - BOTTOM)
 
     out = [_open(height, describe)]
     for t in y_ticks:
@@ -140,7 +155,7 @@ def lines(
             if edge:
                 out.append(f'<polygon class="band c{s.style % COLOURS}" points="{_points(edge)}"/>')
     for s in series:
-        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if isfinite(b)]
+        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if isfinite(b) and (b > 0 or not log_y)]
         kind = "l faint" if s.faint else "l"
         out.append(f'<polyline class="{kind} c{s.style % COLOURS}"{_dash(s.style)} points="{_points(at)}"/>')
         if not s.faint:
