@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,8 @@ def register(app: typer.Typer) -> None:
 
 def theory(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which: forms (the closed forms), P1 to P8. Without names, all.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Which: forms (the closed forms), P1 to P8. Without names, all.", show_default=False),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on standard output: every array behind the figures.")
@@ -52,12 +54,12 @@ def theory(
         if figures:
             (figures / f"{name}.svg").write_text(draw(account), encoding="utf-8")
         if as_json:
-            found[name] = {"result": plain(result), "account": plain(account)}
+            found[name] = {"result": plain(result), "account": plain(replace(account, panels=()))}
         else:
             typer.echo(markdown(account))
         typer.echo(f"{name}: {time.monotonic() - start:.1f} s", err=True)
     if as_json:
-        typer.echo(json.dumps({"seed": seed, "predictions": found}, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps({"seed": seed, "predictions": found}, ensure_ascii=False))
 
 
 def draw(account: Account) -> str:
@@ -69,8 +71,16 @@ def draw(account: Account) -> str:
     for panel in account.panels:
         series = [Series(c.label, c.style, c.x, c.y, c.low, c.high, c.thin) for c in panel.curves]
         svg = lines(
-            series, x_label=panel.x_label, y_label=panel.y_label, log_x=panel.log_x, log_y=panel.log_y, percent=panel.percent,
-            x_ticks=panel.x_ticks, describe=f"{account.title}: {panel.title}",
-        )  # fmt: skip
-        cells.append(Cell(panel.title, svg, list(dict.fromkeys((c.label, c.style) for c in panel.curves if c.label))))
+            series,
+            x_label=panel.x_label,
+            y_label=panel.y_label,
+            log_x=panel.log_x,
+            log_y=panel.log_y,
+            percent=panel.percent,
+            x_ticks=panel.x_ticks,
+            describe=f"{account.title}: {panel.title}",
+        )
+        cells.append(
+            Cell(panel.title, svg, list(dict.fromkeys((c.label, c.style, c.thin) for c in panel.curves if c.label)))
+        )
     return sheet(cells, columns=3 if len(cells) in (3, 5, 6) else 2)

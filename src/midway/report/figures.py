@@ -70,6 +70,12 @@ def decades(low: float, high: float) -> list[float]:
     return [10.0**e for e in range(first, last + every, every)]
 
 
+def power(value: float) -> str:
+    """Return the tick label of a power of ten: as a number from 0.01 on, below as 10 with an exponent."""
+    exponent = str(round(log10(value)))
+    return short(value) if value > 0.005 else "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def short(value: float) -> str:
     """Return a tick label: 1500 -> 1.5k, 2000000 -> 2M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -91,10 +97,12 @@ def marker(x: float, y: float, style: int, size: float = 3.4) -> str:
     return f'<polygon {c} points="{" ".join(f"{x + a:.1f},{y + b:.1f}" for a, b in shape)}"/>'
 
 
-def key(style: int) -> str:
-    """Return the small sample of a line for a legend."""
-    line = f'<line class="l c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
-    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{marker(15, 7, style)}</svg>'
+def key(style: int, faint: bool = False) -> str:
+    """Return the small sample of a line for a legend; a faint one has no marker."""
+    kind = "l faint" if faint else "l"
+    line = f'<line class="{kind} c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
+    mark = "" if faint else marker(15, 7, style)
+    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{mark}</svg>'
 
 
 def lines(
@@ -111,8 +119,8 @@ def lines(
 ) -> str:
     """Return a line chart; `percent` shows shares as percentages.
 
-    A logarithmic x axis has a tick at each value of x (for k), or at `x_ticks`; a logarithmic y axis at powers of ten and leaves out values that
-    are not positive. Not both `percent` and `log_y`.
+    A logarithmic x axis has a tick at each value of x (for k), or at `x_ticks`; a logarithmic y axis has them at powers of ten and leaves
+    out values that are not positive. Not both `percent` and `log_y`.
     """
     xs = [log2(v) if log_x else v for s in series for v in s.x]
     ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v) and (v > 0 or not log_y)]
@@ -137,7 +145,7 @@ def lines(
     for t in y_ticks:
         y = py(t / scale)
         out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(_text(LEFT - 5, y + 4, short(t), "end"))
+        out.append(_text(LEFT - 5, y + 4, power(t) if log_y else short(t), "end"))
     shown = x_values if log_x else [t for t in x_values if x0 <= t <= x1]
     last = -99.0
     for t in shown:

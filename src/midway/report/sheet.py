@@ -14,19 +14,21 @@ from midway.report.figures import COLOURS, WIDTH, key
 
 COLOUR = ("#0072b2", "#d55e00", "#00805d", "#b0478a", "#8a6d00", "#3f3f46", "#2f9fd8", "#7a4fb5")
 STYLE = "text{font:11.5px system-ui,sans-serif;fill:#555}text.row,text.axis,text.title{fill:#1b1f24}"
-STYLE += "text.title{font-weight:600;font-size:12.5px}.grid{stroke:#ddd}.zero{stroke:#1b1f24}.l{fill:none;stroke-width:2}"
-STYLE += ".faint{stroke-width:1;opacity:.35}.band{opacity:.15}"
+STYLE += (
+    "text.title{font-weight:600;font-size:12.5px}.grid{stroke:#ddd}.zero{stroke:#1b1f24}.l{fill:none;stroke-width:2}"
+)
+STYLE += ".faint{stroke-width:1.3;opacity:.65}.band{opacity:.15}"
 for number in range(COLOURS):
     STYLE += f".l.c{number}{{stroke:{COLOUR[number]}}}.m.c{number},.band.c{number}{{fill:{COLOUR[number]}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A panel of a sheet: its title, its svg, and a legend of (label, style) of its own."""
+    """A panel of a sheet: its title, its svg, and a legend of its own, of (label, style, faint)."""
 
     title: str
     svg: str
-    legend: Sequence[tuple[str, int]] = ()
+    legend: Sequence[tuple[str, int, bool]] = ()
 
 
 def sheet(cells: Sequence[Cell], legend: Sequence[tuple[str, int]] = (), columns: int = 2) -> str:
@@ -46,20 +48,20 @@ def sheet(cells: Sequence[Cell], legend: Sequence[tuple[str, int]] = (), columns
             out += drawn
             below = max(below, end - y)
         y += below + 6
-    drawn, end = _legend(legend, 14.0, y, columns * (WIDTH + 20))
+    drawn, end = _legend([(*entry, False) for entry in legend], 14.0, y, columns * (WIDTH + 20))
     out += drawn
     width, height = columns * (WIDTH + 20), max(end, y) + 4
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">'
     return f'{head}<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{"".join(out)}</svg>\n'
 
 
-def _legend(entries: Sequence[tuple[str, int]], left: float, y: float, right: float) -> tuple[list[str], float]:
+def _legend(entries: Sequence[tuple[str, int, bool]], left: float, y: float, right: float) -> tuple[list[str], float]:
     """Return the legend's elements, wrapped between left and right, and where it ends."""
     out, x = [], left
-    for label, style in entries:
+    for label, style, faint in entries:
         if x > left and x + 34 + 6.2 * len(label) > right:
             x, y = left, y + 18
-        mark = key(style).replace("<svg ", f'<svg x="{x:.0f}" y="{y + 2:.0f}" width="26" height="12" ', 1)
+        mark = key(style, faint).replace("<svg ", f'<svg x="{x:.0f}" y="{y + 2:.0f}" width="26" height="12" ', 1)
         out.append(f'{mark}<text x="{x + 30:.0f}" y="{y + 12:.0f}">{escape(label)}</text>')
         x += 46 + 6.2 * len(label)
     return out, y + (20 if entries else 0)

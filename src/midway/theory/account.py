@@ -1,6 +1,7 @@
-"""What a prediction hands on: its words, its table and the curves of its figure. Data only: who draws and who prints is not known here.
+"""What a prediction hands on: its words, its table and the curves of its figure. Data only: who draws and who prints
+is not known here.
 
-Promises: frozen; `plain` turns any result into what JSON can hold, without loss beyond the last digit.
+Promises: frozen; `plain` turns any result into what JSON can hold, with 7 digits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A line through points; `style` picks colour, dash and marker, equal numbers are the same thing in every panel."""
+    """A line through points; `style` picks colour, dash and marker, equal numbers are the same thing in every "
+    "panel."""
 
     label: str
     style: int
@@ -42,7 +44,8 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One prediction in words: what the argument implies, what came out, what that means; a table; the figure's panels."""
+    """One prediction in words: what the argument implies, what came out, what that means; a table; the figure's "
+    "panels."""
 
     id: str
     title: str
@@ -62,7 +65,7 @@ class Result(Protocol):
 
 
 def plain(value: Any) -> Any:
-    """Return dataclasses, arrays and tuples as dicts, lists and numbers; NaN and infinity as None."""
+    """Return dataclasses, arrays and tuples as dicts, lists and numbers of 7 digits; NaN and infinity as None."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray):
@@ -74,7 +77,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float):
-        return value if np.isfinite(value) else None
+        return float(f"{value:.7g}") if np.isfinite(value) else None
     return value
 
 

@@ -1,10 +1,12 @@
-"""What exact policy gradient does to ways that are equally right: it conserves `exp(-theta_a) - exp(-theta_b)`, and the richer way gets richer.
+"""What exact policy gradient does to ways that are equally right: it conserves `exp(-theta_a) - exp(-theta_b)`, and
+the richer way gets richer.
 
-Promises: solutions by one root search, no time stepping; checked against the flow in the tests. Holds for every rule of `rules` (they
-differ in speed only), on-policy, without KL, for free logits. It does not hold for one noisy run: chance adds to it.
+Promises: solutions by one root search, no time stepping; checked against the flow in the tests. Holds for every rule
+of `rules` (they differ in speed only), on-policy, without KL, for free logits. It does not hold for one noisy run:
+chance adds to it.
 
-Why: between two ways with equal q the logits move in proportion to pi, d theta_a / d theta_b = exp(theta_a - theta_b). The sum of all
-logits is conserved too, because every step sums to 0. Both together fix the end.
+Why: between two ways with equal q the logits move in proportion to pi, d theta_a / d theta_b = exp(theta_a -
+theta_b). The sum of all logits is conserved too, because every step sums to 0. Both together fix the end.
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ Array = NDArray[np.float64]
 
 
 def conserved(theta_TK: ArrayLike, a: int, b: int) -> Array:
-    """Return `exp(-theta_a) - exp(-theta_b)` for logits of shape (..., K). Defined for logits as they are: a shift of all changes its scale."""
+    """Return `exp(-theta_a) - exp(-theta_b)` for logits of shape (..., K). Defined for logits as they are: a shift "
+    "of all changes its scale."""
     theta = np.asarray(theta_TK, float)
     return np.asarray(np.exp(-theta[..., a]) - np.exp(-theta[..., b]))
 
 
 def shares_at(right_K: ArrayLike, success: float, wrong: int = 1) -> Array:
-    """Return the probabilities of the right ways, shape (K,), when success has grown to `success`, starting from right_K.
+    """Return the probabilities of the right ways, shape (K,), when success has grown to `success`, starting from
+    right_K.
 
-    right_K: probabilities of K ways that always succeed, summing to p0 < 1; the rest is shared evenly by `wrong` ways that never do. Solves
-    `1/x_k - 1/x_j = 1/pi_k - 1/pi_j` for the right ways, the sum of logits conserved, and sum x_k = success / (1 - success) times the wrong mass.
-    Raises ValueError unless every share is positive and p0 <= success < 1.
+    right_K: probabilities of K ways that always succeed, summing to p0 < 1; the rest is shared evenly by `wrong` ways
+    that never do. Solves `1/x_k - 1/x_j = 1/pi_k - 1/pi_j` for the right ways, the sum of logits conserved, and sum
+    x_k = success / (1 - success) times the wrong mass. Raises ValueError unless every share is positive and p0 <=
+    success < 1.
     """
     start = np.asarray(right_K, float)
     p0 = float(start.sum())
@@ -53,9 +58,11 @@ def shares_at(right_K: ArrayLike, success: float, wrong: int = 1) -> Array:
 
 
 def ratio_at(ratio: float, start: float, success: float, wrong: int = 1) -> float:
-    """Return what a preference `ratio` : 1 between two right ways has become when success has grown from `start` to `success`.
+    """Return what a preference `ratio` : 1 between two right ways has become when success has grown from `start` to
+    `success`.
 
-    For large odds it grows as `odds ^ (wrong / (wrong + 1))`: without limit, and the faster the more wrong ways share the rest.
+    For large odds it grows as `odds ^ (wrong / (wrong + 1))`: without limit, and the faster the more wrong ways share
+    the rest.
     """
     if not ratio > 0:
         raise ValueError("ratio must be above 0")

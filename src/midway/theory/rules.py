@@ -1,14 +1,18 @@
-"""The advantage that each algorithm gives to right and wrong samples of a group, and the weight that follows for the expected step.
+"""The advantage that each algorithm gives to right and wrong samples of a group, and the weight that follows for the
+expected step.
 
-Promises: for rewards 0 and 1 everything is exact, by summing over the number of right samples; p and G are checked, ValueError says
-what was wrong. Advantages are in units of reward (RLOO, Dr. GRPO, REINFORCE) or have none (GRPO, MaxRL).
+Promises: for rewards 0 and 1 everything is exact, by summing over the number of right samples; p and G are checked,
+ValueError says what was wrong. Advantages are in units of reward (RLOO, Dr. GRPO, REINFORCE) or have none (GRPO,
+MaxRL).
 
-The one theorem here: for a group of G independent samples of a softmax over ways with free logits, on-policy, with one step a batch,
+The one theorem here: for a group of G independent samples of a softmax over ways with free logits, on-policy, with
+one step a batch,
 
-    E[ (1/G) sum_i A_i (e_{a_i} - pi) ]_k  =  w(p, G) pi_k (q_k - p),     w(p, G) = E[A_right(S + 1) - A_wrong(S)],  S ~ Binomial(G-1, p),
+    E[ (1/G) sum_i A_i (e_{a_i} - pi) ]_k  =  w(p, G) pi_k (q_k - p),     w(p, G) = E[A_right(S + 1) - A_wrong(S)],  S
+    ~ Binomial(G-1, p),
 
-because given its reward a sample's way is independent of the rest of the group. So all these algorithms follow the gradient of p, at a
-speed w that is the same for all ways.
+because given its reward a sample's way is independent of the rest of the group. So all these algorithms follow the
+gradient of p, at a speed w that is the same for all ways.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An algorithm: its name, where it is from, and `advantages(right_S, group)`, which returns those of right and of wrong samples."""
+    """An algorithm: its name, where it is from, and `advantages(right_S, group)`, which returns those of right and "
+    "of wrong samples."""
 
     name: str
     source: str
@@ -76,7 +81,9 @@ RULES = {
         Rule("reinforce", "Williams 1992, without baseline: A = r", _reinforce, least=1),
         Rule("rloo", "arXiv 2402.14740: r minus the mean of the others", _rloo),
         Rule("dr_grpo", "arXiv 2503.20783: r minus the mean of the group", _dr_grpo),
-        Rule("grpo", "arXiv 2402.03300: divided by the group's standard deviation (divisor G); 0 where all agree", _grpo),
+        Rule(
+            "grpo", "arXiv 2402.03300: divided by the group's standard deviation (divisor G); 0 where all agree", _grpo
+        ),
         Rule("grpo_trl", "TRL 1.16: standard deviation with divisor G - 1, plus 1e-4", _grpo_trl),
         Rule("maxrl", "arXiv 2602.02710 with a baseline: (r - mean) / mean; 0 where none is right", _maxrl),
         Rule("maxrl_plain", "arXiv 2602.02710 without a baseline: r / mean; 0 where none is right", _maxrl_plain),
@@ -95,7 +102,8 @@ def rule_named(name: str, group: int) -> Rule:
 
 
 def advantages(rule: str, right_S: ArrayLike, group: int) -> tuple[Array, Array]:
-    """Return the advantages (of a right sample, of a wrong one) in a group with `right_S` right samples; shapes as right_S.
+    """Return the advantages (of a right sample, of a wrong one) in a group with `right_S` right samples; shapes as
+    right_S.
 
     A value is given even where the group has no such sample; nothing uses it.
     """
@@ -106,11 +114,13 @@ def advantages(rule: str, right_S: ArrayLike, group: int) -> tuple[Array, Array]
 
 
 def weight(rule: str, p: ArrayLike, group: int) -> Array:
-    """Return w(p, G) of the module's theorem, shape of p: the factor by which the expected step exceeds the gradient of p.
+    """Return w(p, G) of the module's theorem, shape of p: the factor by which the expected step exceeds the gradient
+    of p.
 
-    Closed forms that it reproduces: REINFORCE and RLOO 1, Dr. GRPO 1 - 1/G, MaxRL without baseline `(1 - (1-p)^G) / p` (order G), with
-    baseline `(1 - (1-p)^(G-1)) / p` (order G - 1: in groups without a right sample the baseline is not subtracted, which costs one order).
-    GRPO has none; it tends to `1 / sqrt(p (1-p))` for G p and G (1-p) large, and to sqrt(G-1) at p = 0 and 1.
+    Closed forms that it reproduces: REINFORCE and RLOO 1, Dr. GRPO 1 - 1/G, MaxRL without baseline `(1 - (1-p)^G) /
+    p` (order G), with baseline `(1 - (1-p)^(G-1)) / p` (order G - 1: in groups without a right sample the baseline is
+    not subtracted, which costs one order). GRPO has none; it tends to `1 / sqrt(p (1-p))` for G p and G (1-p) large,
+    and to sqrt(G-1) at p = 0 and 1.
     """
     x = np.asarray(p, float)
     if np.any((x < 0) | (x > 1)):
@@ -123,7 +133,8 @@ def weight(rule: str, p: ArrayLike, group: int) -> Array:
 
 
 def weight_limit(rule: str, p: ArrayLike) -> Array:
-    """Return the limit of `weight` for a large group: 1 (REINFORCE, RLOO, Dr. GRPO), `1/sqrt(p(1-p))` (GRPO), `1/p` (MaxRL)."""
+    """Return the limit of `weight` for a large group: 1 (REINFORCE, RLOO, Dr. GRPO), `1/sqrt(p(1-p))` (GRPO), `1/p` "
+    "(MaxRL)."""
     x = np.asarray(p, float)
     if np.any((x <= 0) | (x >= 1)):
         raise ValueError("the limit needs success rates strictly between 0 and 1")

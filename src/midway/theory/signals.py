@@ -1,6 +1,8 @@
-"""What a group sees and misses, how long a cold start takes, what a noisy verifier does, and where KL holds the policy.
+"""What a group sees and misses, how long a cold start takes, what a noisy verifier does, and where KL holds the
+policy.
 
-Promises: closed forms, or one quadrature or root search; ValueError for impossible rates. Times are learning rate x steps.
+Promises: closed forms, or one quadrature or root search; ValueError for impossible rates. Times are learning rate x
+steps.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ Array = NDArray[np.float64]
 def misses_while_moving(tau: ArrayLike, mu: ArrayLike, group: ArrayLike) -> Array:
     """Return P(a group holds right and wrong samples, none of them from one right way of mass tau): broadcast.
 
-    `(1-tau)^G - (mu-tau)^G - (1-mu)^G`, mu the whole success rate, the way always right (F-GRPO, arXiv 2602.06717). Such a group moves the
-    policy and does not know the way. Not monotone in G: small groups often have no signal at all, large ones rarely miss the way.
+    `(1-tau)^G - (mu-tau)^G - (1-mu)^G`, mu the whole success rate, the way always right (F-GRPO, arXiv 2602.06717).
+    Such a group moves the policy and does not know the way. Not monotone in G: small groups often have no signal at
+    all, large ones rarely miss the way.
     """
     t, m, g = np.asarray(tau, float), np.asarray(mu, float), np.asarray(group, float)
     if np.any((t < 0) | (t > m) | (m > 1)) or np.any(g < 1):
@@ -29,10 +32,12 @@ def misses_while_moving(tau: ArrayLike, mu: ArrayLike, group: ArrayLike) -> Arra
 
 
 def escape_time(start: float, target: float = 0.5, *, rule: str = "reinforce", group: int | None = None) -> float:
-    """Return the time until RL has raised success from `start` to `target`, for a policy with one logit (right or wrong).
+    """Return the time until RL has raised success from `start` to `target`, for a policy with one logit (right or
+    wrong).
 
-    `d p / dt = w(p) p^2 (1-p)^2`. For w = 1 the closed form is F(target) - F(start), `F(p) = -1/p + 1/(1-p) + 2 logit p`: about 1/start.
-    group None: the limit of a large group. A softmax with one right and one wrong logit is twice as fast, with W wrong ones 1 + 1/W times.
+    `d p / dt = w(p) p^2 (1-p)^2`. For w = 1 the closed form is F(target) - F(start), `F(p) = -1/p + 1/(1-p) + 2 logit
+    p`: about 1/start. group None: the limit of a large group. A softmax with one right and one wrong logit is twice
+    as fast, with W wrong ones 1 + 1/W times.
     """
     _span(start, target)
     if rule in ("reinforce", "rloo") or (rule == "dr_grpo" and group is None):
@@ -49,7 +54,8 @@ def escape_time(start: float, target: float = 0.5, *, rule: str = "reinforce", g
 def sft_time(start: float, target: float = 0.5) -> float:
     """Return the time until SFT on right solutions has raised their probability: `d p / dt = p (1-p)^2`.
 
-    Closed form `H(target) - H(start)`, `H(p) = logit p + 1/(1-p)`: about log(1/start). SFT is shown the way; RL has to sample it first.
+    Closed form `H(target) - H(start)`, `H(p) = logit p + 1/(1-p)`: about log(1/start). SFT is shown the way; RL has
+    to sample it first.
     """
     _span(start, target)
     return float(logit(target) + 1 / (1 - target) - logit(start) - 1 / (1 - start))
@@ -58,8 +64,8 @@ def sft_time(start: float, target: float = 0.5) -> float:
 def observed(q: ArrayLike, true_positive: float, false_positive: float) -> Array:
     """Return the rate at which a noisy verifier accepts: `FPR + (TPR - FPR) q`, shape of q.
 
-    So every expected step keeps its direction if TPR > FPR, vanishes if equal and turns round if less (RLVeR, arXiv 2601.04411): q_k - p
-    becomes (TPR - FPR)(q_k - p), and the weight is taken at the observed rate.
+    So every expected step keeps its direction if TPR > FPR, vanishes if equal and turns round if less (RLVeR, arXiv
+    2601.04411): q_k - p becomes (TPR - FPR)(q_k - p), and the weight is taken at the observed rate.
     """
     if not (0 <= true_positive <= 1 and 0 <= false_positive <= 1):
         raise ValueError("TPR and FPR must be between 0 and 1")
@@ -67,17 +73,20 @@ def observed(q: ArrayLike, true_positive: float, false_positive: float) -> Array
 
 
 def noisy_drift(p: float, true_positive: float, false_positive: float, *, rule: str = "grpo", group: int = 8) -> float:
-    """Return the expected step of the right logit where one way is right, one wrong: `J w(p~, G) p (1-p)`, J = TPR - FPR."""
+    """Return the expected step of the right logit where one way is right, one wrong: `J w(p~, G) p (1-p)`, J = TPR "
+    "- FPR."""
     seen = observed(p, true_positive, false_positive)
     return float((true_positive - false_positive) * weight(rule, seen, group) * p * (1 - p))
 
 
-def kl_fixed_point(reference: float, beta: float, kl: str = "reverse", rule: str = "grpo", group: int | None = None) -> float:
+def kl_fixed_point(
+    reference: float, beta: float, kl: str = "reverse", rule: str = "grpo", group: int | None = None
+) -> float:
     """Return the success rate at which RL's push and KL's pull balance, for right and wrong with free logits.
 
-    reverse: `logit p = logit p_ref + w(p) / beta` (Mroueh, arXiv 2503.06639, with w = 1/sqrt(p(1-p)) for GRPO in a large group, which is
-    what group None means). k3, the estimate that trainers differentiate: `w(p) p (1-p) = beta (p - p_ref)`, another point. In both, ways with
-    equal success keep the reference's ratio.
+    reverse: `logit p = logit p_ref + w(p) / beta` (Mroueh, arXiv 2503.06639, with w = 1/sqrt(p(1-p)) for GRPO in a
+    large group, which is what group None means). k3, the estimate that trainers differentiate: `w(p) p (1-p) = beta
+    (p - p_ref)`, another point. In both, ways with equal success keep the reference's ratio.
     """
     if not (0 < reference < 1 and beta > 0):
         raise ValueError("needs 0 < reference < 1 and beta > 0")

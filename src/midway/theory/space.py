@@ -1,7 +1,8 @@
 """Policies with free logits: over ways (one branch), or over chains with a branch at each part.
 
-Promises: arrays in, arrays out. A chain is a sequence of choices; its probability is the product of the softmaxes of the contexts that
-it passes. Axes: R replicas, X contexts, K choices in a context, C chains. With one context a chain is a way and C = K.
+Promises: arrays in, arrays out. A chain is a sequence of choices; its probability is the product of the softmaxes of
+the contexts that it passes. Axes: R replicas, X contexts, K choices in a context, C chains. With one context a chain
+is a way and C = K.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
-    """All chains: `choices[c]` are chain c's choices, `uses_CXK[c, x, k]` counts how often it takes choice k in context x."""
+    """All chains: `choices[c]` are chain c's choices, `uses_CXK[c, x, k]` counts how often it takes choice k in "
+    "context x."""
 
     choices: tuple[tuple[int, ...], ...]
     uses_CXK: Array
@@ -32,7 +34,9 @@ class Space:
         """Return the log-probability of each chain, shape (..., C), for logits of shape (..., X, K)."""
         logits = np.asarray(theta, float)
         if logits.shape[-2:] != self.shape:
-            raise ValueError(f"logits of this space have the shape (..., {self.shape[0]}, {self.shape[1]}), not {logits.shape}")
+            raise ValueError(
+                f"logits of this space have the shape (..., {self.shape[0]}, {self.shape[1]}), not {logits.shape}"
+            )
         if self.shape[0] == 1:
             return np.asarray(log_softmax(logits[..., 0, :], axis=-1))
         flat = log_softmax(logits, axis=-1).reshape(*logits.shape[:-2], -1)
@@ -63,8 +67,8 @@ def ways(count: int) -> Space:
 def chains(parts: int, count: int, memory: bool = False) -> Space:
     """Return the space of chains of `parts` parts with `count` ways at each: C = count ** parts.
 
-    Without memory there is one context for each part: the way at a part does not depend on the ways before. With memory the contexts of
-    the later parts know the way of the part before: 1 + (parts - 1) x count contexts.
+    Without memory there is one context for each part: the way at a part does not depend on the ways before. With
+    memory the contexts of the later parts know the way of the part before: 1 + (parts - 1) x count contexts.
     """
     if parts < 1 or count < 1:
         raise ValueError("a chain needs at least one part and one way")
@@ -84,7 +88,8 @@ def is_hybrid(space: Space) -> NDArray[np.bool_]:
 
 
 def success_with_synergy(space: Space, pure: ArrayLike, synergy: float) -> Array:
-    """Return the success of each chain, shape (C,): the mean of its parts' `pure` rates, plus the synergy for hybrids, clipped to [0, 1].
+    """Return the success of each chain, shape (C,): the mean of its parts' `pure` rates, plus the synergy for
+    hybrids, clipped to [0, 1].
 
     pure: success of the chain that uses way k throughout, shape (K,).
     """
@@ -96,11 +101,13 @@ def success_with_synergy(space: Space, pure: ArrayLike, synergy: float) -> Array
 
 
 def logits_after_sft(space: Space, share_K: ArrayLike, leak: float) -> Array:
-    """Return the logits, shape (X, K), that maximise the likelihood of pure chains in these shares, smoothed by `leak`.
+    """Return the logits, shape (X, K), that maximise the likelihood of pure chains in these shares, smoothed by
+    `leak`.
 
-    The data hold no hybrid. Without memory every part gets the shares themselves, so hybrids come at the product of the shares. With
-    memory the later contexts have seen only "go on in the same way": they get 1 - leak for it, and hybrids come at the rate of the leak.
-    `leak` is spread evenly over the other ways of a later context; it must be above 0 (a table that has never seen a choice gives it none).
+    The data hold no hybrid. Without memory every part gets the shares themselves, so hybrids come at the product of
+    the shares. With memory the later contexts have seen only "go on in the same way": they get 1 - leak for it, and
+    hybrids come at the rate of the leak. `leak` is spread evenly over the other ways of a later context; it must be
+    above 0 (a table that has never seen a choice gives it none).
     """
     share = np.asarray(share_K, float)
     parts, count = len(space.choices[0]), space.shape[1]

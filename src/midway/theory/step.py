@@ -1,11 +1,11 @@
 """One policy-gradient step at a branch: how far one sampled token moves the softmax.
 
-Promises: pure functions of probabilities; the exact step and its first order, so that the gap between both can be measured. Probabilities
-that do not sum to 1 within 1e-9, or are negative, raise ValueError. Probabilities, steps and `push` have no unit; `push` is the learning
-rate times the advantage.
+Promises: pure functions of probabilities; the exact step and its first order, so that the gap between both can be
+measured. Probabilities that do not sum to 1 within 1e-9, or are negative, raise ValueError. Probabilities, steps and
+`push` have no unit; `push` is the learning rate times the advantage.
 
-Assumes free logits at the branch (a table, not a network), one on-policy step, no clipping, no KL. Source of the argument: arXiv
-2605.08472, section on theory, as reported by its readers; the equations here are derived anew.
+Assumes free logits at the branch (a table, not a network), one on-policy step, no clipping, no KL. Source of the
+argument: arXiv 2605.08472, section on theory, as reported by its readers; the equations here are derived anew.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def probabilities(pi: ArrayLike, what: str = "pi_K") -> Array:
 
 
 def rates(q: ArrayLike, ways: int, what: str = "q_K") -> Array:
-    """Return success rates as float64, shape (K,). Raises ValueError unless there is one in [0, 1] for each of the K ways."""
+    """Return success rates as float64, shape (K,). Raises ValueError unless there is one in [0, 1] for each of the "
+    "K ways."""
     r = np.asarray(q, float)
     if r.shape != (ways,) or not np.all((r >= 0) & (r <= 1)):
         raise ValueError(f"{what} needs {ways} success rates between 0 and 1, one for each way, not {r!r}")
@@ -34,10 +35,11 @@ def rates(q: ArrayLike, ways: int, what: str = "q_K") -> Array:
 
 
 def exact_step(pi_K: ArrayLike, push: float) -> Array:
-    """Return the change of every probability after one REINFORCE step, shape (K, K): row a is the case that a was sampled.
+    """Return the change of every probability after one REINFORCE step, shape (K, K): row a is the case that a was
+    sampled.
 
-    The logits move by `push * (e_a - pi)`, the softmax follows exactly. push = learning rate x advantage; negative lowers a. Ways of
-    probability zero stay at zero.
+    The logits move by `push * (e_a - pi)`, the softmax follows exactly. push = learning rate x advantage; negative
+    lowers a. Ways of probability zero stay at zero.
     """
     p = probabilities(pi_K)
     if p.ndim != 1:
@@ -48,10 +50,12 @@ def exact_step(pi_K: ArrayLike, push: float) -> Array:
 
 
 def first_order_step(pi_K: ArrayLike) -> Array:
-    """Return the first order of `exact_step` divided by push, shape (K, K): `pi_k (delta_ak - pi_k - pi_a + sum_b pi_b^2)`.
+    """Return the first order of `exact_step` divided by push, shape (K, K): `pi_k (delta_ak - pi_k - pi_a + sum_b
+    pi_b^2)`.
 
-    The diagonal, the move of the sampled token itself, is `pi_a [(1 - pi_a)^2 + sum_{b != a} pi_b^2]`. Each row sums to 0. Averaged over
-    the sampled token (weights pi_a) every column is 0: with the same advantage for all tokens a step has no expected direction.
+    The diagonal, the move of the sampled token itself, is `pi_a [(1 - pi_a)^2 + sum_{b != a} pi_b^2]`. Each row sums
+    to 0. Averaged over the sampled token (weights pi_a) every column is 0: with the same advantage for all tokens a
+    step has no expected direction.
     """
     p = probabilities(pi_K)
     if p.ndim != 1:
@@ -62,8 +66,8 @@ def first_order_step(pi_K: ArrayLike) -> Array:
 def uniform_step(ways: ArrayLike) -> Array:
     """Return the sampled token's first-order step over push where N tokens share the mass: `(1/N)(1 - 1/N)`.
 
-    Largest at N = 2 (0.25) among uniform laws. Largest of all laws is 8/27, at 1/3 against one alternative (`largest_step`). Raises
-    ValueError for N < 1.
+    Largest at N = 2 (0.25) among uniform laws. Largest of all laws is 8/27, at 1/3 against one alternative
+    (`largest_step`). Raises ValueError for N < 1.
     """
     n = np.asarray(ways, float)
     if np.any(n < 1):
@@ -72,7 +76,8 @@ def uniform_step(ways: ArrayLike) -> Array:
 
 
 def peaked_step(eps: ArrayLike, alternatives: ArrayLike = 1) -> Array:
-    """Return the sampled *top* token's step over push: `(1-e) e^2 (1 + 1/m)` at top probability 1-e, e spread evenly over m.
+    """Return the sampled *top* token's step over push: `(1-e) e^2 (1 + 1/m)` at top probability 1-e, e spread evenly
+    over m.
 
     Between e^2 (m large) and 2 e^2 (m = 1) for small e.
     """
@@ -82,9 +87,11 @@ def peaked_step(eps: ArrayLike, alternatives: ArrayLike = 1) -> Array:
 
 
 def rare_step(eps: ArrayLike, alternatives: ArrayLike = 1) -> Array:
-    """Return the step over push of a *rare* token when it is sampled: top probability 1-e, e spread evenly over m rare tokens.
+    """Return the step over push of a *rare* token when it is sampled: top probability 1-e, e spread evenly over m
+    rare tokens.
 
-    `(e/m) [(1 - e/m)^2 + (1-e)^2 + (m-1)(e/m)^2]`, about `2 e / m`: far larger than the top token's, and m times 1/e rarer to be sampled.
+    `(e/m) [(1 - e/m)^2 + (1-e)^2 + (m-1)(e/m)^2]`, about `2 e / m`: far larger than the top token's, and m times 1/e
+    rarer to be sampled.
     """
     e, m = np.asarray(eps, float), np.asarray(alternatives, float)
     _share(e, m)
@@ -93,7 +100,8 @@ def rare_step(eps: ArrayLike, alternatives: ArrayLike = 1) -> Array:
 
 
 def largest_step() -> tuple[float, float]:
-    """Return (probability, step over push) of the largest first-order step of a sampled token over all laws: 1/3 and 8/27.
+    """Return (probability, step over push) of the largest first-order step of a sampled token over all laws: 1/3 and
+    8/27.
 
     One alternative is best for the sampled token; then `2 x (1-x)^2` is largest at x = 1/3.
     """
@@ -101,10 +109,11 @@ def largest_step() -> tuple[float, float]:
 
 
 def expected_change(pi_K: ArrayLike, q_K: ArrayLike) -> Array:
-    """Return the first order, over the learning rate, of the expected change of each probability under exact policy gradient, shape (K,).
+    """Return the first order, over the learning rate, of the expected change of each probability under exact policy
+    gradient, shape (K,).
 
-    `pi_k [pi_k (q_k - p) - sum_j pi_j^2 (q_j - p)]` with p = sum pi q. A way with q_k above the mean p can still lose mass: it must beat the
-    second term too.
+    `pi_k [pi_k (q_k - p) - sum_j pi_j^2 (q_j - p)]` with p = sum pi q. A way with q_k above the mean p can still lose
+    mass: it must beat the second term too.
     """
     p_K = probabilities(pi_K)
     q = rates(q_K, p_K.shape[-1])
@@ -115,33 +124,12 @@ def expected_change(pi_K: ArrayLike, q_K: ArrayLike) -> Array:
 def gain_rate(pi_K: ArrayLike, q_K: ArrayLike) -> float:
     """Return the first order, over the learning rate, of the expected gain in success: `sum_k pi_k^2 (q_k - p)^2`.
 
-    It is 0 exactly where all ways in use succeed equally often, whatever the entropy: the squared length of the gradient of p.
+    It is 0 exactly where all ways in use succeed equally often, whatever the entropy: the squared length of the
+    gradient of p.
     """
     p_K = probabilities(pi_K)
     q = rates(q_K, p_K.shape[-1])
     return float(((p_K * (q - p_K @ q)) ** 2).sum())
-
-
-def with_entropy(nats: float, ways: int) -> Array:
-    """Return the law over `ways` whose first way has probability x >= 1/ways, the others sharing the rest, with this entropy.
-
-    Raises ValueError unless 0 <= nats <= log(ways).
-    """
-    from scipy.optimize import brentq
-
-    if not (ways >= 2 and 0 <= nats <= np.log(ways) + 1e-12):
-        raise ValueError(f"an entropy of {nats} nats does not fit {ways} ways: at most {np.log(max(ways, 1)):.4g}")
-
-    def law(x: float) -> Array:
-        return np.array([x, *np.full(ways - 1, (1 - x) / (ways - 1))])
-
-    def excess(x: float) -> float:
-        p = law(x)
-        return float(-(p[p > 0] * np.log(p[p > 0])).sum() - nats)
-
-    if nats >= np.log(ways) - 1e-12:
-        return law(1 / ways)
-    return law(float(brentq(excess, 1 / ways, 1.0, xtol=1e-14))) if nats > 0 else law(1.0)
 
 
 def tempered(pi_K: ArrayLike, temperature: float) -> Array:

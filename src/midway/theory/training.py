@@ -1,11 +1,14 @@
-"""Group-based policy gradient on a policy with free logits: the expected step, exactly; the flow that follows; and simulated runs.
+"""Group-based policy gradient on a policy with free logits: the expected step, exactly; the flow that follows; and
+simulated runs.
 
-Promises: `expected_step` enumerates all outcomes of a group (ways x rewards) and is exact also for several inner steps, clipping and KL;
-`flow` solves the ordinary differential equation of many small steps; `simulate` draws groups with a seeded generator and repeats
-bit by bit on one version of numpy. Time is learning rate x steps. Axes as in `space`: R replicas, X contexts, K choices, C chains, T times.
+Promises: `expected_step` enumerates all outcomes of a group (ways x rewards) and is exact also for several inner
+steps, clipping and KL; `flow` solves the ordinary differential equation of many small steps; `simulate` draws groups
+with a seeded generator and repeats bit by bit on one version of numpy. Time is learning rate x steps. Axes as in
+`space`: R replicas, X contexts, K choices, C chains, T times.
 
-The update is GRPO's (arXiv 2402.03300): ascent on the mean over the group of min(ratio A, clip(ratio) A) - beta KL, with the ratio of the
-whole chain, plain gradient steps, and no averaging over tokens. Assumes free logits: nothing is shared between contexts or ways.
+The update is GRPO's (arXiv 2402.03300): ascent on the mean over the group of min(ratio A, clip(ratio) A) - beta KL,
+with the ratio of the whole chain, plain gradient steps, and no averaging over tokens. Assumes free logits: nothing is
+shared between contexts or ways.
 """
 
 from __future__ import annotations
@@ -32,8 +35,9 @@ MOST_OUTCOMES = 400_000
 class Trainer:
     """How RL is run: rule and group size, learning rate, groups a step, inner steps with clipping, and KL.
 
-    kl "k3" is what trainers put into the loss (samples of `ref/pi - log(ref/pi) - 1`, differentiated through log pi): its expected step is that
-    of the *forward* divergence KL(ref || pi). kl "reverse" is the step of KL(pi || ref). beta is in units of the advantage.
+    kl "k3" is what trainers put into the loss (samples of `ref/pi - log(ref/pi) - 1`, differentiated through log pi):
+    its expected step is that of the *forward* divergence KL(ref || pi). kl "reverse" is the step of KL(pi || ref).
+    beta is in units of the advantage.
     """
 
     rule: str = "grpo"
@@ -53,7 +57,8 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
-    """A solved learning curve: time (learning rate x steps), logits (T, X, K), probabilities (T, C) and mean success (T,)."""
+    """A solved learning curve: time (learning rate x steps), logits (T, X, K), probabilities (T, C) and mean "
+    "success (T,)."""
 
     time_T: Array
     theta_TXK: Array
@@ -70,11 +75,14 @@ class Runs:
     success_TR: Array
 
 
-def drift(space: Space, theta: ArrayLike, q_C: ArrayLike, trainer: Trainer, reference_C: ArrayLike | None = None) -> Array:
-    """Return the expected step of the logits over the learning rate, shape (..., X, K), on-policy: `w(p, G) grad p - beta grad KL`.
+def drift(
+    space: Space, theta: ArrayLike, q_C: ArrayLike, trainer: Trainer, reference_C: ArrayLike | None = None
+) -> Array:
+    """Return the expected step of the logits over the learning rate, shape (..., X, K), on-policy: `w(p, G) grad p -
+    beta grad KL`.
 
-    Exact for trainer.inner = 1 (the ratio is 1, so nothing is clipped); more inner steps raise ValueError: use `expected_step`.
-    reference_C: the reference's probabilities, needed where beta > 0.
+    Exact for trainer.inner = 1 (the ratio is 1, so nothing is clipped); more inner steps raise ValueError: use
+    `expected_step`. reference_C: the reference's probabilities, needed where beta > 0.
     """
     if trainer.inner != 1:
         raise ValueError("drift is for one step a batch; expected_step enumerates several")
@@ -88,9 +96,15 @@ def drift(space: Space, theta: ArrayLike, q_C: ArrayLike, trainer: Trainer, refe
 
 
 def flow(
-    space: Space, theta_XK: ArrayLike, q_C: ArrayLike, trainer: Trainer, times: ArrayLike, reference_C: ArrayLike | None = None
+    space: Space,
+    theta_XK: ArrayLike,
+    q_C: ArrayLike,
+    trainer: Trainer,
+    times: ArrayLike,
+    reference_C: ArrayLike | None = None,
 ) -> Flow:
-    """Return the curve of `d theta / dt = drift`, from logits (X, K), at increasing times >= 0. LSODA, relative tolerance 1e-8."""
+    """Return the curve of `d theta / dt = drift`, from logits (X, K), at increasing times >= 0. LSODA, relative "
+    "tolerance 1e-8."""
     start, at = np.asarray(theta_XK, float), np.asarray(times, float)
     if at.ndim != 1 or not at.size or at[0] < 0 or np.any(np.diff(at) <= 0):
         raise ValueError("times must be increasing and not negative")
@@ -108,10 +122,13 @@ def flow(
 
 
 def outcomes(kinds: int, group: int) -> NDArray[np.int64]:
-    """Return all counts of `kinds` kinds in a group, shape (outcomes, kinds). Raises ValueError above MOST_OUTCOMES of them."""
+    """Return all counts of `kinds` kinds in a group, shape (outcomes, kinds). Raises ValueError above MOST_OUTCOMES "
+    "of them."""
     number = comb(group + kinds - 1, kinds - 1)
     if number > MOST_OUTCOMES:
-        raise ValueError(f"{number:,} outcomes of a group of {group} over {kinds} kinds; at most {MOST_OUTCOMES:,} are enumerated")
+        raise ValueError(
+            f"{number:,} outcomes of a group of {group} over {kinds} kinds; at most {MOST_OUTCOMES:,} are enumerated"
+        )
 
     def parts(left: int, slots: int) -> list[tuple[int, ...]]:
         if slots == 1:
@@ -126,8 +143,8 @@ def expected_step(
 ) -> Array:
     """Return the expected change of the logits in one step, shape (X, K), by enumerating every outcome of one group.
 
-    Exact with inner steps, clipping and KL. trainer.groups > 1 leaves it the same for inner = 1 and raises ValueError otherwise (the inner
-    steps of several groups act on each other).
+    Exact with inner steps, clipping and KL. trainer.groups > 1 leaves it the same for inner = 1 and raises ValueError
+    otherwise (the inner steps of several groups act on each other).
     """
     if trainer.groups > 1 and trainer.inner > 1:
         raise ValueError("expected_step enumerates one group; several groups with inner steps are only simulated")
@@ -157,7 +174,8 @@ def simulate(
     seed: int,
     reference_C: ArrayLike | None = None,
 ) -> Runs:
-    """Return independent runs from logits (X, K) or (R, X, K), success rates (C,) or (R, C), at the steps of `record` (increasing; 0 = start)."""
+    """Return independent runs from logits (X, K) or (R, X, K), success rates (C,) or (R, C), at the steps of "
+    "`record` (increasing; 0 = start)."""
     steps = np.asarray(record, dtype=np.int64)
     if steps.ndim != 1 or not steps.size or steps[0] < 0 or np.any(np.diff(steps) <= 0):
         raise ValueError("record needs increasing step numbers from 0 on")
@@ -186,9 +204,15 @@ def simulate(
 
 
 def _update(
-    space: Space, theta: Array, right: NDArray[np.int64], wrong: NDArray[np.int64], trainer: Trainer, reference_C: ArrayLike | None
+    space: Space,
+    theta: Array,
+    right: NDArray[np.int64],
+    wrong: NDArray[np.int64],
+    trainer: Trainer,
+    reference_C: ArrayLike | None,
 ) -> Array:
-    """Return the logits after one batch. right, wrong: counts (R, B, C) of right and wrong samples of each chain in each of B groups."""
+    """Return the logits after one batch. right, wrong: counts (R, B, C) of right and wrong samples of each chain in "
+    "each of B groups."""
     plus, minus = advantages(trainer.rule, right.sum(-1), trainer.group)
     low, high = 1 - trainer.clip[0], 1 + trainer.clip[1]
     share = trainer.group * right.shape[-2]
@@ -225,5 +249,3 @@ def _needed(reference_C: ArrayLike | None) -> Array:
     if reference_C is None:
         raise ValueError("beta > 0 needs the reference's probabilities (reference_C)")
     return np.asarray(reference_C, float)
-
-

@@ -1,7 +1,7 @@
 """The predictions of the paper's argument as small experiments, by name.
 
-Promises: each is one function of a seed that returns a frozen result, which gives an account of itself in words, a table and the curves of one
-figure. `PREDICTIONS` lists them in the order of docs/theory.md.
+Promises: each is one function of a seed that returns a frozen result, which gives an account of itself in words, a
+table and the curves of one figure. `PREDICTIONS` lists them in the order of docs/theory.md.
 """
 
 from __future__ import annotations

@@ -26,10 +26,12 @@ TRAINER = Trainer("grpo", group=16, rate=0.1)
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """P3: hybrids against synergy, for pure ways of equal success (first row of the arrays) and of success 0.6 and 0.4 (second).
+    """P3: hybrids against synergy, for pure ways of equal success (first row of the arrays) and of success 0.6 and
+    0.4 (second).
 
-    share_VST: mean share of hybrids over runs, se_VS its standard error at the end; chains_VS: effective number of chains within a run at the end;
-    one_VS: share of runs in which one chain has at least 90 % of the mass; gain_VS: success at the end minus at the start.
+    share_VST: mean share of hybrids over runs, se_VS its standard error at the end; chains_VS: effective number of
+    chains within a run at the end; one_VS: share of runs in which one chain has at least 90 % of the mass; gain_VS:
+    success at the end minus at the start.
     """
 
     pure: Sequence[Sequence[float]]
@@ -51,32 +53,56 @@ class Composition:
     def account(self) -> Account:
         zero = list(self.synergy_S).index(0.0)
         rows = [
-            [f"{s:+.2f}".replace("-", "−"), *(
-                cell for v in range(2) for cell in (
-                    f"{100 * self.share_VST[v, i, -1]:.1f} ± {100 * self.se_VS[v, i]:.1f}", f"{self.chains_VS[v, i]:.2f}",
-                    f"{100 * self.gain_VS[v, i]:+.1f}".replace("-", "−"),
-                )
-            )]
+            [
+                f"{s:+.2f}".replace("-", "−"),
+                *(
+                    cell
+                    for v in range(2)
+                    for cell in (
+                        f"{100 * self.share_VST[v, i, -1]:.1f} ± {100 * self.se_VS[v, i]:.1f}",
+                        f"{self.chains_VS[v, i]:.2f}",
+                        f"{100 * self.gain_VS[v, i]:+.1f}".replace("-", "−"),
+                    )
+                ),
+            ]
             for i, s in enumerate(self.synergy_S)
-        ]  # fmt: skip
+        ]
         return Account(
             "P3",
             "Composition rises only if mixtures succeed more often",
-            f"Chains of two parts, two ways at each, without memory. A pure chain succeeds with 0.5 (first case), or with 0.6 and 0.4 (second case); a hybrid with "
-            f"the mean of its parts plus the synergy s. All branches start even, so half of the chains are hybrids. GRPO, G = 16, rate 0.1, {RECORD[-1]} steps, "
+            f"Chains of two parts, two ways at each, without memory. A pure chain succeeds with 0.5 (first case), or "
+            f"with 0.6 and 0.4 (second case); a hybrid with "
+            f"the mean of its parts plus the synergy s. All branches start even, so half of the chains are hybrids. "
+            f"GRPO, G = 16, rate 0.1, {RECORD[-1]} steps, "
             f"{REPLICAS} runs.",
             "Spread at the branches lets RL combine ways, so the share of composed chains should rise.",
-            f"With s = 0 the mean share of hybrids is {100 * self.share_VST[0, zero, -1]:.1f} ± {100 * self.se_VS[0, zero]:.1f} % after RL (50 before), while the "
-            f"mass gathers on fewer chains ({self.chains_VS[0, zero]:.2f} of 4). With s = +0.3 it is {100 * self.share_VST[0, -1, -1]:.1f} %, on "
-            f"{self.chains_VS[0, -1]:.2f} chains: one hybrid wins. With s = −0.3 it is {100 * self.share_VST[0, 0, -1]:.1f} %. The share stays where it was at "
-            f"s = {self.threshold(0):.3f} for equal pure ways and at s = {self.threshold(1):.3f} for unequal ones (0.1 is where a hybrid equals the best pure way).",
-            "A rise of composition under RL is evidence that mixtures succeed more often, and no evidence that spread alone makes RL combine. The bar is not the "
-            "group's mean but the neighbouring chains, in the end the best pure way. Composition within chains rises as variety across chains falls.",
-            ["s", "hybrids after RL, equal, %", "chains in use", "gain, points", "hybrids after RL, unequal, %", "chains in use ", "gain, points "],
+            f"With s = 0 the mean share of hybrids is {100 * self.share_VST[0, zero, -1]:.1f} ± "
+            f"{100 * self.se_VS[0, zero]:.1f} % after RL (50 before), while the "
+            f"mass gathers on fewer chains ({self.chains_VS[0, zero]:.2f} of 4). With s = +0.3 it is "
+            f"{100 * self.share_VST[0, -1, -1]:.1f} %, on "
+            f"{self.chains_VS[0, -1]:.2f} chains: one hybrid wins. With s = −0.3 it is "
+            f"{100 * self.share_VST[0, 0, -1]:.1f} %. The share stays where it was at "
+            f"s = {self.threshold(0):.3f} for equal pure ways and at s = {self.threshold(1):.3f} for unequal ones "
+            f"(0.1 is where a hybrid equals the best pure way).",
+            "A rise of composition under RL is evidence that mixtures succeed more often, and no evidence that "
+            "spread alone makes RL combine. The bar is not the "
+            "group's mean but the neighbouring chains, in the end the best pure way. Composition within chains rises "
+            "as variety across chains falls.",
+            [
+                "s",
+                "hybrids after RL, equal, %",
+                "chains in use",
+                "gain, points",
+                "hybrids after RL, unequal, %",
+                "chains in use ",
+                "gain, points ",
+            ],
             rows,
             [
                 Panel(
-                    "hybrids against synergy", "synergy s", "share of hybrids after RL, %",
+                    "hybrids against synergy",
+                    "synergy s",
+                    "share of hybrids after RL, %",
                     [
                         Curve("pure ways equal", 0, self.synergy_S, self.share_VST[0, :, -1].tolist()),
                         Curve("pure ways 0.6 and 0.4", 1, self.synergy_S, self.share_VST[1, :, -1].tolist()),
@@ -85,22 +111,31 @@ class Composition:
                     percent=True,
                 ),
                 Panel(
-                    "pure ways equal, over RL", "GRPO steps", "share of hybrids, %",
+                    "pure ways equal, over RL",
+                    "GRPO steps",
+                    "share of hybrids, %",
                     [
-                        Curve(f"s = {s:+g}".replace("-", "−"), 2 + i, self.step_T, self.share_VST[0, list(self.synergy_S).index(s)].tolist())
+                        Curve(
+                            f"s = {s:+g}".replace("-", "−"),
+                            2 + i,
+                            self.step_T,
+                            self.share_VST[0, list(self.synergy_S).index(s)].tolist(),
+                        )
                         for i, s in enumerate((-0.2, 0.0, 0.1, 0.3))
                     ],
                     percent=True,
                 ),
                 Panel(
-                    "variety across chains", "synergy s", "effective number of chains after RL",
+                    "variety across chains",
+                    "synergy s",
+                    "effective number of chains after RL",
                     [
                         Curve("pure ways equal", 0, self.synergy_S, self.chains_VS[0].tolist()),
                         Curve("pure ways 0.6 and 0.4", 1, self.synergy_S, self.chains_VS[1].tolist()),
                     ],
                 ),
             ],
-        )  # fmt: skip
+        )
 
 
 def composition(seed: int = 0) -> Composition:
@@ -112,7 +147,9 @@ def composition(seed: int = 0) -> Composition:
     share, error, used, one, gain = [], [], [], [], []
     for pure in pures:
         for s in SYNERGIES:
-            runs = simulate(space, start, success_with_synergy(space, pure, s), TRAINER, RECORD, replicas=REPLICAS, seed=seed)
+            runs = simulate(
+                space, start, success_with_synergy(space, pure, s), TRAINER, RECORD, replicas=REPLICAS, seed=seed
+            )
             mixed = runs.pi_TRC[:, :, hybrid].sum(-1)
             share.append(mixed.mean(1))
             error.append(mixed[-1].std(ddof=1) / np.sqrt(REPLICAS))
@@ -121,16 +158,22 @@ def composition(seed: int = 0) -> Composition:
             gain.append((runs.success_TR[-1] - runs.success_TR[0]).mean())
     shape = (2, len(SYNERGIES))
     return Composition(
-        pures, SYNERGIES, RECORD, np.array(share).reshape(*shape, -1), *(np.array(x).reshape(shape) for x in (error, used, one, gain))
+        pures,
+        SYNERGIES,
+        RECORD,
+        np.array(share).reshape(*shape, -1),
+        *(np.array(x).reshape(shape) for x in (error, used, one, gain)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """P4: hybrids before RL, and how long RL needs to bring them to one half, for a policy without memory and for leaks L of one with memory.
+    """P4: hybrids before RL, and how long RL needs to bring them to one half, for a policy without memory and for
+    leaks L of one with memory.
 
-    before_K: without memory, for ways_K equal ways. before_L, time_L: with memory; times are learning rate x steps of the flow, simulated_L
-    from the mean of simulated runs (NaN where they end before). alone_T: simulated share without memory at time_T, alone_flow at its end.
+    before_K: without memory, for ways_K equal ways. before_L, time_L: with memory; times are learning rate x steps of
+    the flow, simulated_L from the mean of simulated runs (NaN where they end before). alone_T: simulated share
+    without memory at time_T, alone_flow at its end.
     """
 
     ways_K: Sequence[int]
@@ -155,41 +198,62 @@ class Origin:
         rows = [["without memory", f"{100 * self.alone_before:.1f}", "-", "-"]]
         rows += [
             [
-                f"with memory, leak {leak:g}", f"{100 * self.before_L[i]:.1f}", f"{self.time_L[i]:.0f}",
+                f"with memory, leak {leak:g}",
+                f"{100 * self.before_L[i]:.1f}",
+                f"{self.time_L[i]:.0f}",
                 "not yet at the end" if np.isnan(self.simulated_L[i]) else f"{self.simulated_L[i]:.0f}",
             ]
             for i, leak in enumerate(self.leak_L)
-        ]  # fmt: skip
+        ]
         return Account(
             "P4",
             "Hybrids that no training example shows",
-            "SFT shows pure chains only: four ways, with shares 28, 26, 24 and 22 %. Chains of two parts. Without memory the second part does not know the way of the "
-            "first; with memory it does, and has seen only 'go on in the same way', apart from a small leak. Then GRPO (G = 16, rate 0.1) with synergy s = +0.3 on "
+            "SFT shows pure chains only: four ways, with shares 28, 26, 24 and 22 %. Chains of two parts. Without "
+            "memory the second part does not know the way of the "
+            "first; with memory it does, and has seen only 'go on in the same way', apart from a small leak. Then "
+            "GRPO (G = 16, rate 0.1) with synergy s = +0.3 on "
             "chains of success 0.5.",
-            "Hybrids appear at the product of the masses at the branches, although SFT had none, and RL amplifies them.",
-            f"Without memory this is exact: {100 * self.alone_before:.1f} % hybrids before RL, 1 minus the sum of squared shares. The expected flow then stays at "
-            f"{100 * self.alone_flow:.0f} %: both parts have the same shares, and an even mix is a saddle. Chance leaves it: {100 * self.alone_T[-1]:.0f} % at time "
-            f"{self.time_T[-1]:.0f}, simulated. With memory the share before RL is the leak, whatever the product says, and RL brings hybrids to one half at time "
-            f"{', '.join(f'{t:.0f}' for t in self.time_L)} for leaks of {', '.join(f'{x:g}' for x in self.leak_L)}: as the share to the power "
+            "Hybrids appear at the product of the masses at the branches, although SFT had none, and RL amplifies "
+            "them.",
+            f"Without memory this is exact: {100 * self.alone_before:.1f} % hybrids before RL, 1 minus the sum of "
+            f"squared shares. The expected flow then stays at "
+            f"{100 * self.alone_flow:.0f} %: both parts have the same shares, and an even mix is a saddle. Chance "
+            f"leaves it: {100 * self.alone_T[-1]:.0f} % at time "
+            f"{self.time_T[-1]:.0f}, simulated. With memory the share before RL is the leak, whatever the product "
+            f"says, and RL brings hybrids to one half at time "
+            f"{', '.join(f'{t:.0f}' for t in self.time_L)} for leaks of {', '.join(f'{x:g}' for x in self.leak_L)}: "
+            f"as the share to the power "
             f"{self.power:.2f}.".replace("power -", "power −"),
-            "The claim holds for a model whose text does not say which way it has begun. A model that reads its own first part has that memory; then hybrids are rare, "
-            "and RL finds them as slowly as any rare thing. The share of hybrids before RL, measured at branch points, tells the two cases apart.",
+            "The claim holds for a model whose text does not say which way it has begun. A model that reads its own "
+            "first part has that memory; then hybrids are rare, "
+            "and RL finds them as slowly as any rare thing. The share of hybrids before RL, measured at branch "
+            "points, tells the two cases apart.",
             ["policy", "hybrids before RL, %", "time to one half (flow)", "simulated"],
             rows,
             [
                 Panel(
-                    "before RL, pure chains shown in equal shares", "number of ways", "share of hybrids, %",
+                    "before RL, pure chains shown in equal shares",
+                    "number of ways",
+                    "share of hybrids, %",
                     [
                         Curve("without memory", 0, list(self.ways_K), self.before_K.tolist()),
                         *(
-                            Curve(f"memory, leak {leak:g}", 1 + i, list(self.ways_K), [float(self.before_L[i])] * len(self.ways_K))
+                            Curve(
+                                f"memory, leak {leak:g}",
+                                1 + i,
+                                list(self.ways_K),
+                                [float(self.before_L[i])] * len(self.ways_K),
+                            )
                             for i, leak in enumerate(self.leak_L)
                         ),
                     ],
-                    log_x=True, percent=True,
+                    log_x=True,
+                    percent=True,
                 ),
                 Panel(
-                    "under RL, s = +0.3 (without memory: simulated)", "learning rate x steps", "share of hybrids, %",
+                    "under RL, s = +0.3 (without memory: simulated)",
+                    "learning rate x steps",
+                    "share of hybrids, %",
                     [
                         Curve("without memory", 0, self.time_T.tolist(), self.alone_T.tolist()),
                         *(
@@ -197,10 +261,12 @@ class Origin:
                             for i, leak in enumerate(self.leak_L)
                         ),
                     ],
-                    log_x=True, percent=True, x_ticks=(1, 10, 100, 1000),
+                    log_x=True,
+                    percent=True,
+                    x_ticks=(1, 10, 100, 1000),
                 ),
             ],
-        )  # fmt: skip
+        )
 
 
 def _hybrids(space: Space, pi: Array) -> Array:
@@ -241,7 +307,16 @@ def origin(seed: int = 0) -> Origin:
     found = [both(leak) for leak in LEAKS]
     curve = np.array([mixed for mixed, _ in found])
     return Origin(
-        counts, np.array(before_K), LEAKS, curve[:, 0], np.array([_first(fine, mixed) for mixed, _ in found]),
-        np.array([_first(at, mean) for _, mean in found]), float(alone_flow[0]), float(alone_flow[-1]), at[1::8], alone[1::8],
-        curve[:, 1::12], fine[1::12],
-    )  # fmt: skip
+        counts,
+        np.array(before_K),
+        LEAKS,
+        curve[:, 0],
+        np.array([_first(fine, mixed) for mixed, _ in found]),
+        np.array([_first(at, mean) for _, mean in found]),
+        float(alone_flow[0]),
+        float(alone_flow[-1]),
+        at[1::8],
+        alone[1::8],
+        curve[:, 1::12],
+        fine[1::12],
+    )

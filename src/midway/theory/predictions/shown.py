@@ -2,9 +2,10 @@
 
 Promises: frozen results with their own account; a run repeats with the same seed.
 
-The model behind both: 64 possible ways; a *kind* of question is solved by 4 of them, drawn at random, and by no other. SFT shows n ways, all of
-them right on the SFT questions, so that the model tries them evenly on any new question; 1 % of the mass stays on the other ways. RL then
-trains each kind by itself (nothing is shared between kinds). More ways cover more kinds; each of them is tried less often.
+The model behind both: 64 possible ways; a *kind* of question is solved by 4 of them, drawn at random, and by no
+other. SFT shows n ways, all of them right on the SFT questions, so that the model tries them evenly on any new
+question; 1 % of the mass stays on the other ways. RL then trains each kind by itself (nothing is shared between
+kinds). More ways cover more kinds; each of them is tried less often.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def kinds(number: int, seed: int) -> Array:
 class Shown:
     """P5: mean success over kinds after RL. N ways shown, G group sizes, B budgets in steps.
 
-    success_GBN; error_GBN: its standard error; tied_GBN: whether n is not worse than the best n by more than two standard errors of the paired
-    difference over kinds.
+    success_GBN; error_GBN: its standard error; tied_GBN: whether n is not worse than the best n by more than two
+    standard errors of the paired difference over kinds.
     """
 
     n_N: Sequence[int]
@@ -74,8 +75,15 @@ class Shown:
             for b, budget in enumerate(self.budget_B):
                 tied = [str(n) for n, t in zip(self.n_N, self.tied_GBN[g, b], strict=True) if t]
                 rows.append(
-                    [f"{group}", f"{budget}", f"{group * budget:,}", *(f"{100 * x:.0f}" for x in self.success_GBN[g, b]), str(self.best(group, budget)), ", ".join(tied)]
-                )  # fmt: skip
+                    [
+                        f"{group}",
+                        f"{budget}",
+                        f"{group * budget:,}",
+                        *(f"{100 * x:.0f}" for x in self.success_GBN[g, b]),
+                        str(self.best(group, budget)),
+                        ", ".join(tied),
+                    ]
+                )
         fixed = {g: self.best(g, 80) for g in self.group_G}
         steps = {b: self.best(16, b) for b in self.budget_B}
         equal = [(g, b) for g, b in zip(self.group_G, reversed(self.budget_B), strict=True)]
@@ -83,37 +91,62 @@ class Shown:
         return Account(
             "P5",
             "How many ways to show, and the group size",
-            f"{POSSIBLE} possible ways; each kind of question is solved by {FIT} of them, at random. SFT shows n; then GRPO (rate {RATE:g}), each kind by itself. Mean over "
-            f"{KINDS} kinds. *Best n* is the highest mean; *not worse* lists every n within two standard errors of the paired difference.",
+            f"{POSSIBLE} possible ways; each kind of question is solved by {FIT} of them, at random. SFT shows n; "
+            f"then GRPO (rate {RATE:g}), each kind by itself. Mean over "
+            f"{KINDS} kinds. *Best n* is the highest mean; *not worse* lists every n within two standard errors of "
+            f"the paired difference.",
             "The best n follows the group size: a group of 16 can cover 16 ways and not 64.",
-            f"At 80 steps the best n is {fixed[4]}, {fixed[16]} and {fixed[64]} for G = 4, 16 and 64. But it follows the number of steps too: at G = 16 it is {steps[20]}, {steps[80]} and "
-            f"{steps[320]} after 20, 80 and 320 steps. At about the same number of samples (G x steps: {', '.join(f'{g} x {b}' for g, b in equal)}) it is {same}.",
-            "The best n is a question of the whole RL budget: n ways cost about n / (speed of GRPO at rare success) steps before the right one is found. A group size by itself "
+            f"At 80 steps the best n is {fixed[4]}, {fixed[16]} and {fixed[64]} for G = 4, 16 and 64. But it follows "
+            f"the number of steps too: at G = 16 it is {steps[20]}, {steps[80]} and "
+            f"{steps[320]} after 20, 80 and 320 steps. At about the same number of samples (G x steps: "
+            f"{', '.join(f'{g} x {b}' for g, b in equal)}) it is {same}.",
+            "The best n is a question of the whole RL budget: n ways cost about n / (speed of GRPO at rare success) "
+            "steps before the right one is found. A group size by itself "
             "sets no best n. A comparison of n = 16 with n = 64 at one G and one budget cannot show that n tracks G.",
             ["G", "steps", "samples a kind", *(f"n = {n}" for n in self.n_N), "best n", "not worse"],
             rows,
             [
                 Panel(
-                    "80 steps", "ways shown n", "success after RL, %",
-                    [Curve(f"G = {g}", i, self.n_N, self.success_GBN[i, 1].tolist()) for i, g in enumerate(self.group_G)]
-                    + [Curve("before RL", 5, self.n_N, self.before_N.tolist(), thin=True)],
-                    log_x=True, percent=True,
-                ),
-                Panel(
-                    "G = 16", "ways shown n", "success after RL, %",
-                    [Curve(f"{b} steps", 6 + i, self.n_N, self.success_GBN[1, i].tolist()) for i, b in enumerate(self.budget_B)],
-                    log_x=True, percent=True,
-                ),
-                Panel(
-                    "the same number of samples", "ways shown n", "success after RL, %",
+                    "80 steps",
+                    "ways shown n",
+                    "success after RL, %",
                     [
-                        Curve(f"G = {g}, {b} steps", i, self.n_N, self.success_GBN[list(self.group_G).index(g), list(self.budget_B).index(b)].tolist())
+                        Curve(f"G = {g}", i, self.n_N, self.success_GBN[i, 1].tolist())
+                        for i, g in enumerate(self.group_G)
+                    ]
+                    + [Curve("before RL", 5, self.n_N, self.before_N.tolist(), thin=True)],
+                    log_x=True,
+                    percent=True,
+                ),
+                Panel(
+                    "G = 16",
+                    "ways shown n",
+                    "success after RL, %",
+                    [
+                        Curve(f"{b} steps", 6 + i, self.n_N, self.success_GBN[1, i].tolist())
+                        for i, b in enumerate(self.budget_B)
+                    ],
+                    log_x=True,
+                    percent=True,
+                ),
+                Panel(
+                    "the same number of samples",
+                    "ways shown n",
+                    "success after RL, %",
+                    [
+                        Curve(
+                            f"G = {g}, {b} steps",
+                            i,
+                            self.n_N,
+                            self.success_GBN[list(self.group_G).index(g), list(self.budget_B).index(b)].tolist(),
+                        )
                         for i, (g, b) in enumerate(equal)
                     ],
-                    log_x=True, percent=True,
+                    log_x=True,
+                    percent=True,
                 ),
             ],
-        )  # fmt: skip
+        )
 
 
 def shown(seed: int = 0) -> Shown:
@@ -130,9 +163,14 @@ def shown(seed: int = 0) -> Shown:
     lead = np.take_along_axis(values, best[:, :, None, None], axis=2) - values
     error = lead.std(-1, ddof=1) / np.sqrt(KINDS)
     return Shown(
-        NS, GROUPS, BUDGETS, np.array([(fits @ shown_start(n)).mean() for n in NS]), values.mean(-1),
-        values.std(-1, ddof=1) / np.sqrt(KINDS), lead.mean(-1) <= 2 * error,
-    )  # fmt: skip
+        NS,
+        GROUPS,
+        BUDGETS,
+        np.array([(fits @ shown_start(n)).mean() for n in NS]),
+        values.mean(-1),
+        values.std(-1, ddof=1) / np.sqrt(KINDS),
+        lead.mean(-1) <= 2 * error,
+    )
 
 
 EXAMPLES = 7408
@@ -142,9 +180,11 @@ SKILL_STEPS = 80
 
 @dataclass(frozen=True, slots=True)
 class FixedBudget:
-    """P6: a fixed number of examples, Q = examples / n questions in n ways each. D: questions that a way needs to be learnt by half.
+    """P6: a fixed number of examples, Q = examples / n questions in n ways each. D: questions that a way needs to be
+    learnt by half.
 
-    A way shown on Q questions is carried out rightly with skill Q / (Q + D) (an assumption). success_DN: after RL; flat_N: with full skill.
+    A way shown on Q questions is carried out rightly with skill Q / (Q + D) (an assumption). success_DN: after RL;
+    flat_N: with full skill.
     """
 
     n_N: Sequence[int]
@@ -154,7 +194,8 @@ class FixedBudget:
     error_DN: Array
 
     def crossover(self, many: int = 16) -> float:
-        """The D at which n = `many` and n = 1 are equally good, linear in log D; NaN if they never are within the grid."""
+        """The D at which n = `many` and n = 1 are equally good, linear in log D; NaN if they never are within the "
+        "grid."""
         gap = self.success_DN[:, list(self.n_N).index(many)] - self.success_DN[:, 0]
         turns = np.flatnonzero((gap[:-1] > 0) & (gap[1:] <= 0))
         if not turns.size:
@@ -167,7 +208,7 @@ class FixedBudget:
         rows = [
             [f"{d:,}", *(f"{100 * x:.1f}" for x in self.success_DN[i]), str(self.n_N[int(self.success_DN[i].argmax())])]
             for i, d in enumerate(self.needed_D)
-        ]  # fmt: skip
+        ]
         best = [int(self.n_N[int(row.argmax())]) for row in self.success_DN]
         crossing = self.crossover()
         where = f"at D = {crossing:,.0f}" if np.isfinite(crossing) else f"at no D up to {self.needed_D[-1]:,}"
@@ -176,23 +217,34 @@ class FixedBudget:
         return Account(
             "P6",
             "A fixed number of examples: few questions in many ways",
-            f"{EXAMPLES:,} examples, as {EXAMPLES:,} questions in one way or {many} questions in 16. A way shown on Q questions is carried out rightly with skill Q / (Q + D): an "
-            f"assumption, with D the number of questions that it needs. Kinds and RL as in P5, G = 16, {SKILL_STEPS} steps.",
+            f"{EXAMPLES:,} examples, as {EXAMPLES:,} questions in one way or {many} questions in 16. A way shown on "
+            f"Q questions is carried out rightly with skill Q / (Q + D): an "
+            f"assumption, with D the number of questions that it needs. Kinds and RL as in P5, G = 16, {SKILL_STEPS} "
+            f"steps.",
             "Few questions in many ways beat many questions in one way.",
-            f"At D = {self.needed_D[0]} sixteen ways lead one way by {100 * gap:.0f} points. The best n falls from {best[0]} at D = {self.needed_D[0]} to {best[-1]} at "
-            f"D = {self.needed_D[-1]:,}. n = 16 and n = 1 are equal {where}, where a way in the n = 16 data set has {many} questions.",
-            "The claim holds as long as a way can be learnt from the questions that are left for it. The crossover is a property of the skill curve, which this theory does not know: "
+            f"At D = {self.needed_D[0]} sixteen ways lead one way by {100 * gap:.0f} points. The best n falls from "
+            f"{best[0]} at D = {self.needed_D[0]} to {best[-1]} at "
+            f"D = {self.needed_D[-1]:,}. n = 16 and n = 1 are equal {where}, where a way in the n = 16 data set has "
+            f"{many} questions.",
+            "The claim holds as long as a way can be learnt from the questions that are left for it. The crossover "
+            "is a property of the skill curve, which this theory does not know: "
             "it has to be measured for a model.",
             ["D", *(f"n = {n}" for n in self.n_N), "best n"],
             rows,
             [
                 Panel(
-                    f"{EXAMPLES:,} examples, success after RL", "ways a question n", "success after RL, %",
-                    [Curve(f"D = {d:,}", i, self.n_N, self.success_DN[i].tolist()) for i, d in enumerate(self.needed_D)],
-                    log_x=True, percent=True,
+                    f"{EXAMPLES:,} examples, success after RL",
+                    "ways a question n",
+                    "success after RL, %",
+                    [
+                        Curve(f"D = {d:,}", i, self.n_N, self.success_DN[i].tolist())
+                        for i, d in enumerate(self.needed_D)
+                    ],
+                    log_x=True,
+                    percent=True,
                 ),
             ],
-        )  # fmt: skip
+        )
 
 
 def fixed_budget(seed: int = 0) -> FixedBudget:
@@ -205,7 +257,15 @@ def fixed_budget(seed: int = 0) -> FixedBudget:
     for i, n in enumerate(NS):
         for d, needed in enumerate(NEEDED):
             skill = questions[i] / (questions[i] + needed)
-            runs = simulate(ways(POSSIBLE), np.log(shown_start(n))[None], fits * skill, trainer, [SKILL_STEPS], replicas=KINDS, seed=seed)
+            runs = simulate(
+                ways(POSSIBLE),
+                np.log(shown_start(n))[None],
+                fits * skill,
+                trainer,
+                [SKILL_STEPS],
+                replicas=KINDS,
+                seed=seed,
+            )
             success[d, i] = runs.success_TR[0].mean()
             error[d, i] = runs.success_TR[0].std(ddof=1) / np.sqrt(KINDS)
     return FixedBudget(NS, NEEDED, questions, success, error)
