@@ -82,10 +82,14 @@ def plain(value: Any) -> Any:
 
 
 def markdown(account: Account) -> str:
-    """Return an account as Markdown: heading, paragraphs, table."""
+    """Return an account as Markdown: heading, paragraphs (those that are not empty), table."""
     lines = [f"### {account.id}. {account.title}", "", account.setting, ""]
-    lines += [f"*What the argument implies.* {account.implied}", "", f"*What comes out.* {account.came_out}", ""]
-    lines += [f"*What that means.* {account.means}", ""]
-    if account.rows:
-        lines += ["| " + " | ".join(row) + " |" for row in (account.head, ["---"] * len(account.head), *account.rows)]
+    for heading, text in (
+        ("What the argument implies.", account.implied),
+        ("What comes out.", account.came_out),
+        ("What that means.", account.means),
+    ):
+        if text:
+            lines += [f"*{heading}* {text}", ""]
+    lines += ["| " + " | ".join(row) + " |" for row in (account.head, ["---"] * len(account.head), *account.rows)]
     return "\n".join(lines).rstrip() + "\n"

@@ -32,13 +32,13 @@ def hybrid_rate_two(first: ArrayLike, second: ArrayLike, synergy: float) -> Arra
     """Return `hybrid_rate` for two parts with two ways of equal success, without memory: broadcast over the
     probabilities of way A.
 
-    `s [a^2 (1-a)^2 (1-2b)^2 + b^2 (1-b)^2 (1-2a)^2]`: the sign of s decides, and at a = b = 1/2 nothing moves (a
+    `2 s [a^2 (1-a)^2 (1-2b)^2 + b^2 (1-b)^2 (1-2a)^2]`: the sign of s decides, and at a = b = 1/2 nothing moves (a
     saddle).
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     if np.any((a < 0) | (a > 1) | (b < 0) | (b > 1)):
         raise ValueError("needs probabilities between 0 and 1")
-    return np.asarray(synergy * ((a * (1 - a) * (1 - 2 * b)) ** 2 + (b * (1 - b) * (1 - 2 * a)) ** 2))
+    return np.asarray(2 * synergy * ((a * (1 - a) * (1 - 2 * b)) ** 2 + (b * (1 - b) * (1 - 2 * a)) ** 2))
 
 
 def ends(space: Space, q_C: ArrayLike) -> NDArray[np.bool_]:

@@ -139,9 +139,9 @@ class ClosedForms:
             "The closed forms in numbers",
             "A softmax over ways with free logits; way k succeeds with q_k, p is the mean success, G the group. "
             "Times are learning rate x steps.",
-            "-",
-            "The table; each form is checked against Monte Carlo in `tests/theory`.",
-            "Read in the sections above.",
+            "",
+            "",
+            "",
             ["quantity", "at", "value"],
             rows,
             [

@@ -80,10 +80,12 @@ class Composition:
             f"{100 * self.se_VS[0, zero]:.1f} % after RL (50 before), while the "
             f"mass gathers on fewer chains ({self.chains_VS[0, zero]:.2f} of 4). With s = +0.3 it is "
             f"{100 * self.share_VST[0, -1, -1]:.1f} %, on "
-            f"{self.chains_VS[0, -1]:.2f} chains: one hybrid wins. With s = −0.3 it is "
+            f"{self.chains_VS[0, -1]:.2f} chains; in {100 * self.one_VS[0, -1]:.0f} % of runs one hybrid has 90 % of "
+            f"the mass or more. With s = −0.3 it is "
             f"{100 * self.share_VST[0, 0, -1]:.1f} %. The share stays where it was at "
             f"s = {self.threshold(0):.3f} for equal pure ways and at s = {self.threshold(1):.3f} for unequal ones "
-            f"(0.1 is where a hybrid equals the best pure way).",
+            f"(a hybrid equals the best pure way at 0.1; from an even start it needs more, because the better way "
+            f"gains at both branches first).",
             "A rise of composition under RL is evidence that mixtures succeed more often, and no evidence that "
             "spread alone makes RL combine. The bar is not the "
             "group's mean but the neighbouring chains, in the end the best pure way. Composition within chains rises "
@@ -223,7 +225,9 @@ class Origin:
             f"says, and RL brings hybrids to one half at time "
             f"{', '.join(f'{t:.0f}' for t in self.time_L)} for leaks of {', '.join(f'{x:g}' for x in self.leak_L)}: "
             f"as the share to the power "
-            f"{self.power:.2f}.".replace("power -", "power −"),
+            f"{self.power:.2f}. Simulated runs are somewhat faster: chance helps to leave the rare side.".replace(
+                "power -", "power −"
+            ),
             "The claim holds for a model whose text does not say which way it has begun. A model that reads its own "
             "first part has that memory; then hybrids are rare, "
             "and RL finds them as slowly as any rare thing. The share of hybrids before RL, measured at branch "

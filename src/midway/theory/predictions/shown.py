@@ -98,11 +98,16 @@ class Shown:
             "The best n follows the group size: a group of 16 can cover 16 ways and not 64.",
             f"At 80 steps the best n is {fixed[4]}, {fixed[16]} and {fixed[64]} for G = 4, 16 and 64. But it follows "
             f"the number of steps too: at G = 16 it is {steps[20]}, {steps[80]} and "
-            f"{steps[320]} after 20, 80 and 320 steps. At about the same number of samples (G x steps: "
+            f"{steps[320]} after 20, 80 and 320 steps. At the same number of samples (G x steps: "
             f"{', '.join(f'{g} x {b}' for g, b in equal)}) it is {same}.",
-            "The best n is a question of the whole RL budget: n ways cost about n / (speed of GRPO at rare success) "
-            "steps before the right one is found. A group size by itself "
-            "sets no best n. A comparison of n = 16 with n = 64 at one G and one budget cannot show that n tracks G.",
+            "The best n depends on the whole RL budget, and on the number of steps more than on the group. A group "
+            "of "
+            "64 does little better than one of 16, because GRPO's expected step no longer grows with G. With the "
+            "same "
+            "number of samples, many small groups were better here; but the learning rate was the same for all G, "
+            "and "
+            "large groups may bear a larger one. A comparison of n = 16 with n = 64 at one G and one budget cannot "
+            "show that n follows G.",
             ["G", "steps", "samples a kind", *(f"n = {n}" for n in self.n_N), "best n", "not worse"],
             rows,
             [
