@@ -47,7 +47,6 @@ class Account:
     """One prediction in words: what the argument implies, what came out, what that means; a table; the figure's "
     "panels."""
 
-    id: str
     title: str
     setting: str
     implied: str
@@ -83,7 +82,7 @@ def plain(value: Any) -> Any:
 
 def markdown(account: Account) -> str:
     """Return an account as Markdown: heading, paragraphs (those that are not empty), table."""
-    lines = [f"### {account.id}. {account.title}", "", account.setting, ""]
+    lines = [f"### {account.title}", "", account.setting, ""]
     for heading, text in (
         ("What the argument implies.", account.implied),
         ("What comes out.", account.came_out),

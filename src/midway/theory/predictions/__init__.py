@@ -13,7 +13,7 @@ from midway.theory.predictions.branch import Spread, StepSizes, spread, step_siz
 from midway.theory.predictions.forms import ClosedForms, closed_forms
 from midway.theory.predictions.mixtures import Composition, Origin, composition, origin
 from midway.theory.predictions.routes import RoutesAlive, WrongWays, routes_alive, wrong_ways
-from midway.theory.predictions.shown import FixedBudget, Shown, fixed_budget, shown
+from midway.theory.predictions.shown import FixedBudget, WaysShown, fixed_budget, ways_shown
 
 PREDICTIONS: dict[str, Callable[[int], Result]] = {
     "forms": closed_forms,
@@ -21,7 +21,7 @@ PREDICTIONS: dict[str, Callable[[int], Result]] = {
     "P2": routes_alive,
     "P3": composition,
     "P4": origin,
-    "P5": shown,
+    "P5": ways_shown,
     "P6": fixed_budget,
     "P7": wrong_ways,
     "P8": spread,
@@ -34,8 +34,8 @@ __all__ = [
     "FixedBudget",
     "Origin",
     "RoutesAlive",
-    "Shown",
     "Spread",
     "StepSizes",
+    "WaysShown",
     "WrongWays",
 ]

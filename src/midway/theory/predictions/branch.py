@@ -71,8 +71,7 @@ class StepSizes:
         four = list(self.ways_N).index(16)
         slope = float(np.polyfit(np.log(self.eps_E[-4:]), np.log(self.group_E[-4:]), 1)[0])
         return Account(
-            "P1",
-            "How far one step moves a branch",
+            "P1. How far one step moves a branch",
             f"A softmax with free logits. One step of learning rate x advantage = {PUSH:g} on one sampled token; "
             f"sizes are divided by that number. Peaked: the top token "
             "has probability 1 − e.",
@@ -213,8 +212,7 @@ class Spread:
         ]
         hot, cold = self.tail_ways_H[-1], self.tail_ways_H[0]
         return Account(
-            "P8",
-            "Spread from temperature against spread over ways",
+            "P8. Spread from temperature against spread over ways",
             f"Sixteen options at the branch, even (entropy {np.log(WAYS):.2f} nats, step size "
             f"{uniform_step(WAYS):.3f} for all). With v = 1 they are ways: {GOOD} succeed in {SUCCESS[0]:g}, the "
             f"others in {SUCCESS[1]:g} of cases. With v = 0 they are variants of one way and succeed equally (mean "

@@ -135,7 +135,6 @@ class ClosedForms:
             ]
         )
         return Account(
-            "forms",
             "The closed forms in numbers",
             "A softmax over ways with free logits; way k succeeds with q_k, p is the mean success, G the group. "
             "Times are learning rate x steps.",

@@ -68,8 +68,7 @@ class Composition:
             for i, s in enumerate(self.synergy_S)
         ]
         return Account(
-            "P3",
-            "Composition rises only if mixtures succeed more often",
+            "P3. Composition rises only if mixtures succeed more often",
             f"Chains of two parts, two ways at each, without memory. A pure chain succeeds with 0.5 (first case), or "
             f"with 0.6 and 0.4 (second case); a hybrid with "
             f"the mean of its parts plus the synergy s. All branches start even, so half of the chains are hybrids. "
@@ -208,8 +207,7 @@ class Origin:
             for i, leak in enumerate(self.leak_L)
         ]
         return Account(
-            "P4",
-            "Hybrids that no training example shows",
+            "P4. Hybrids that no training example shows",
             "SFT shows pure chains only: four ways, with shares 28, 26, 24 and 22 %. Chains of two parts. Without "
             "memory the second part does not know the way of the "
             "first; with memory it does, and has seen only 'go on in the same way', apart from a small leak. Then "

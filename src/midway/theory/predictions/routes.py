@@ -60,6 +60,11 @@ class Alive:
     success: float
 
     @property
+    def kept(self) -> float:
+        """The share of the lead over one way that is left at the end."""
+        return float((self.ways_T[-1] - 1) / (self.ways_T[0] - 1))
+
+    @property
     def half_life(self) -> float:
         """The first recorded step at which half of the lead over one way is lost, NaN if never."""
         lost = np.flatnonzero(self.ways_T - 1 <= (self.ways_T[0] - 1) / 2)
@@ -123,8 +128,11 @@ class RoutesAlive:
             f"nears 1 ({sure[-1].success:.3f}) and groups without a wrong sample teach nothing. Ways that succeed in "
             f"{unsure[-1].success_rate:g} of cases: "
             f"groups never stop having signal, and {named[16].ways_T[-1]:.1f} of 16 ways, {named[4].ways_T[-1]:.1f} "
-            f"of 4 are left. All ways are equally "
-            f"right, so this is chance alone. Larger groups slow it: at G = 4, 16, 64 there are "
+            f"of 4 are left. Of the lead over one way "
+            f"{', '.join(f'{100 * a.kept:.0f}' for a in unsure[1:])} % is left for n = 2, 4, 8, 16. The ways shown "
+            f"are equally "
+            f"right and equally common, so for them this is chance alone. Larger groups slow it: at G = 4, 16, 64 "
+            f"there are "
             f"{first[4].ways_T[-1]:.1f}, {first[16].ways_T[-1]:.1f} and "
             f"{first[64].ways_T[-1]:.1f} left. A rate of {self.by_rate[-1].rate:g} instead of "
             f"{self.by_rate[1].rate:g} leaves {self.by_rate[-1].ways_T[-1]:.1f}; KL to the mid-trained model "
@@ -132,8 +140,7 @@ class RoutesAlive:
             f"way before and after."
         )
         return Account(
-            "P2",
-            "How long several right ways stay alive",
+            "P2. How long several right ways stay alive",
             f"16 right ways and one wrong. Mid-training puts half of the mass on n of the right ways, evenly (1 % of "
             f"it on the others). GRPO, G = 16, "
             f"learning rate 0.2, no KL, {REPLICAS} runs, unless the row says otherwise. Half-life: the step at which "
@@ -141,7 +148,8 @@ class RoutesAlive:
             "A policy that was shown many ways has large steps available, so it should keep or mix them; a policy "
             "that was shown one cannot.",
             came_out,
-            "Many ways at the start last longer, in number and in share. But RL does not prefer them: among equally "
+            "Many ways at the start last longer: more of their lead over one way is left. But RL does not prefer "
+            "them: among equally "
             "right ways it is a random walk. What slows the "
             "walk is a lack of signal (success near 1), less noise (large groups, a small rate), KL, and the small "
             "probability of each of many ways. The last is "
@@ -271,8 +279,7 @@ class WrongWays:
             for i, k in enumerate(n)
         ]
         return Account(
-            "P7",
-            "Wrong answers in many ways",
+            "P7. Wrong answers in many ways",
             "A base policy is right with probability 0.3. SFT shows n wrong ways, then GRPO at G = 16 (expected "
             "flow) goes on until 90 %; times are learning "
             "rate x steps. Three cases: the wrong ways' total mass is fixed at 0.7; SFT takes the same number of "

@@ -49,7 +49,7 @@ def kinds(number: int, seed: int) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class WaysShown:
     """P5: mean success over kinds after RL. N ways shown, G group sizes, B budgets in steps.
 
     success_GBN; error_GBN: its standard error; tied_GBN: whether n is not worse than the best n by more than two
@@ -89,8 +89,7 @@ class Shown:
         equal = [(g, b) for g, b in zip(self.group_G, reversed(self.budget_B), strict=True)]
         same = ", ".join(f"{self.best(g, b)}" for g, b in equal)
         return Account(
-            "P5",
-            "How many ways to show, and the group size",
+            "P5. How many ways to show, and the group size",
             f"{POSSIBLE} possible ways; each kind of question is solved by {FIT} of them, at random. SFT shows n; "
             f"then GRPO (rate {RATE:g}), each kind by itself. Mean over "
             f"{KINDS} kinds. *Best n* is the highest mean; *not worse* lists every n within two standard errors of "
@@ -154,7 +153,7 @@ class Shown:
         )
 
 
-def shown(seed: int = 0) -> Shown:
+def ways_shown(seed: int = 0) -> WaysShown:
     """Run P5 (half a minute)."""
     fits = kinds(KINDS, seed)
     space = ways(POSSIBLE)
@@ -167,7 +166,7 @@ def shown(seed: int = 0) -> Shown:
     best = values.mean(-1).argmax(-1)
     lead = np.take_along_axis(values, best[:, :, None, None], axis=2) - values
     error = lead.std(-1, ddof=1) / np.sqrt(KINDS)
-    return Shown(
+    return WaysShown(
         NS,
         GROUPS,
         BUDGETS,
@@ -220,8 +219,7 @@ class FixedBudget:
         many = int(self.questions_N[list(self.n_N).index(16)])
         gap = self.success_DN[0, list(self.n_N).index(16)] - self.success_DN[0, 0]
         return Account(
-            "P6",
-            "A fixed number of examples: few questions in many ways",
+            "P6. A fixed number of examples: few questions in many ways",
             f"{EXAMPLES:,} examples, as {EXAMPLES:,} questions in one way or {many} questions in 16. A way shown on "
             f"Q questions is carried out rightly with skill Q / (Q + D): an "
             f"assumption, with D the number of questions that it needs. Kinds and RL as in P5, G = 16, {SKILL_STEPS} "
