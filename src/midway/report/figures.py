@@ -122,8 +122,12 @@ def lines(
     A logarithmic x axis has a tick at each value of x (for k), or at `x_ticks`; a logarithmic y axis has them at powers of ten and leaves
     out values that are not positive. Not both `percent` and `log_y`.
     """
+
+    def drawn(v: float) -> bool:
+        return isfinite(v) and (v > 0 or not log_y)
+
     xs = [log2(v) if log_x else v for s in series for v in s.x]
-    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v) and (v > 0 or not log_y)]
+    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if drawn(v)]
     if not xs or not ys:
         return nothing()
     scale = 100.0 if percent else 1.0
@@ -138,7 +142,7 @@ def lines(
         return LEFT + 6 + (v - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 12)
 
     def py(v: float) -> float:
-        v = (log10(v) if v > 0 else float("nan")) if log_y else v * scale
+        v = log10(v) if log_y else v * scale
         return height - BOTTOM - (v - y0) / (y1 - y0) * (height - TOP - BOTTOM)
 
     out = [_open(height, describe)]
@@ -158,12 +162,12 @@ def lines(
     out.append(_text(11, middle, y_label, "middle", "axis", turn))
     for s in series:
         if s.low and s.high:
-            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if isfinite(b)]
-            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if isfinite(b)]
+            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if drawn(b)]
+            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if drawn(b)]
             if edge:
                 out.append(f'<polygon class="band c{s.style % COLOURS}" points="{_points(edge)}"/>')
     for s in series:
-        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if isfinite(b) and (b > 0 or not log_y)]
+        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if drawn(b)]
         kind = "l faint" if s.faint else "l"
         out.append(f'<polyline class="{kind} c{s.style % COLOURS}"{_dash(s.style)} points="{_points(at)}"/>')
         if not s.faint:
