@@ -25,14 +25,14 @@ SHARE = st.floats(0.02, 0.98)
 
 
 @settings(max_examples=60, deadline=None)
-@given(SHARE, SHARE, st.floats(-0.4, 0.4))
+@given(SHARE, SHARE, st.one_of(st.floats(-0.4, -0.01), st.floats(0.01, 0.4)))
 def test_two_by_two_closed_form_and_its_sign(a: float, b: float, synergy: float) -> None:
     space = chains(2, 2)
     theta = np.log([[a, 1 - a], [b, 1 - b]])
     q = success_with_synergy(space, [0.5, 0.5], synergy)
     rate = hybrid_rate(space, theta, q)
     assert rate == pytest.approx(hybrid_rate_two(a, b, synergy), abs=1e-12)
-    assert rate * synergy >= 0
+    assert rate * np.sign(synergy) >= -1e-15
 
 
 @pytest.mark.parametrize("memory", [False, True])
@@ -47,9 +47,9 @@ def test_the_rate_is_the_slope_of_the_flow_and_of_simulated_runs(memory: bool, s
     start = space.probability(theta)[hybrid].sum()
     assert (solved.pi_TC[0, hybrid].sum() - start) / 1e-3 == pytest.approx(rate, abs=1e-3)
     small = 0.002
-    runs = simulate(space, theta, q, Trainer("rloo", group=8, rate=small), [1], replicas=40_000, seed=seed)
+    runs = simulate(space, theta, q, Trainer("rloo", group=8, rate=small), [1], replicas=10_000, seed=seed)
     moved = (runs.pi_TRC[0][:, hybrid].sum(-1) - start) / small
-    assert abs(moved.mean() - rate) < 4.5 * moved.std() / 200 + 2e-3
+    assert abs(moved.mean() - rate) < 4.5 * moved.std() / 100 + 2e-3
 
 
 def test_an_even_start_is_a_saddle() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ import pytest
 
 from midway.cli.theory import draw
 from midway.theory import PREDICTIONS, plain
-from midway.theory.predictions import branch, forms, mixtures, routes, shown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 QUICK = ("forms", "P1", "P7", "P8")
@@ -47,8 +47,13 @@ def same(found: Any, stored: Any, where: str, tolerance: float) -> None:
         assert found == stored, where
 
 
+@cache
+def run(name: str, seed: int) -> Any:
+    return PREDICTIONS[name](seed)
+
+
 def compare(name: str, stored: dict[str, Any], tolerance: float) -> None:
-    result = PREDICTIONS[name](0)
+    result = run(name, 0)
     same(plain(result), stored[name]["result"], name, tolerance)
     drawn, kept = draw(result.account()), (DOCS / f"theory/{name}.svg").read_text(encoding="utf-8")
     number = r"-?\d+(?:\.\d+)?"
@@ -117,25 +122,25 @@ def test_an_unknown_name_ends_with_code_2_and_the_names(midway: Run) -> None:
 
 
 def test_p1_p7_p8_say_what_the_page_says_at_another_seed() -> None:
-    steps = branch.step_sizes(5)
+    steps = run("P1", 5)
     assert steps.worst < 0.02
     assert np.all(steps.rare_E > steps.top_one_E - 1e-9)
-    wrong = routes.wrong_ways(5)
+    wrong = run("P7", 0)  # no chance in it
     assert wrong.time_fixed_N / wrong.time_fixed_N[0] == pytest.approx(2 / (1 + 1 / np.array(wrong.n_N)), rel=2e-3)
     assert np.all(np.diff(wrong.time_grown_N) > 0)
     assert np.all(np.diff(wrong.break_even_B) > 0)
-    spread = branch.spread(5)
+    spread = run("P8", 5)
     gain = spread.success_VT[:, -1] - spread.success_VT[:, 0]
     assert gain[0] == pytest.approx(0, abs=1e-12)
     assert np.all(np.diff(gain) > 0.02)
     assert spread.first_V == pytest.approx(spread.first_V[-1] * np.array(spread.share_V) ** 2)
     assert np.abs(spread.success_VT / spread.flow_VT - 1).max() < 0.02
-    assert forms.closed_forms(5).gap < 0.02
+    assert run("forms", 5).gap < 0.02
 
 
 @pytest.mark.slow
 def test_p2_to_p6_say_what_the_page_says_at_another_seed() -> None:
-    alive = routes.routes_alive(5)
+    alive = run("P2", 5)
     left = {(a.shown, a.success_rate): a.kept for a in alive.by_n if a.shown > 1}
     assert left[16, 1.0] > 0.98 > left[16, 0.7] > left[8, 0.7] > left[4, 0.7] > left[2, 0.7]
     by_group = {(a.group, a.success_rate): a.ways_T[-1] for a in alive.by_group}
@@ -144,21 +149,21 @@ def test_p2_to_p6_say_what_the_page_says_at_another_seed() -> None:
     for a in alive.noted:
         assert a.ways_T[-1] == pytest.approx(said[a.start, a.group], abs=0.45)
 
-    mixed = mixtures.composition(5)
+    mixed = run("P3", 5)
     zero = list(mixed.synergy_S).index(0.0)
     assert abs(mixed.share_VST[0, zero, -1] - 0.5) < 4.5 * mixed.se_VS[0, zero]
     assert abs(mixed.threshold(0)) < 0.01 < 0.1 < mixed.threshold(1) < 0.2
     assert mixed.chains_VS[0].argmax() == zero
-    source = mixtures.origin(5)
+    source = run("P4", 5)
     assert source.before_K == pytest.approx(1 - 1 / np.array(source.ways_K))
     assert source.before_L == pytest.approx(source.leak_L)
     assert source.power == pytest.approx(-0.93, abs=0.05)
     assert source.alone_T[-1] > 0.9 > source.alone_flow
 
-    best = shown.ways_shown(5)
+    best = run("P5", 5)
     assert best.best(16, 20) < best.best(16, 80) < best.best(16, 320)
     assert best.best(64, 20) < best.best(16, 80) < best.best(4, 320)
     assert best.best(4, 80) <= best.best(16, 80) <= best.best(64, 80)
-    budget = shown.fixed_budget(5)
+    budget = run("P6", 5)
     assert np.all(np.diff([budget.n_N[int(row.argmax())] for row in budget.success_DN]) <= 0)
     assert 1000 < budget.crossover() < 4000

@@ -38,8 +38,8 @@ def test_advantages_are_those_of_the_papers(rule: str, group: int) -> None:
 @pytest.mark.parametrize("p", [0.03, 0.3, 0.85])
 @pytest.mark.parametrize("group", [2, 8])
 def test_weight_against_sampled_groups(rule: str, p: float, group: int) -> None:
-    """6,000 groups, sample by sample, with the reward of the papers; three ways whose mean success is p."""
-    rng, draws = np.random.default_rng(3), 6_000
+    """3,000 groups, sample by sample, with the reward of the papers; three ways whose mean success is p."""
+    rng, draws = np.random.default_rng(3), 3_000
     pi = np.array([0.5, 0.3, 0.2])
     q = p + 0.5 * min(p, 1 - p) * np.array([1, -1, -1])
     way = rng.choice(3, size=(draws, group), p=pi)

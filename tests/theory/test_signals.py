@@ -26,7 +26,7 @@ from midway.theory.predictions.routes import sft
 @pytest.mark.parametrize("mu", [0.2, 0.5, 0.9])
 @pytest.mark.parametrize("group", [2, 4, 16, 64])
 def test_missed_ways_against_sampled_groups(tau: float, mu: float, group: int) -> None:
-    rng, draws = np.random.default_rng(group), 40_000
+    rng, draws = np.random.default_rng(group), 20_000
     counts = rng.multinomial(group, [tau, mu - tau, 1 - mu], size=draws)
     share = float(((counts[:, 0] == 0) & (counts[:, 1] > 0) & (counts[:, 2] > 0)).mean())
     chance = float(misses_while_moving(tau, mu, group))
@@ -83,7 +83,7 @@ def test_maxrl_in_a_large_group_escapes_like_sft() -> None:
 @pytest.mark.parametrize(("yes", "no"), [(0.8, 0.2), (0.6, 0.4), (0.9, 0.5), (0.5, 0.5), (0.3, 0.6)])
 @pytest.mark.parametrize("p", [0.2, 0.5])
 def test_noisy_drift_against_simulated_steps(yes: float, no: float, p: float) -> None:
-    runs, rate = 40_000, 0.01
+    runs, rate = 15_000, 0.01
     seen = observed([1.0, 0.0], yes, no)
     theta = np.log([[p, 1 - p]])
     found = simulate(ways(2), theta, seen, Trainer("grpo", group=8, rate=rate), [0, 1], replicas=runs, seed=3)

@@ -74,8 +74,8 @@ def test_the_exact_step_gives_distributions_and_favours_the_sampled_token(law: n
 @pytest.mark.parametrize("law", [(0.2, 0.1, 0.7), (0.9, 0.05, 0.05), (0.25, 0.25, 0.5)])
 @pytest.mark.parametrize("q", [(1.0, 0.5, 0.0), (0.3, 0.9, 0.1), (0.4, 0.4, 0.4)])
 def test_expected_change_against_sampled_steps(law: tuple[float, ...], q: tuple[float, ...]) -> None:
-    """400,000 REINFORCE steps with reward minus a constant baseline p, each exact; first order in a rate of 1e-3."""
-    rng, rate, draws = np.random.default_rng(7), 1e-3, 400_000
+    """150,000 REINFORCE steps with reward minus a constant baseline p, each exact; first order in a rate of 1e-3."""
+    rng, rate, draws = np.random.default_rng(7), 1e-3, 150_000
     pi, success = np.array(law), np.array(q)
     p = pi @ success
     token = rng.choice(3, size=draws, p=pi)

@@ -66,7 +66,7 @@ def test_an_update_is_gradient_ascent_on_the_papers_loss(inner: int, beta: float
     ],
 )
 def test_expected_step_against_simulated_steps(trainer: Trainer) -> None:
-    space, runs = ways(3), 30_000
+    space, runs = ways(3), 15_000
     expected = expected_step(space, START, RATES, trainer, REFERENCE)
     rng = np.random.default_rng(5)
     pi = softmax(START[0])
@@ -82,7 +82,7 @@ def test_expected_step_against_simulated_steps(trainer: Trainer) -> None:
 def test_flow_within_two_percent_of_simulated_runs(rule: str, group: int) -> None:
     trainer = Trainer(rule, group=group, rate=0.04)
     record = list(range(0, 401, 40))
-    runs = simulate(ways(3), START, RATES, trainer, record, replicas=150, seed=2)
+    runs = simulate(ways(3), START, RATES, trainer, record, replicas=100, seed=2)
     solved = flow(ways(3), START, RATES, trainer, np.array(record) * trainer.rate)
     assert np.abs(runs.success_TR.mean(1) / solved.success_T - 1).max() < 0.02
     assert solved.success_T[-1] - solved.success_T[0] > 0.3
