@@ -73,25 +73,21 @@ class StepSizes:
         return Account(
             "P1. How far one step moves a branch",
             f"A softmax with free logits. One step of learning rate x advantage = {PUSH:g} on one sampled token; "
-            f"sizes are divided by that number. Peaked: the top token "
-            "has probability 1 − e.",
-            "Where the policy is peaked a step moves the sampled token by about e², where N tokens share the mass by "
-            "(1/N)(1 − 1/N). So a policy with several ways "
-            "can be moved, a peaked one cannot.",
+            "sizes are divided by that number. Peaked: the top token has probability 1 − e.",
+            "Where the policy is peaked, a step moves the sampled token by about e². Where N tokens share the mass, "
+            "it is (1/N)(1 − 1/N). So a policy with several ways can be moved, a peaked one cannot.",
             f"The closed forms hold within {100 * self.worst:.1f} % at this size of step. At e = 0.01 the top token "
-            f"moves by {self.top_many_E[thin]:.2g} (many alternatives) "
-            f"to {self.top_one_E[thin]:.2g} (one). But the *rare* token, when it is sampled, moves by "
-            f"{self.rare_E[thin]:.2g}, about 2e. Times how often each is sampled, both are "
-            f"equal ({(1 - 0.01) * self.top_one_E[thin]:.2g} and {0.01 * self.rare_E[thin]:.2g}). Among uniform laws "
-            f"the largest step is at N = 2 ({self.uniform_N[1]:.3f}); at "
-            f"N = 16 it is {self.uniform_N[four]:.3f}. The largest of all is 8/27 = {most:.3f}, at probability "
-            f"{where:.3f} against one alternative. A whole GRPO step with random "
-            f"rewards (G = 16) changes the top token by an amount that falls as e to the power {slope:.2f}, not 2.",
+            f"moves by {self.top_many_E[thin]:.2g} (many alternatives) to {self.top_one_E[thin]:.2g} (one). But the "
+            f"*rare* token, when it is sampled, moves by {self.rare_E[thin]:.2g}, about 2e. Times how often each is "
+            f"sampled, both are equal ({(1 - 0.01) * self.top_one_E[thin]:.2g} and {0.01 * self.rare_E[thin]:.2g}). "
+            f"Among uniform laws the largest step is at N = 2 ({self.uniform_N[1]:.3f}); at N = 16 it is "
+            f"{self.uniform_N[four]:.3f}. The largest of all is 8/27 = {most:.3f}, at probability {where:.3f} "
+            "against one alternative. A whole GRPO step with random rewards (G = 16) changes the top token by an "
+            f"amount that falls as e to the power {slope:.2f}, not 2.",
             "The formula is right and says: a peaked policy moves slowly. It does not say that more ways are better "
-            "(the step shrinks with N), nor in which direction a step "
-            "goes: with the same advantage for every token the expected step is zero. Peaked policies are slow "
-            "because the rare token is rarely sampled, not because it moves "
-            "little.",
+            "(the step shrinks with N), nor in which direction a step goes: with the same advantage for every token "
+            "the expected step is zero. Peaked policies are slow because the rare token is rarely sampled, not "
+            "because it moves little.",
             [
                 "e",
                 "top, one alternative",
@@ -216,19 +212,19 @@ class Spread:
             f"Sixteen options at the branch, even (entropy {np.log(WAYS):.2f} nats, step size "
             f"{uniform_step(WAYS):.3f} for all). With v = 1 they are ways: {GOOD} succeed in {SUCCESS[0]:g}, the "
             f"others in {SUCCESS[1]:g} of cases. With v = 0 they are variants of one way and succeed equally (mean "
-            f"success is the same). GRPO, G = 16, rate 0.1, {STEPS} steps. "
-            "Then a policy peaked on one bad way (0.9) whose distribution is flattened by a temperature before RL.",
+            f"success is the same). GRPO, G = 16, rate 0.1, {STEPS} steps. Then a policy peaked on one bad way (0.9) "
+            "whose distribution is flattened by a temperature before RL.",
             "If spread of tokens is the mechanism, every policy with the same entropy gains the same from RL.",
             f"The gain is {100 * gain[-1]:.1f} points at v = 1, {100 * gain[len(gain) // 2]:.1f} at v = "
-            f"{self.share_V[len(gain) // 2]:g} and {100 * gain[0]:.1f} at v = 0, with the same entropy and the "
-            f"same step sizes. The rate of gain at the start goes with v². Temperature helps if the tail holds other "
-            f"ways: {cold:.2f} after RL at temperature {self.temperature_H[0]:g}, "
-            f"{hot:.2f} at {self.temperature_H[-1]:g}. If the tail holds variants of the same way it stays at "
-            f"{self.tail_variants_H[-1]:.2f} at the same entropy.",
+            f"{self.share_V[len(gain) // 2]:g} and {100 * gain[0]:.1f} at v = 0. Entropy and step sizes are the "
+            "same. The rate of gain at the start goes with v². Temperature helps if the tail holds other ways: "
+            f"{cold:.2f} after RL at temperature {self.temperature_H[0]:g}, {hot:.2f} at {self.temperature_H[-1]:g}. "
+            f"If the tail holds variants of the same way it stays at {self.tail_variants_H[-1]:.2f} at the same "
+            "entropy.",
             "In this model entropy at the branch is no mechanism. The gain comes from differences of success behind "
-            "the branch: w Σ π² (q − p)². So a control with the same "
-            "entropy and no ways should gain nothing where the variants succeed equally, and a hotter sampler is a "
-            "fair rival where the model knows the ways but rarely shows them.",
+            "the branch: w Σ π² (q − p)². So a control with the same entropy and without ways should gain nothing "
+            "where its variants succeed equally. A hotter sampler is a fair rival where the model knows the ways "
+            "but rarely shows them.",
             [
                 "v",
                 "entropy, nats",

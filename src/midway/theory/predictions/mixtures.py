@@ -69,26 +69,22 @@ class Composition:
         ]
         return Account(
             "P3. Composition rises only if mixtures succeed more often",
-            f"Chains of two parts, two ways at each, without memory. A pure chain succeeds with 0.5 (first case), or "
-            f"with 0.6 and 0.4 (second case); a hybrid with "
-            f"the mean of its parts plus the synergy s. All branches start even, so half of the chains are hybrids. "
-            f"GRPO, G = 16, rate 0.1, {RECORD[-1]} steps, "
-            f"{REPLICAS} runs.",
+            "Chains of two parts, two ways at each, without memory. A pure chain succeeds with 0.5 (first case), or "
+            "with 0.6 and 0.4 (second case); a hybrid with the mean of its parts plus the synergy s. All branches "
+            f"start even, so half of the chains are hybrids. GRPO, G = 16, rate 0.1, {RECORD[-1]} steps, {REPLICAS} "
+            "runs.",
             "Spread at the branches lets RL combine ways, so the share of composed chains should rise.",
             f"With s = 0 the mean share of hybrids is {100 * self.share_VST[0, zero, -1]:.1f} ± "
-            f"{100 * self.se_VS[0, zero]:.1f} % after RL (50 before), while the "
-            f"mass gathers on fewer chains ({self.chains_VS[0, zero]:.2f} of 4). With s = +0.3 it is "
-            f"{100 * self.share_VST[0, -1, -1]:.1f} %, on "
+            f"{100 * self.se_VS[0, zero]:.1f} % after RL (50 before). Meanwhile the mass gathers on fewer chains "
+            f"({self.chains_VS[0, zero]:.2f} of 4). With s = +0.3 it is {100 * self.share_VST[0, -1, -1]:.1f} %, on "
             f"{self.chains_VS[0, -1]:.2f} chains; in {100 * self.one_VS[0, -1]:.0f} % of runs one hybrid has 90 % of "
-            f"the mass or more. With s = −0.3 it is "
-            f"{100 * self.share_VST[0, 0, -1]:.1f} %. The share stays where it was at "
-            f"s = {self.threshold(0):.3f} for equal pure ways and at s = {self.threshold(1):.3f} for unequal ones "
-            f"(a hybrid equals the best pure way at 0.1; from an even start it needs more, because the better way "
-            f"gains at both branches first).",
+            f"the mass or more. With s = −0.3 it is {100 * self.share_VST[0, 0, -1]:.1f} %. The share stays where it "
+            f"was at s = {self.threshold(0):.3f} for equal pure ways and at s = {self.threshold(1):.3f} for unequal "
+            "ones. There a hybrid equals the best pure way at 0.1; from an even start it needs more, because the "
+            "better way gains at both branches first.",
             "A rise of composition under RL is evidence that mixtures succeed more often, and no evidence that "
-            "spread alone makes RL combine. The bar is not the "
-            "group's mean but the neighbouring chains, in the end the best pure way. Composition within chains rises "
-            "as variety across chains falls.",
+            "spread alone makes RL combine. The bar is not the group's mean but the neighbouring chains, in the end "
+            "the best pure way. Composition within chains rises as variety across chains falls.",
             [
                 "s",
                 "hybrids after RL, equal, %",
@@ -209,27 +205,23 @@ class Origin:
         return Account(
             "P4. Hybrids that no training example shows",
             "SFT shows pure chains only: four ways, with shares 28, 26, 24 and 22 %. Chains of two parts. Without "
-            "memory the second part does not know the way of the "
-            "first; with memory it does, and has seen only 'go on in the same way', apart from a small leak. Then "
-            "GRPO (G = 16, rate 0.1) with synergy s = +0.3 on "
+            "memory the second part does not know the way of the first; with memory it does, and has seen only 'go "
+            "on in the same way', apart from a small leak. Then GRPO (G = 16, rate 0.1) with synergy s = +0.3 on "
             "chains of success 0.5.",
             "Hybrids appear at the product of the masses at the branches, although SFT had none, and RL amplifies "
             "them.",
             f"Without memory this is exact: {100 * self.alone_before:.1f} % hybrids before RL, 1 minus the sum of "
-            f"squared shares. The expected flow then stays at "
-            f"{100 * self.alone_flow:.0f} %: both parts have the same shares, and an even mix is a saddle. Chance "
-            f"leaves it: {100 * self.alone_T[-1]:.0f} % at time "
+            f"squared shares. The expected flow then stays at {100 * self.alone_flow:.0f} %: both parts have the "
+            f"same shares, and an even mix is a saddle. Chance leaves it: {100 * self.alone_T[-1]:.0f} % at time "
             f"{self.time_T[-1]:.0f}, simulated. With memory the share before RL is the leak, whatever the product "
-            f"says, and RL brings hybrids to one half at time "
-            f"{', '.join(f'{t:.0f}' for t in self.time_L)} for leaks of {', '.join(f'{x:g}' for x in self.leak_L)}: "
-            f"as the share to the power "
+            f"says. RL brings hybrids to one half at time {', '.join(f'{t:.0f}' for t in self.time_L)} for leaks of "
+            f"{', '.join(f'{x:g}' for x in self.leak_L)}: as the share to the power "
             f"{self.power:.2f}. Simulated runs are somewhat faster: chance helps to leave the rare side.".replace(
                 "power -", "power −"
             ),
             "The claim holds for a model whose text does not say which way it has begun. A model that reads its own "
-            "first part has that memory; then hybrids are rare, "
-            "and RL finds them as slowly as any rare thing. The share of hybrids before RL, measured at branch "
-            "points, tells the two cases apart.",
+            "first part has that memory; then hybrids are rare, and RL finds them as slowly as any rare thing. The "
+            "share of hybrids before RL, measured at branch points, tells the two cases apart.",
             ["policy", "hybrids before RL, %", "time to one half (flow)", "simulated"],
             rows,
             [

@@ -124,37 +124,30 @@ class RoutesAlive:
         named = {n: next(a for a in unsure if a.shown == n) for n in (4, 16)}
         came_out = (
             f"Ways that always succeed: of 16 equal ways {sure[-1].ways_T[-1]:.1f} are left after {STEPS:,} steps of "
-            f"GRPO at G = 16, because success "
-            f"nears 1 ({sure[-1].success:.3f}) and groups without a wrong sample teach nothing. Ways that succeed in "
-            f"{unsure[-1].success_rate:g} of cases: "
-            f"groups never stop having signal, and {named[16].ways_T[-1]:.1f} of 16 ways, {named[4].ways_T[-1]:.1f} "
-            f"of 4 are left. Of the lead over one way "
-            f"{', '.join(f'{100 * a.kept:.0f}' for a in unsure[1:])} % is left for n = 2, 4, 8, 16. The ways shown "
-            f"are equally "
-            f"right and equally common, so for them this is chance alone. Larger groups slow it: at G = 4, 16, 64 "
-            f"there are "
-            f"{first[4].ways_T[-1]:.1f}, {first[16].ways_T[-1]:.1f} and "
+            f"GRPO at G = 16. Success nears 1 ({sure[-1].success:.3f}), and groups without a wrong sample teach "
+            f"nothing. Ways that succeed in {unsure[-1].success_rate:g} of cases: groups never stop having signal, "
+            f"and {named[16].ways_T[-1]:.1f} of 16 ways, {named[4].ways_T[-1]:.1f} of 4 are left. Of the lead over "
+            f"one way {', '.join(f'{100 * a.kept:.0f}' for a in unsure[1:])} % is left for n = 2, 4, 8, 16. The ways "
+            "shown are equally right and equally common, so for them this is chance alone. Larger groups slow it: "
+            f"at G = 4, 16, 64 there are {first[4].ways_T[-1]:.1f}, {first[16].ways_T[-1]:.1f} and "
             f"{first[64].ways_T[-1]:.1f} left. A rate of {self.by_rate[-1].rate:g} instead of "
-            f"{self.by_rate[1].rate:g} leaves {self.by_rate[-1].ways_T[-1]:.1f}; KL to the mid-trained model "
-            f"at beta {self.by_beta[-1].beta:g} leaves {self.by_beta[-1].ways_T[-1]:.1f}. With n = 1 there is one "
-            f"way before and after."
+            f"{self.by_rate[1].rate:g} leaves {self.by_rate[-1].ways_T[-1]:.1f}; KL to the mid-trained model at beta "
+            f"{self.by_beta[-1].beta:g} leaves {self.by_beta[-1].ways_T[-1]:.1f}. With n = 1 there is one way before "
+            "and after."
         )
         return Account(
             "P2. How long several right ways stay alive",
-            f"16 right ways and one wrong. Mid-training puts half of the mass on n of the right ways, evenly (1 % of "
-            f"it on the others). GRPO, G = 16, "
-            f"learning rate 0.2, no KL, {REPLICAS} runs, unless the row says otherwise. Half-life: the step at which "
-            f"half of the lead over one way is lost.",
+            "16 right ways and one wrong. Mid-training puts half of the mass on n of the right ways, evenly (1 % of "
+            f"it on the others). GRPO, G = 16, learning rate 0.2, no KL, {REPLICAS} runs, unless the row says "
+            "otherwise. Half-life: the step at which half of the lead over one way is lost.",
             "A policy that was shown many ways has large steps available, so it should keep or mix them; a policy "
             "that was shown one cannot.",
             came_out,
             "Many ways at the start last longer: more of their lead over one way is left. But RL does not prefer "
-            "them: among equally "
-            "right ways it is a random walk. What slows the "
-            "walk is a lack of signal (success near 1), less noise (large groups, a small rate), KL, and the small "
-            "probability of each of many ways. The last is "
-            "the paper's own formula (1/N)(1 - 1/N), read the other way round: with many ways each step is "
-            "*smaller*, and that is what protects them.",
+            "them: among equally right ways it is a random walk. Four things slow the walk: a lack of signal "
+            "(success near 1), less noise (large groups, a small rate), KL, and a small probability of each way. "
+            "The last is the paper's own formula (1/N)(1 − 1/N), read the other way round: with many ways each step "
+            "is *smaller*, and that protects them.",
             ["setting", "success of a way", "effective ways, start", "at the end", "half-life", "success at the end"],
             rows,
             [
@@ -281,26 +274,21 @@ class WrongWays:
         return Account(
             "P7. Wrong answers in many ways",
             "A base policy is right with probability 0.3. SFT shows n wrong ways, then GRPO at G = 16 (expected "
-            "flow) goes on until 90 %; times are learning "
-            "rate x steps. Three cases: the wrong ways' total mass is fixed at 0.7; SFT takes the same number of "
-            "steps for every n; SFT steps grow with n.",
+            "flow) goes on until 90 %; times are learning rate x steps. Three cases: the wrong ways' total mass is "
+            "fixed at 0.7; SFT takes the same number of steps for every n; SFT steps grow with n.",
             "Variety with wrong answers should be harmful, and the more so the more ways.",
             f"With the mass fixed, the time grows by {ratio[-1]:.2f} from n = 1 to n = {n[-1]}: exactly 2 / (1 + "
-            f"1/n), at most 2. With equal SFT steps the right "
-            f"mass after SFT is {self.right_matched_N[0]:.4f} at n = 1 and {self.right_matched_N[-1]:.4f} at n = "
-            f"{n[-1]}: more ways do not hurt by themselves. With "
-            f"steps that grow with n it falls to {self.right_grown_N[-1]:.4f} and RL needs "
-            f"{self.time_grown_N[-1]:.1f} instead of "
-            f"{self.time_without:.1f} without SFT. Last, 8 ways are wrong in the data but succeed later with rate q, "
-            f"beside a known way that succeeds with 0.9 (30 % of "
-            f"the mass). After RL budgets of {budgets} the q from which on SFT pays is {even}. With the largest "
-            f"budget the worst q is not 0 but "
+            f"1/n), at most 2. With equal SFT steps the right mass after SFT is {self.right_matched_N[0]:.4f} at n = "
+            f"1 and {self.right_matched_N[-1]:.4f} at n = {n[-1]}: more ways do not hurt by themselves. With steps "
+            f"that grow with n it falls to {self.right_grown_N[-1]:.4f} and RL needs {self.time_grown_N[-1]:.1f} "
+            f"instead of {self.time_without:.1f} without SFT. Last, 8 ways are wrong in the data but succeed later "
+            "with rate q, beside a known way that succeeds with 0.9 (30 % of the mass). After RL budgets of "
+            f"{budgets} the q from which on SFT pays is {even}. With the largest budget the worst q is not 0 but "
             f"{self.later_L[int(self.after_BL[-1].argmin())]:.1f}: RL leaves a way that is a little worse more "
-            f"slowly than one that always fails.",
+            "slowly than one that always fails.",
             "Harm that grows with n is the harm of more SFT on wrong data, not of variety. What counts is how often "
-            "the taught way succeeds afterwards, against what RL "
-            "alone would have reached with the same budget. This can reconcile the paper (wrong answers harm) with "
-            "studies on Countdown (wrong answers that show a "
+            "the taught way succeeds afterwards, against what RL alone would have reached with the same budget. "
+            "This can reconcile the paper (wrong answers harm) with studies on Countdown (wrong answers that show a "
             "procedure help): a procedure can succeed later, a wrong answer cannot. It shows no gain from variety.",
             [
                 "n",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midway.theory.account import Account, Curve, Panel
+from midway.theory.rules import weight
 from midway.theory.space import ways
 from midway.theory.training import Trainer, simulate
 
@@ -88,25 +89,23 @@ class WaysShown:
         steps = {b: self.best(16, b) for b in self.budget_B}
         equal = [(g, b) for g, b in zip(self.group_G, reversed(self.budget_B), strict=True)]
         same = ", ".join(f"{self.best(g, b)}" for g, b in equal)
+        speeds = ", ".join(f"{weight('grpo', FIT / POSSIBLE, g):.1f}" for g in self.group_G)
         return Account(
             "P5. How many ways to show, and the group size",
             f"{POSSIBLE} possible ways; each kind of question is solved by {FIT} of them, at random. SFT shows n; "
-            f"then GRPO (rate {RATE:g}), each kind by itself. Mean over "
-            f"{KINDS} kinds. *Best n* is the highest mean; *not worse* lists every n within two standard errors of "
-            f"the paired difference.",
+            f"then GRPO (rate {RATE:g}), each kind by itself. Mean over {KINDS} kinds. *Best n* is the highest mean; "
+            "*not worse* lists every n within two standard errors of the paired difference.",
             "The best n follows the group size: a group of 16 can cover 16 ways and not 64.",
             f"At 80 steps the best n is {fixed[4]}, {fixed[16]} and {fixed[64]} for G = 4, 16 and 64. But it follows "
-            f"the number of steps too: at G = 16 it is {steps[20]}, {steps[80]} and "
-            f"{steps[320]} after 20, 80 and 320 steps. At the same number of samples (G x steps: "
-            f"{', '.join(f'{g} x {b}' for g, b in equal)}) it is {same}.",
+            f"the number of steps too: at G = 16 it is {steps[20]}, {steps[80]} and {steps[320]} after 20, 80 and "
+            f"320 steps. At the same number of samples (G x steps: {', '.join(f'{g} x {b}' for g, b in equal)}) it "
+            f"is {same}.",
             "The best n depends on the whole RL budget, and on the number of steps more than on the group. A group "
-            "of "
-            "64 does little better than one of 16, because GRPO's expected step no longer grows with G. With the "
-            "same "
-            "number of samples, many small groups were better here; but the learning rate was the same for all G, "
-            "and "
-            "large groups may bear a larger one. A comparison of n = 16 with n = 64 at one G and one budget cannot "
-            "show that n follows G.",
+            "of 64 does little better than one of 16, because GRPO's expected step hardly grows with G any more "
+            f"(its weight at p = 0.06 is {speeds} for G "
+            "= 4, 16, 64). With the same number of samples, many small groups were better here; but the learning "
+            "rate was the same for all G, and large groups may bear a larger one. A comparison of n = 16 with n = "
+            "64 at one G and one budget cannot show that n follows G.",
             ["G", "steps", "samples a kind", *(f"n = {n}" for n in self.n_N), "best n", "not worse"],
             rows,
             [
@@ -221,17 +220,14 @@ class FixedBudget:
         return Account(
             "P6. A fixed number of examples: few questions in many ways",
             f"{EXAMPLES:,} examples, as {EXAMPLES:,} questions in one way or {many} questions in 16. A way shown on "
-            f"Q questions is carried out rightly with skill Q / (Q + D): an "
-            f"assumption, with D the number of questions that it needs. Kinds and RL as in P5, G = 16, {SKILL_STEPS} "
-            f"steps.",
+            "Q questions is carried out rightly with skill Q / (Q + D): an assumption, with D the number of "
+            f"questions that it needs. Kinds and RL as in P5, G = 16, {SKILL_STEPS} steps.",
             "Few questions in many ways beat many questions in one way.",
             f"At D = {self.needed_D[0]} sixteen ways lead one way by {100 * gap:.0f} points. The best n falls from "
-            f"{best[0]} at D = {self.needed_D[0]} to {best[-1]} at "
-            f"D = {self.needed_D[-1]:,}. n = 16 and n = 1 are equal {where}, where a way in the n = 16 data set has "
-            f"{many} questions.",
+            f"{best[0]} at D = {self.needed_D[0]} to {best[-1]} at D = {self.needed_D[-1]:,}. n = 16 and n = 1 are "
+            f"equal {where}, where a way in the n = 16 data set has {many} questions.",
             "The claim holds as long as a way can be learnt from the questions that are left for it. The crossover "
-            "is a property of the skill curve, which this theory does not know: "
-            "it has to be measured for a model.",
+            "is a property of the skill curve, which this theory does not know: it has to be measured for a model.",
             ["D", *(f"n = {n}" for n in self.n_N), "best n"],
             rows,
             [
