@@ -95,6 +95,10 @@ def test_a_pure_way_stays_an_end_until_the_hybrids_beat_it() -> None:
         assert bool(ends(space, success_with_synergy(space, [0.6, 0.4], synergy))[0]) == kept
 
 
+def test_between_equal_neighbours_no_chain_is_an_end() -> None:
+    assert not ends(chains(2, 3), np.full(9, 0.5)).any()
+
+
 @pytest.mark.parametrize(
     "call",
     [

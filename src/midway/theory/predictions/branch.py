@@ -206,7 +206,8 @@ class Spread:
             ]
             for i, v in enumerate(self.share_V)
         ]
-        hot, cold = self.tail_ways_H[-1], self.tail_ways_H[0]
+        heated = ", ".join(f"{x:.2f}" for x in self.tail_ways_H)
+        heats = ", ".join(f"{t:g}" for t in self.temperature_H)
         return Account(
             "P8. Spread from temperature against spread over ways",
             f"Sixteen options at the branch, even (entropy {np.log(WAYS):.2f} nats, step size "
@@ -218,9 +219,9 @@ class Spread:
             f"The gain is {100 * gain[-1]:.1f} points at v = 1, {100 * gain[len(gain) // 2]:.1f} at v = "
             f"{self.share_V[len(gain) // 2]:g} and {100 * gain[0]:.1f} at v = 0. Entropy and step sizes are the "
             "same. The rate of gain at the start goes with v². Temperature helps if the tail holds other ways: "
-            f"{cold:.2f} after RL at temperature {self.temperature_H[0]:g}, {hot:.2f} at {self.temperature_H[-1]:g}. "
-            f"If the tail holds variants of the same way it stays at {self.tail_variants_H[-1]:.2f} at the same "
-            "entropy.",
+            f"success after RL is {heated} at temperatures of {heats}. Most of that is there without heating "
+            "(temperature 1), since RL runs long enough to find the tail. If the tail holds variants of the same "
+            f"way, success stays at {self.tail_variants_H[-1]:.2f} at every entropy.",
             "In this model entropy at the branch is no mechanism. The gain comes from differences of success behind "
             "the branch: w Σ π² (q − p)². So a control with the same entropy and without ways should gain nothing "
             "where its variants succeed equally. A hotter sampler is a fair rival where the model knows the ways "

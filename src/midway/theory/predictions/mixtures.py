@@ -113,7 +113,7 @@ class Composition:
                     "share of hybrids, %",
                     [
                         Curve(
-                            f"s = {s:+g}".replace("-", "−"),
+                            f"s = {s:+g}".replace("-", "−") if s else "s = 0",
                             2 + i,
                             self.step_T,
                             self.share_VST[0, list(self.synergy_S).index(s)].tolist(),

@@ -102,10 +102,9 @@ class WaysShown:
             f"is {same}.",
             "The best n depends on the whole RL budget, and on the number of steps more than on the group. A group "
             "of 64 does little better than one of 16, because GRPO's expected step hardly grows with G any more "
-            f"(its weight at p = 0.06 is {speeds} for G "
-            "= 4, 16, 64). With the same number of samples, many small groups were better here; but the learning "
-            "rate was the same for all G, and large groups may bear a larger one. A comparison of n = 16 with n = "
-            "64 at one G and one budget cannot show that n follows G.",
+            f"(its weight at p = 0.06 is {speeds} for G = 4, 16, 64). With the same number of samples, many small "
+            "groups were better here; but the learning rate was the same for all G, and large groups may bear a "
+            "larger one. A comparison of n = 16 with n = 64 at one G and one budget cannot show that n follows G.",
             ["G", "steps", "samples a kind", *(f"n = {n}" for n in self.n_N), "best n", "not worse"],
             rows,
             [
