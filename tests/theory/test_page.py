@@ -164,6 +164,9 @@ def test_p2_to_p6_say_what_the_page_says_at_another_seed() -> None:
     assert best.best(16, 20) < best.best(16, 80) < best.best(16, 320)
     assert best.best(64, 20) < best.best(16, 80) < best.best(4, 320)
     assert best.best(4, 80) <= best.best(16, 80) <= best.best(64, 80)
+    first = [[best.n_N[int(row.argmax())] for row in rows] for rows in best.scaled_XGN]
+    assert first[0][0] > first[0][1] > first[0][2]
+    assert first[2][0] < first[2][2]
     budget = run("P6", 5)
     assert np.all(np.diff([budget.n_N[int(row.argmax())] for row in budget.success_DN]) <= 0)
     assert 1000 < budget.crossover() < 4000

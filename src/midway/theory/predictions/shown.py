@@ -31,6 +31,8 @@ RATE = 0.3
 NS = (1, 2, 4, 8, 16, 32, 64)
 GROUPS = (4, 16, 64)
 BUDGETS = (20, 80, 320)
+EXPONENTS = (0.0, 0.5, 1.0)
+MIDDLE = 16
 
 
 def shown_start(n: int) -> Array:
@@ -64,6 +66,9 @@ class WaysShown:
     success_GBN: Array
     error_GBN: Array
     tied_GBN: NDArray[np.bool_]
+    exponent_X: Sequence[float]
+    scaled_XGN: Array
+    """The same number of samples for all G, the rate growing as G ** exponent (0.3 at G = 16)."""
 
     def best(self, group: int, budget: int) -> int:
         """The n of highest mean success."""
@@ -88,7 +93,10 @@ class WaysShown:
         fixed = {g: self.best(g, 80) for g in self.group_G}
         steps = {b: self.best(16, b) for b in self.budget_B}
         equal = [(g, b) for g, b in zip(self.group_G, reversed(self.budget_B), strict=True)]
-        same = ", ".join(f"{self.best(g, b)}" for g, b in equal)
+        scaled = [[self.n_N[int(row.argmax())] for row in rows_GN] for rows_GN in self.scaled_XGN]
+        by_rate = "; ".join(
+            f"rate as G^{x:g}: {', '.join(map(str, best))}" for x, best in zip(self.exponent_X, scaled, strict=True)
+        )
         speeds = ", ".join(f"{weight('grpo', FIT / POSSIBLE, g):.1f}" for g in self.group_G)
         return Account(
             "P5. How many ways to show, and the group size",
@@ -99,12 +107,12 @@ class WaysShown:
             f"At 80 steps the best n is {fixed[4]}, {fixed[16]} and {fixed[64]} for G = 4, 16 and 64. But it follows "
             f"the number of steps too: at G = 16 it is {steps[20]}, {steps[80]} and {steps[320]} after 20, 80 and "
             f"320 steps. At the same number of samples (G x steps: {', '.join(f'{g} x {b}' for g, b in equal)}) it "
-            f"is {same}.",
+            f"depends on how the learning rate is chosen: {by_rate}.",
             "The best n depends on the whole RL budget, and on the number of steps more than on the group. A group "
             "of 64 does little better than one of 16, because GRPO's expected step hardly grows with G any more "
-            f"(its weight at p = 0.06 is {speeds} for G = 4, 16, 64). With the same number of samples, many small "
-            "groups were better here; but the learning rate was the same for all G, and large groups may bear a "
-            "larger one. A comparison of n = 16 with n = 64 at one G and one budget cannot show that n follows G.",
+            f"(its weight at p = 0.06 is {speeds} for G = 4, 16, 64). At a fixed number of samples the answer is "
+            "decided by the learning rate: progress goes with rate x steps x weight. A comparison of n = 16 with n = "
+            "64 at one G and one budget cannot show that n follows G.",
             ["G", "steps", "samples a kind", *(f"n = {n}" for n in self.n_N), "best n", "not worse"],
             rows,
             [
@@ -132,7 +140,7 @@ class WaysShown:
                     percent=True,
                 ),
                 Panel(
-                    "the same number of samples",
+                    f"{MIDDLE * BUDGETS[1]:,} samples, one learning rate",
                     "ways shown n",
                     "success after RL, %",
                     [
@@ -152,7 +160,7 @@ class WaysShown:
 
 
 def ways_shown(seed: int = 0) -> WaysShown:
-    """Run P5 (half a minute)."""
+    """Run P5 (about twenty seconds)."""
     fits = kinds(KINDS, seed)
     space = ways(POSSIBLE)
     values = np.empty((len(GROUPS), len(BUDGETS), len(NS), KINDS))
@@ -164,6 +172,17 @@ def ways_shown(seed: int = 0) -> WaysShown:
     best = values.mean(-1).argmax(-1)
     lead = np.take_along_axis(values, best[:, :, None, None], axis=2) - values
     error = lead.std(-1, ddof=1) / np.sqrt(KINDS)
+    scaled = np.empty((len(EXPONENTS), len(GROUPS), len(NS)))
+    for g, (group, budget) in enumerate(zip(GROUPS, reversed(BUDGETS), strict=True)):
+        for x, exponent in enumerate(EXPONENTS):
+            if exponent == 0 or group == MIDDLE:
+                scaled[x, g] = values[g, BUDGETS.index(budget)].mean(-1)
+                continue
+            trainer = Trainer("grpo", group=group, rate=RATE * (group / MIDDLE) ** exponent)
+            for i, n in enumerate(NS):
+                theta = np.log(shown_start(n))[None]
+                runs = simulate(space, theta, fits, trainer, [budget], replicas=KINDS, seed=seed)
+                scaled[x, g, i] = runs.success_TR.mean()
     return WaysShown(
         NS,
         GROUPS,
@@ -172,6 +191,8 @@ def ways_shown(seed: int = 0) -> WaysShown:
         values.mean(-1),
         values.std(-1, ddof=1) / np.sqrt(KINDS),
         lead.mean(-1) <= 2 * error,
+        EXPONENTS,
+        scaled,
     )
 
 
