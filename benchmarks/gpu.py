@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 
-from midway.engines import open_engine
-from midway.recipe import ModelConfig, TransformersEngine, VllmEngine
+from midway.engines import TransformersEngine, VllmEngine, open_engine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Request, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,7 +170,7 @@ def sft(path: Path, weights: int, peak: float | None, steps: int, batch: int, le
         tokens = sum(len(row["input_ids"]) for row in list(trainer.train_dataset)[: batch * steps])
 
     def ours(folder: Path, clock: _Clock) -> None:
-        from midway.training.sft import run_sft
+        from midway.training.trainers.trl.sft import run_sft
 
         run_sft(_job("sft", path, folder, rows, args), progress=clock.tick)
 
@@ -209,7 +209,7 @@ def grpo(path: Path, weights: int, peak: float | None, steps: int, batch: int, n
         means[:] = [row[LENGTH] for row in trainer.state.log_history if LENGTH in row]
 
     def ours(folder: Path, clock: _Clock) -> None:
-        from midway.training.rl import run_grpo
+        from midway.training.trainers.trl.rl import run_grpo
 
         to_frame(questions).write_parquet(folder / "questions.parquet")
         run_grpo(_job("grpo", path, folder, prompts, args, str(folder / "questions.parquet")), progress=clock.tick)
@@ -233,7 +233,7 @@ def _job(
 ) -> Any:
     import polars as pl
 
-    from midway.training.common import Job
+    from midway.training.jobs import Job
 
     path = folder / "rows.parquet"
     pl.DataFrame(rows).write_parquet(path)

@@ -1,4 +1,4 @@
-"""Measures `midway.verify` beside the alternatives, each pair in one run on one machine; prints ratios.
+"""Measures `midway.verifier` beside the alternatives, each pair in one run on one machine; prints ratios.
 
     python benchmarks/verify.py DATA [gsm8k] [forms] [programs] [hanging] [agreement] [golds] [plus] [mutants]
 
@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from midway.domains import Verifier, check_gold
 from midway.records import Question, Verdict
-from midway.verify import Verifier, check_gold
-from midway.verify.code import tests_of
+from midway.verifier.programs.judge import tests_of
 
 HANG = "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"
 

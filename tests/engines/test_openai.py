@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 
-from midway import run
-from midway.engines import EngineError, open_engine
+from midway import rundir
+from midway.engines import EngineError, OpenAIEngine, open_engine
 from midway.engines.openai import retry_after
 from midway.engines.stream import complete, open_failures
-from midway.recipe import ModelConfig, OpenAIEngine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Request, Sampling
 
 HERE = Path(__file__).parent
@@ -62,7 +63,7 @@ def test_five_thousand_requests_at_20_percent_faults(tmp_path: Path) -> None:
         engine = client(url, timeout=2.0)
         report = complete(asked(5000), engine, tmp_path / "c")
         struck = count(url)["struck"]
-        stored = run.read_table(tmp_path / "c", run.COMPLETIONS)
+        stored = rundir.read_table(tmp_path / "c", rundir.COMPLETIONS)
     assert set(struck) == {
         "429",
         "429-after",
@@ -79,7 +80,7 @@ def test_five_thousand_requests_at_20_percent_faults(tmp_path: Path) -> None:
     }
     assert sum(struck.values()) > 500
     assert (report.asked, report.done, report.failed) == (5000, 5000, 0)
-    rows = sum(len(run.pl.read_parquet(f)) for f in (tmp_path / "c").glob("*.parquet"))
+    rows = sum(len(pl.read_parquet(f)) for f in (tmp_path / "c").glob("*.parquet"))
     assert rows == len(stored) == 5000  # none twice, not even before the reader removes duplicates
     assert set(stored["id"]) == {f"id-{i}" for i in range(5000)}
     seed = {r.id: r.seed for r in asked(5000)}
@@ -129,13 +130,13 @@ def test_a_dying_server_stops_the_stage_and_the_next_command_goes_on(tmp_path: P
         engine = client(url, timeout=1.0, max_concurrency=8)
         with pytest.raises(EngineError, match=r"no server answers any more.*\n.*start the server again") as caught:
             complete(asked(300), engine, tmp_path / "c")
-    held = run.stored_ids(tmp_path / "c")
+    held = rundir.stored_ids(tmp_path / "c")
     assert 50 <= len(held) < 60 and caught.value.report.done == len(held)  # type: ignore[attr-defined]
     with serving() as (url, _):
         report = complete(asked(300), client(url), tmp_path / "c")
         again = count(url)["answered"]
     assert report.done == 300 - len(held) == sum(again.values())
-    assert run.stored_ids(tmp_path / "c") == {f"id-{i}" for i in range(300)}
+    assert rundir.stored_ids(tmp_path / "c") == {f"id-{i}" for i in range(300)}
 
 
 def test_two_servers_share_and_one_may_die(tmp_path: Path) -> None:
@@ -201,19 +202,19 @@ def test_kill_and_go_on(tmp_path: Path, signal_: int) -> None:
     with serving("--seconds", 0.03) as (url, _):
         args = [sys.executable, "-c", script, url, str(tmp_path / "c"), str(HERE)]
         process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
-        while len(run.stored_ids(tmp_path / "c")) < 40:
+        while len(rundir.stored_ids(tmp_path / "c")) < 40:
             time.sleep(0.02)
             assert process.poll() is None
         process.send_signal(signal_)
         said, _ = process.communicate(timeout=30)
-        before = run.stored_ids(tmp_path / "c")
+        before = rundir.stored_ids(tmp_path / "c")
         assert 40 <= len(before) < 400
         if signal_ != signal.SIGKILL:
             assert process.returncode == 0 and said.strip() == signal.Signals(signal_).name
         report = complete(asked(400), client(url), tmp_path / "c")
         answers = count(url)["answered"]
     assert report.held == len(before)
-    assert run.stored_ids(tmp_path / "c") == {f"id-{i}" for i in range(400)}
+    assert rundir.stored_ids(tmp_path / "c") == {f"id-{i}" for i in range(400)}
     assert (
         sum(answers.values()) - 400 <= 24
     )  # asked again: the 8 in flight, and answers that were just being read and stored
@@ -243,7 +244,7 @@ def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert any("***" in reason for reason in report.failures)
     assert "s3cret" not in str(report.as_dict())
     for folder in (tmp_path / "c", tmp_path / "c" / "failures"):
-        assert "s3cret" not in run.read_table(folder, run.COMPLETIONS).write_json()
+        assert "s3cret" not in rundir.read_table(folder, rundir.COMPLETIONS).write_json()
         assert all(b"s3cret" not in f.read_bytes() for f in folder.glob("*.*"))
 
 

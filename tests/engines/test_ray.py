@@ -12,14 +12,14 @@ import pytest
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'midway[ray]'")
 
-from midway import run
-from midway.engines import EngineError, open_engine
+from midway import rundir
+from midway.domains import Verifier
+from midway.engines import EngineError, TransformersEngine, open_engine
 from midway.engines.ray_pool import RayEngine, complete_on_ray
 from midway.engines.stream import complete
-from midway.recipe import ModelConfig, TransformersEngine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Question, Request, Sampling
-from midway.stages.spread import ClusterVerifier
-from midway.verify import Verifier
+from midway.workbench.cluster import ClusterVerifier
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def test_an_actor_is_killed_and_nothing_is_lost(
     assert len({m[1] for line in lines if (m := re.search(r"process (\d+)", line))}) >= 2
     engine = open_engine(config, model)
     complete(asked(50), engine, tmp_path / "here")
-    there, here = (run.read_table(tmp_path / name, run.COMPLETIONS).sort("id") for name in ("ray", "here"))
+    there, here = (rundir.read_table(tmp_path / name, rundir.COMPLETIONS).sort("id") for name in ("ray", "here"))
     assert there["id"].to_list() == here["id"].to_list()
     assert (
         there["text"] == here["text"]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from midway import run
-from midway.engines import EngineError, open_engine
+from midway import rundir
+from midway.engines import EngineError, TransformersEngine, open_engine
 from midway.engines.stream import Progress, StreamReport, complete, open_failures
-from midway.recipe import ModelConfig, TransformersEngine
+from midway.recipe import ModelConfig
 from midway.records import Completion, Finish, Prompt, Request, Sampling, completion_id
 
 
@@ -133,7 +135,7 @@ def test_failures_are_kept_retried_and_struck_off(tmp_path: Path) -> None:
         report = complete(requests, engine, tmp_path)
         assert report.failed == left == len(open_failures(tmp_path))
         assert set(open_failures(tmp_path)["id"]) == set(faults)
-    assert run.stored_ids(tmp_path) == {r.id for r in requests}
+    assert rundir.stored_ids(tmp_path) == {r.id for r in requests}
     assert complete(requests, Echo(), tmp_path).held == 40
 
 
@@ -148,7 +150,7 @@ def test_what_came_before_an_engine_error_is_stored(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="server is gone") as caught:
         complete(asked(10, 2), Breaks(), tmp_path)
     assert isinstance(caught.value.report, StreamReport) and caught.value.report.done == 7
-    assert len(run.stored_ids(tmp_path)) == 7 and not list(tmp_path.glob("*.jsonl"))
+    assert len(rundir.stored_ids(tmp_path)) == 7 and not list(tmp_path.glob("*.jsonl"))
     assert complete(asked(10, 2), Echo(), tmp_path).done == 33
 
 
@@ -163,17 +165,17 @@ def test_stop_ends_at_once_and_reads_lazily(tmp_path: Path) -> None:
 
     report = complete(many(), Echo(), tmp_path, stop=lambda: len(list(tmp_path.glob("*"))) > 0 and read > 0)
     assert report.stopped == "requested" and report.done == 1 and read < 20_001
-    assert len(run.stored_ids(tmp_path)) == 1
+    assert len(rundir.stored_ids(tmp_path)) == 1
 
 
 def test_a_dead_writers_journal_becomes_a_shard(tmp_path: Path) -> None:
     complete(asked(3, 2), Echo(), tmp_path)
     (shard,) = tmp_path.glob("*.parquet")
-    row = run.read_table(tmp_path, run.COMPLETIONS).row(0, named=True) | {"id": "from-a-journal"}
-    (tmp_path / "dead-00000.jsonl").write_text(run.json.dumps(row) + '\n{"id": "torn')
+    row = rundir.read_table(tmp_path, rundir.COMPLETIONS).row(0, named=True) | {"id": "from-a-journal"}
+    (tmp_path / "dead-00000.jsonl").write_text(json.dumps(row) + '\n{"id": "torn')
     complete(asked(3, 2), Echo(), tmp_path)
     assert shard.exists() and not list(tmp_path.glob("*.jsonl"))
-    assert "from-a-journal" in run.stored_ids(tmp_path) and len(run.stored_ids(tmp_path)) == 13
+    assert "from-a-journal" in rundir.stored_ids(tmp_path) and len(rundir.stored_ids(tmp_path)) == 13
 
 
 def test_no_space_on_the_disk_is_clear_and_resumable(tmp_path: Path) -> None:
@@ -187,9 +189,9 @@ long = [Request(f"id{i}", Prompt(text=str(i) * 3000), Sampling(), f"q{i}") for i
 place = Path(sys.argv[1])
 try:
     complete(long, Echo(), place)
-except run.RunError as error:
+except rundir.RunError as error:
     print(error)
-held = run.stored_ids(place)
+held = rundir.stored_ids(place)
 print(len(held))
 """
     place = tmp_path / "small"
@@ -226,7 +228,7 @@ def test_greedy_and_sampled_requests_of_the_real_engine_share_a_folder(
     report = complete(requests(3), engine, tmp_path)
     assert (report.done, report.failed) == (36, 0) and report.prefix_hit_rate > 0.6
     assert set(report.truncation()) == {"analogy", "backward"}
-    before = run.read_table(tmp_path, run.COMPLETIONS)
+    before = rundir.read_table(tmp_path, rundir.COMPLETIONS)
     assert complete(requests(5), engine, tmp_path).done == 24
-    after = run.read_table(tmp_path, run.COMPLETIONS)
-    assert after.filter(run.pl.col("id").is_in(before["id"].to_list())).sort("id").equals(before.sort("id"))
+    after = rundir.read_table(tmp_path, rundir.COMPLETIONS)
+    assert after.filter(pl.col("id").is_in(before["id"].to_list())).sort("id").equals(before.sort("id"))

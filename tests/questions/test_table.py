@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from midway.questions import QuestionError, from_frame, load, to_frame
 from midway.recipe import SourceConfig
 from midway.records import CodeTests, Question
-from midway.run import QUESTIONS, read_table, write_table
+from midway.rundir import QUESTIONS, read_table, write_table
 
 texts = st.text(max_size=20)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from midway.run import COMPLETIONS, VERDICTS, read_json, read_table
+from midway.rundir import COMPLETIONS, VERDICTS, read_json, read_table
 
 pytestmark = pytest.mark.slow
 

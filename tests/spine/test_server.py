@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from midway.run import COMPLETIONS, read_json, read_table, stored_ids
+from midway.rundir import COMPLETIONS, read_json, read_table, stored_ids
 
 SERVER = Path(__file__).parents[1] / "engines" / "fault_server.py"
 KEY = "s3cret-value-of-the-key"

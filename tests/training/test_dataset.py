@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from midway.records import PHASES, CodeTests, Heuristic, Prompt, Question
-from midway.run import SOLUTIONS
+from midway.rundir import SOLUTIONS
 from midway.selection import diversity
 from midway.training.card import Card, figure, front_matter, render
 from midway.training.dataset import (

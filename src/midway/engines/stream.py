@@ -1,7 +1,7 @@
 """Requests in, stored completions out: the one loop in which the stages, and every Ray worker, run an engine.
 
 Promises
-- What the folder already holds is not asked again. Every completion is stored (see `run.ShardWriter`) as soon as it arrives, so a kill
+- What the folder already holds is not asked again. Every completion is stored (see `rundir.ShardWriter`) as soon as it arrives, so a kill
   loses only what is in flight; the next call asks for exactly what is missing.
 - A request that failed for good is stored in `failures/` with its reason, counted, asked again by the next call, and struck off the
   list once it succeeded.
@@ -27,7 +27,7 @@ from typing import Any
 
 import polars as pl
 
-from midway import run
+from midway import rundir
 from midway.engines.base import Engine, EngineError
 from midway.records import Completion, Finish, Request
 
@@ -200,12 +200,15 @@ def complete(
     total = len(requests) if isinstance(requests, Sized) else None
     if owner:
         recover_all(folder)
-    seen = run.stored_ids(folder) if owner else set()
+    seen = rundir.stored_ids(folder) if owner else set()
     before = len(seen)
     pending: set[str] = set()
     signals = Signals()
     told = start
-    with run.ShardWriter(folder, run.COMPLETIONS) as good, run.ShardWriter(folder / "failures", run.COMPLETIONS) as bad:
+    with (
+        rundir.ShardWriter(folder, rundir.COMPLETIONS) as good,
+        rundir.ShardWriter(folder / "failures", rundir.COMPLETIONS) as bad,
+    ):
         answers = iter(engine.generate(_missing(requests, seen, pending, report)))
         with signals.caught():
             try:
@@ -307,15 +310,15 @@ def _progress(report: StreamReport, total: int | None, seconds: float) -> Progre
 def recover_all(folder: Path) -> None:
     """Turn what dead writers left in the folder into shards. Only the owner may call it, with no writer at work there."""
     for place in (folder, folder / "failures"):
-        run.recover(place, run.COMPLETIONS)
+        rundir.recover(place, rundir.COMPLETIONS)
 
 
 def open_failures(folder: Path) -> pl.DataFrame:
     """Return the requests that failed and have not succeeded since, each once, with the columns of COMPLETIONS."""
-    failed = run.read_table(folder / "failures", run.COMPLETIONS)
+    failed = rundir.read_table(folder / "failures", rundir.COMPLETIONS)
     if failed.is_empty():
         return failed
-    held = run.read_table(folder, run.COMPLETIONS, ["id"])
+    held = rundir.read_table(folder, rundir.COMPLETIONS, ["id"])
     return failed.join(held, on="id", how="anti")
 
 
@@ -330,7 +333,7 @@ def settle_failures(folder: Path) -> int:
         return 0
     left = open_failures(folder)
     if not left.is_empty():
-        run.write_table(place / f"{time.time_ns():x}-settled.parquet", left)
+        rundir.write_table(place / f"{time.time_ns():x}-settled.parquet", left)
     for file in files:
         file.unlink(missing_ok=True)
     return len(left)

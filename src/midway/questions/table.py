@@ -14,7 +14,7 @@ import polars as pl
 
 from midway.questions.base import QuestionError
 from midway.records import CodeTests, Question
-from midway.run import QUESTIONS
+from midway.rundir import QUESTIONS
 
 _TESTS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs", "reference", "atol")
 
@@ -22,7 +22,7 @@ _TESTS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs",
 def to_record(question: Question) -> dict[str, Any]:
     """Return the whole question as a JSON-serialisable mapping; what is empty is left out."""
     record: dict[str, Any] = {"id": question.id, "domain": question.domain, "text": question.text}
-    for name in ("answer", "choices", "answer_index", "solution", "source", "name", "meta"):
+    for name in ("answer", "choices", "answer_index", "gold", "solution", "source", "name", "meta"):
         value = getattr(question, name)
         if value is not None and value != "" and value != () and value != {}:
             record[name] = value

@@ -156,10 +156,10 @@ def lines(
         if px(t) - last > 24:
             out.append(_text(px(t), height - BOTTOM + 16, short(t), "middle"))
             last = px(t)
-    out.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 6, x_label, "middle", "axis"))
+    out.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 6, x_label, "middle", kind="axis"))
     middle = (TOP + height - BOTTOM) / 2
     turn = f'transform="rotate(-90 11 {middle:.0f})"'
-    out.append(_text(11, middle, y_label, "middle", "axis", turn))
+    out.append(_text(11, middle, y_label, "middle", kind="axis", more=turn))
     for s in series:
         if s.low and s.high:
             edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if drawn(b)]
@@ -198,12 +198,12 @@ def forest(rows: Sequence[tuple[str, float, float, float, int]], *, x_label: str
         out.append(_text(px(t), height - BOTTOM + 16, short(t), "middle"))
     for i, (label, value, low, high, style) in enumerate(rows):
         y = TOP + row_height * i
-        out.append(_text(14, y + 12, label, "start", "row"))
+        out.append(_text(14, y + 12, label, "start", kind="row"))
         if isfinite(low) and isfinite(high):
             line = f'x1="{px(low):.1f}" x2="{px(high):.1f}" y1="{y + 23:.1f}" y2="{y + 23:.1f}"'
             out.append(f'<line class="l whisker c{style % COLOURS}" {line}/>')
         out.append(marker(px(value), y + 23, style, 4.2))
-    out.append(_text(WIDTH / 2, height - 6, x_label, "middle", "axis"))
+    out.append(_text(WIDTH / 2, height - 6, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
@@ -218,10 +218,10 @@ def bars(rows: Sequence[tuple[str, float, str]], *, x_label: str, style: int = 0
     for i, (label, value, text) in enumerate(rows):
         y = TOP + row_height * i
         wide = max(1.0, value / top * (WIDTH - 90))
-        out.append(_text(6, y + 11, label, "start", "row"))
+        out.append(_text(6, y + 11, label, "start", kind="row"))
         out.append(f'<rect class="bar c{style % COLOURS}" x="6" y="{y + 15:.1f}" width="{wide:.1f}" height="13"/>')
         out.append(_text(10 + wide, y + 26, text, "start"))
-    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", "axis"))
+    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
@@ -234,15 +234,15 @@ def stacked(rows: Sequence[tuple[str, Sequence[float]]], *, x_label: str, descri
     out = [_open(height, describe)]
     for i, (label, parts) in enumerate(rows):
         y, x, total = TOP + row_height * i, 6.0, sum(parts) or 1.0
-        out.append(_text(6, y + 11, label, "start", "row"))
+        out.append(_text(6, y + 11, label, "start", kind="row"))
         for j, part in enumerate(parts):
             wide = part / total * (WIDTH - 12)
             out.append(f'<rect class="part p{j % 10}" x="{x:.1f}" y="{y + 15:.1f}" width="{wide:.1f}" height="16"/>')
             if wide > 24:
                 share = f"{100 * part / total:.0f}"
-                out.append(_text(x + wide / 2, y + 27, share, "middle", f"on{j % 10}"))
+                out.append(_text(x + wide / 2, y + 27, share, "middle", kind=f"on{j % 10}"))
             x += wide
-    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", "axis"))
+    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
@@ -255,7 +255,7 @@ def _open(height: float, describe: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(describe, quote=True)}">'
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick", more: str = "") -> str:
+def _text(x: float, y: float, text: str, anchor: str, *, kind: str = "tick", more: str = "") -> str:
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
 

@@ -1,0 +1,49 @@
+"""Runs a question source against its own gold before money is spent.
+
+Promises: every question whose gold answer does not verify against itself, or whose reference solution does not verify
+against the gold, is reported with its id; a gold that verifies is never reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import tee
+
+from midway.domains.verifier import Verifier
+from midway.records import Question
+from midway.registry import domain
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A gold that does not verify: `check` is `answer` (the gold against itself) or `solution` (the reference)."""
+
+    question_id: str
+    name: str
+    check: str
+    reason: str
+
+
+def _golds(questions: Iterable[Question]) -> Iterator[tuple[Question, str, str]]:
+    for question in questions:
+        for check, text in domain(question.domain).golds(question):
+            yield question, check, text
+
+
+def check_gold(questions: Iterable[Question], verifier: Verifier | None = None) -> Iterator[Problem]:
+    """Yield a Problem for every gold answer or reference solution that does not verify. Streams, in order.
+
+    `verifier` is used if given; else one is made for the time of the check.
+    """
+    own = Verifier() if verifier is None else None
+    try:
+        left, right = tee(_golds(questions))
+        verdicts = (verifier or own).verify_batch((q, text) for q, _, text in left)  # type: ignore[union-attr]
+        for (question, check, text), verdict in zip(right, verdicts, strict=True):
+            if not verdict.correct:
+                reason = verdict.reason if text else domain(question.domain).no_gold()
+                yield Problem(question.id, question.name, check, f"{verdict.judgement}: {reason}")
+    finally:
+        if own:
+            own.close()

@@ -1,0 +1,1 @@
+"""Who trains: one folder a trainer, each behind `train(job)`."""

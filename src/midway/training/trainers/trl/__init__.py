@@ -1,0 +1,1 @@
+"""TRL: SFTTrainer for mid-training, GRPOTrainer for RL."""

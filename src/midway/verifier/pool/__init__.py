@@ -1,0 +1,1 @@
+"""Worker processes that can be killed: for what may hang, eat memory or crash."""
