@@ -1,7 +1,7 @@
 """The question sets that come with midway, for machines without the Hub: GSM8K, HumanEval, MuSR (two of three subsets), SVAMP.
 
-They are used when the Hub cannot be reached, with one line that says so; licences are in NOTICE. `Part.files` names a split's files, as in a
-folder of one's own.
+They are used when the Hub cannot be reached, with one line that says so; their licences are in NOTICE. `Part.files` names a split's files,
+as in a folder of one's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from midway.questions.base import Part
 
-FOLDER = Path(__file__).parent / "shipped"
+FOLDER = Path(__file__).parent / "sets"
 PATIENCE = 3.0
 """Seconds for the Hub to answer, before a set that is here is taken from here."""
 
