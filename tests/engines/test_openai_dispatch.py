@@ -182,20 +182,47 @@ def test_the_limit_never_falls_below_one_and_never_rises_above_its_highest() -> 
     assert server.limit == 4
 
 
-def test_an_item_that_failed_goes_to_another_server() -> None:
+def test_a_broken_server_does_not_use_up_the_attempts_of_items_that_another_answers() -> None:
     async def answer(world: World, server: Server, job: Job[int]) -> object:
-        if server.url == "broken":
+        if server.url == "broken":  # it fails at once, so it is always the least loaded
             raise Retry("status 500")
         await asyncio.sleep(1)
         return job.item
 
-    world = World(answer, urls=("broken", "sound"), policy=Policy(concurrency=16, retries=1, patience=1e9))
-    world.run(8)
-    assert set(world.outcomes.values()) == set(range(8))
-    assert Counter(url for _, url, _ in world.starts) == {"broken": world.tally.retries, "sound": 8}
-    alone = World(answer, urls=("broken",), policy=Policy(concurrency=16, retries=1, patience=1e9))
+    policy = Policy(concurrency=16, retries=1, patience=1e9)
+    world = World(answer, urls=("broken", "sound"), policy=policy)
+    seconds = world.run(200)
+    assert set(world.outcomes.values()) == set(range(200))
+    assert Counter(url for _, url, _ in world.starts) == {"broken": world.tally.retries, "sound": 200}
+    assert seconds == pytest.approx(200 / 8, abs=2)  # the sound one is never idle
+    alone = World(answer, urls=("broken",), policy=policy)
     alone.run(3)
-    assert all(isinstance(o, Failure) for o in alone.outcomes.values())  # where there is no other, it is tried there
+    assert all(isinstance(o, Failure) for o in alone.outcomes.values())
+    assert len(alone.starts) == 6  # where there is no other, it is tried there again
+
+
+def test_items_that_failed_are_tried_before_new_ones_and_bound_what_is_read() -> None:
+    read = 0
+
+    async def answer(world: World, server: Server, job: Job[int]) -> object:
+        nonlocal read
+        read = max(read, job.item + 1)
+        if world.loop.now < 20:
+            raise Retry("status 500", after=20)
+        await asyncio.sleep(1)
+        return job.item
+
+    world = World(answer, policy=Policy(concurrency=8, retries=9, patience=1e9))
+
+    async def work(loop: SimulatedLoop) -> None:
+        run = asyncio.create_task(world._run(loop, 1000))
+        await asyncio.sleep(15)
+        assert 32 <= read <= 40  # four times the concurrency, and what was in flight
+        await run
+
+    simulate(work)
+    assert len(world.outcomes) == 1000
+    assert max(list(world.outcomes)[:32]) < 40
 
 
 def test_a_server_that_is_gone_loses_its_share_and_gets_it_back() -> None:

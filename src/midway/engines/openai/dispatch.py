@@ -3,7 +3,8 @@
 Promises
 - Every item is delivered once: with its result, or with a Failure that has the reason.
 - A server has a bounded number of attempts in flight: its limit is halved when it is overloaded, and grows with success. The least
-  loaded server is next; an item that failed goes to another server where there is one.
+  loaded server is next. An item that failed waits for another server, unless all others are gone: so a broken server, which is always
+  free because it fails at once, does not use up the attempts of items that another would answer.
 - What can pass is tried again after a jittered, growing pause, never shorter than the server asks for.
 - A server without a connection for longer than `patience` counts as gone. The others take its share; it is tried again now and then.
 
@@ -21,7 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from midway.engines.base import EngineError
 from midway.engines.openai.outcomes import Health, Refused, Retry
@@ -70,6 +71,17 @@ class Failure:
     """Where the last attempt was made."""
 
 
+@dataclass(order=True, slots=True)
+class Job(Generic[Item]):
+    """An item on its way; ordered by when it is due."""
+
+    due: float
+    number: int
+    item: Item = field(compare=False)
+    attempts: int = field(default=0, compare=False)
+    """Failed attempts that count."""
+
+
 @dataclass(slots=True, eq=False)
 class Server:
     """One server and how it is doing. All times are those of the dispatcher's clock."""
@@ -85,6 +97,8 @@ class Server:
     quiet_until: float = float("-inf")
     """Until when the user need not hear again that this server asks to wait."""
     gone: bool = False
+    failed: list[Job[Any]] = field(default_factory=list)
+    """A heap of the jobs whose last attempt failed here, to be tried again."""
 
     def has_room(self, now: float) -> bool:
         return self.in_flight < int(self.limit) and self.resting_until <= now
@@ -106,19 +120,6 @@ class Server:
         self.gone = self.gone or newly_gone
         self.resting_until = now + (GONE_PAUSE if self.gone else min(1.0, patience / 10))
         return newly_gone
-
-
-@dataclass(order=True, slots=True)
-class Job(Generic[Item]):
-    """An item on its way; ordered by when it is due."""
-
-    due: float
-    number: int
-    item: Item = field(compare=False)
-    attempts: int = field(default=0, compare=False)
-    """Failed attempts that count."""
-    failed_at: Server | None = field(default=None, compare=False)
-    """The server of the last failed attempt."""
 
 
 class Dispatcher(Generic[Item, Result]):
@@ -146,8 +147,6 @@ class Dispatcher(Generic[Item, Result]):
         self.policy, self.tally = policy, tally or Tally()
         self._attempt, self._deliver, self._room = attempt, deliver, room
         self._log, self._clock, self._chance = log, clock, chance or random.Random()
-        self._waiting: list[Job[Item]] = []
-        """A heap of jobs that are tried again."""
         self._in_flight: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._fatal: list[BaseException] = []
@@ -163,7 +162,7 @@ class Dispatcher(Generic[Item, Result]):
             while not self._fatal:
                 if self._send_one(items):
                     continue
-                if self._exhausted and not self._waiting and not self._in_flight:
+                if self._exhausted and not self._in_flight and not any(server.failed for server in self.servers):
                     return
                 await self._pause()
             raise self._fatal[0]
@@ -178,33 +177,41 @@ class Dispatcher(Generic[Item, Result]):
         """Begin one attempt; False when no server has room or no job is due."""
         now = self._clock()
         free = [server for server in self.servers if server.has_room(now)]
-        job = self._next_job(items, now) if free else None
-        if job is None:
+        if not free or (found := self._failed_job(free, now) or self._new_job(items, free, now)) is None:
             return False
-        failed_at = job.failed_at
-        server = min(free, key=lambda s: (s is failed_at, s.in_flight / s.limit))
+        job, takers = found
+        server = min(takers, key=lambda s: s.in_flight / s.limit)
         server.in_flight += 1
         task = asyncio.create_task(self._try(server, job))
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
         return True
 
-    def _next_job(self, items: Iterator[Item], now: float) -> Job[Item] | None:
-        if self._waiting and self._waiting[0].due <= now:
-            return heapq.heappop(self._waiting)
-        if self._exhausted or len(self._waiting) >= 4 * self.policy.concurrency or not self._room():
+    def _failed_job(self, free: list[Server], now: float) -> tuple[Job[Item], list[Server]] | None:
+        """Return the job that is due for longest and the servers that may take it: none but others, unless all others are gone."""
+        due = [server for server in self.servers if server.failed and server.failed[0].due <= now]
+        for origin in sorted(due, key=lambda server: server.failed[0]):
+            alone = all(server.gone for server in self.servers if server is not origin)
+            takers = free if alone else [server for server in free if server is not origin]
+            if takers:
+                return heapq.heappop(origin.failed), takers
+        return None
+
+    def _new_job(self, items: Iterator[Item], free: list[Server], now: float) -> tuple[Job[Item], list[Server]] | None:
+        failed = sum(len(server.failed) for server in self.servers)
+        if self._exhausted or failed >= 4 * self.policy.concurrency or not self._room():
             return None
         for item in items:
-            return Job(now, next(self._numbers), item)
+            return Job(now, next(self._numbers), item), free
         self._exhausted = True
         return None
 
     async def _pause(self) -> None:
-        """Wait until an attempt ends or a job gets due."""
+        """Wait until an attempt ends or a job gets due. A job that is due already waits for a server."""
         self._wake.clear()
-        seconds = LONGEST_POLL
-        if self._waiting and (left := self._waiting[0].due - self._clock()) > 0:  # one that is due waits for a server
-            seconds = min(seconds, max(0.001, left))
+        now = self._clock()
+        left = [server.failed[0].due - now for server in self.servers if server.failed]
+        seconds = min((LONGEST_POLL, *(max(0.001, seconds) for seconds in left if seconds > 0)))
         # not wait_for, which in Python 3.11 may swallow the cancelling of this task
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -220,7 +227,6 @@ class Dispatcher(Generic[Item, Result]):
             self._deliver(job.item, Failure(error.reason, server.url))
         except Retry as error:
             self._note_failure(server, error)
-            job.failed_at = server
             if error.health is not Health.UNREACHABLE:
                 job.attempts += 1
             if job.attempts > self.policy.retries:
@@ -228,7 +234,7 @@ class Dispatcher(Generic[Item, Result]):
                 self._deliver(job.item, Failure(reason, server.url))
             else:
                 job.due = self._clock() + self._back_off(job.attempts, error.after)
-                heapq.heappush(self._waiting, job)
+                heapq.heappush(server.failed, job)
         else:
             self._note_success(server)
             self._deliver(job.item, result)
