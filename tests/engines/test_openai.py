@@ -260,7 +260,7 @@ def test_log_probabilities_take_the_same_retries(checkpoint: Callable[..., Path]
         client = engine(one, two, timeout=2)
         got = list(client.logprobs(iter(items)))
         assert client.stats()["retries"] > 5 and sum(count(one)["struck"].values()) > 5
-        tokenizer = client.tokenizer()[0]  # type: ignore[attr-defined]
+        tokenizer = client.tokenizer_and_chat()[0]  # type: ignore[attr-defined]
         tails = [tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in items]
         want = [(sum(-(token % 8) / 8 for token in tail), len(tail)) for tail in tails]
         assert got == want  # in order, and each of its own continuation

@@ -98,7 +98,7 @@ class OpenAIClient:
             yield from ((sums.get(place, 0.0), len(tail)) for place, (_, tail) in enumerate(tokens))
 
     def count_tokens(self, prompt: Prompt) -> int:
-        return len(encode(prompt, *self.tokenizer()))
+        return len(encode(prompt, *self.tokenizer_and_chat()))
 
     def stats(self) -> dict[str, float]:
         return {**self._stats, "retries": float(self._tally.retries)}
@@ -135,7 +135,7 @@ class OpenAIClient:
             self.log(f"{problem}; going on with the other servers")
         return kind
 
-    def tokenizer(self) -> tuple[Any, bool]:
+    def tokenizer_and_chat(self) -> tuple[Any, bool]:
         """Return the model's tokenizer and whether messages go through its chat template. Raises EngineError when there is none."""
         if self._tokenizer is None:
             try:
@@ -151,7 +151,7 @@ class OpenAIClient:
         if not self._looked_for_turn_end:
             self._looked_for_turn_end = True
             with suppress(EngineError):
-                tokenizer, chat = self.tokenizer()
+                tokenizer, chat = self.tokenizer_and_chat()
                 if chat and (token := turn_end(tokenizer)):
                     self._turn_end = int(tokenizer.convert_tokens_to_ids(token))
         return self._turn_end
@@ -192,7 +192,7 @@ class OpenAIClient:
         if not prompt.messages:
             return wire.completion_body(request, dialect, prompt=prompt.text)
         end = self._token_of_turn_end() if dialect.kind in wire.KNOWS_STOP_TOKENS else None
-        text = None if self.config.chat else encode(prompt, *self.tokenizer())
+        text = None if self.config.chat else encode(prompt, *self.tokenizer_and_chat())
         return wire.completion_body(request, dialect, prompt=text, turn_end=end)
 
     async def _score(self, tokens: list[tuple[list[int], list[int]]], out: Out) -> None:
@@ -219,7 +219,7 @@ class OpenAIClient:
 
     def _tokens(self, prompt: Prompt, text: str) -> tuple[list[int], list[int]]:
         """Return the tokens of a prompt and of its continuation, which is tokenised on its own."""
-        tokenizer, chat = self.tokenizer()
+        tokenizer, chat = self.tokenizer_and_chat()
         tail = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return encode(prompt, tokenizer, chat), list(tail)
 
