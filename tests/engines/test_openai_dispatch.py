@@ -178,7 +178,7 @@ def test_the_limit_never_falls_below_one_and_never_rises_above_its_highest() -> 
         server.shrink(2.0 * second)
     assert server.limit == 1 and server.has_room(99)
     for _ in range(100):
-        server.works()
+        server.note_success()
     assert server.limit == 4
 
 

@@ -54,7 +54,7 @@ NEUTRAL = {
     "openai": {},
     "": {},
 }
-"""The same without top-k, min-p and stop: a server that takes defaults from the checkpoint is told to use none."""
+"""The same without top-k, min-p and stop: a server that takes defaults from the checkpoint is asked to use none."""
 
 
 @pytest.mark.parametrize("kind", GOLDEN)

@@ -58,7 +58,7 @@ class Crew:
         yielded = deaths_in_a_row = 0
         exhausted = False
         while len(self.idle) < self.count:
-            self._hire()
+            self._add_actor()
         try:
             while True:
                 while self.idle and (again or (not exhausted and len(running) + len(done) < 4 * self.count)):
@@ -99,9 +99,9 @@ class Crew:
                 "  what is stored is kept: look at the Ray logs (memory?), then type the same command to go on"
             ) from error
         self.log(f"a {self.name} actor died; its {len(batch.items)} items are given out again")
-        self._hire()
+        self._add_actor()
 
-    def _hire(self) -> None:
+    def _add_actor(self) -> None:
         self.idle.append(ray.remote(self._worker).options(**self._options).remote(*self._arguments))
 
     def close(self) -> None:

@@ -38,11 +38,11 @@ from midway.recipe import ModelConfig
 from midway.records import Completion, Finish, Prompt, Request
 
 LONGEST_PAUSE = 60.0
-LONGEST_GREETING = 15.0
+MODELS_TIMEOUT = 15.0
 """Seconds for the list of a server's models."""
-LONGEST_LIST = 10
+COMPLETE_LIST = 10
 """A longer list of models (hosted ones) may leave aliases out, so a name that is not on it may be right."""
-UNREAD = 5000
+MOST_UNREAD = 5000
 """Completions that wait to be read, at which no more requests are read."""
 WINDOW = 1024
 """Continuations whose log-probabilities are asked for at a time."""
@@ -77,7 +77,7 @@ class OpenAIClient:
         self._tally = Tally()
         self._stats = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "seconds"), 0.0)
         name = config.model or self._path
-        self._dialect = wire.Dialect(name, self._greet(name))
+        self._dialect = wire.Dialect(name, self._check_servers(name))
 
     # -- the protocol -------------------------------------------------------------------------------------------------
 
@@ -108,11 +108,11 @@ class OpenAIClient:
 
     # -- beginnings ---------------------------------------------------------------------------------------------------
 
-    def _greet(self, name: str) -> str:
+    def _check_servers(self, name: str) -> str:
         """Ask every server which models it has; return what kind of server it is. Raises EngineError when none is there, or one has
         another model or wants another key."""
         kind, problems = "", list[str]()
-        timeout = min(LONGEST_GREETING, self.config.timeout)
+        timeout = min(MODELS_TIMEOUT, self.config.timeout)
         for url in self.config.base_urls:
             try:
                 answer = httpx.get(f"{url.rstrip('/')}/models", headers=self._key.headers(), timeout=timeout)
@@ -122,7 +122,7 @@ class OpenAIClient:
             if answer.status_code in (401, 403):
                 raise self._key.error(url, answer.status_code)
             names, owner = wire.read_models(answer.content)
-            if 0 < len(names) <= LONGEST_LIST and name not in names:
+            if 0 < len(names) <= COMPLETE_LIST and name not in names:
                 raise EngineError(
                     f"{url} does not serve {name!r}; it has {', '.join(map(repr, names))}\n"
                     f"  set `engine.model: {names[0]}`, or start the right server"
@@ -183,7 +183,7 @@ class OpenAIClient:
         async with self._connections() as connections:
             dispatcher = Dispatcher(
                 self._urls(), self._policy, attempt=attempt, deliver=deliver,
-                room=lambda: out.qsize() < UNREAD, tally=self._tally, log=self.log,
+                room=lambda: out.qsize() < MOST_UNREAD, tally=self._tally, log=self.log,
             )  # fmt: skip
             await dispatcher.run(requests)
 
@@ -275,7 +275,7 @@ class Connections:
         self._idle: defaultdict[str, list[httpx.AsyncClient]] = defaultdict(list)
 
     def borrow(self, url: str) -> httpx.AsyncClient:
-        """Return an idle client of the server at `url`, or a new one. Its time-out is the caller's business."""
+        """Return an idle client of the server at `url`, or a new one. The caller sets the time-out."""
         if self._idle[url]:
             return self._idle[url].pop()
         self._all.append(httpx.AsyncClient(timeout=None, headers=self._headers, verify=self._tls))

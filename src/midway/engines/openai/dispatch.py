@@ -108,11 +108,11 @@ class Server:
         if now - self.shrunk_at > 1:
             self.shrunk_at, self.limit = now, max(1.0, self.limit / 2)
 
-    def works(self) -> None:
+    def note_success(self) -> None:
         self.unreachable_since, self.gone = None, False
         self.limit = min(float(self.highest), self.limit + 0.1)
 
-    def unreachable(self, now: float, patience: float) -> bool:
+    def note_unreachable(self, now: float, patience: float) -> bool:
         """Note that no connection came about; return whether the server counts as gone from now on."""
         if self.unreachable_since is None:
             self.unreachable_since = now
@@ -184,7 +184,7 @@ class Dispatcher(Generic[Item, Result]):
         server.in_flight += 1
         task = asyncio.create_task(self._try(server, job))
         self._in_flight.add(task)
-        task.add_done_callback(self._landed)
+        task.add_done_callback(self._attempt_ended)
         return True
 
     def _failed_job(self, free: list[Server], now: float) -> tuple[Job[Item], list[Server]] | None:
@@ -241,7 +241,7 @@ class Dispatcher(Generic[Item, Result]):
         finally:
             server.in_flight -= 1
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _attempt_ended(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fatal.append(error)
@@ -253,7 +253,7 @@ class Dispatcher(Generic[Item, Result]):
         return max(self._chance.uniform(0.5, 1.0) * longest, after + self._chance.uniform(0, 0.1))
 
     def _note_success(self, server: Server) -> None:
-        server.works()
+        server.note_success()
         self.tally.successes += 1
         self._last_success, self._failures_since = self._clock(), 0
 
@@ -275,7 +275,7 @@ class Dispatcher(Generic[Item, Result]):
         self.tally.retries += 1
         self._failures_since += 1
         if error.health is Health.UNREACHABLE:
-            if server.unreachable(now, self.policy.patience):
+            if server.note_unreachable(now, self.policy.patience):
                 self._log(f"{server.url} is gone ({error.reason}); going on with the other servers")
             if all(s.gone for s in self.servers):
                 raise EngineError(
