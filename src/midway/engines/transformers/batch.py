@@ -75,7 +75,7 @@ class Batch:
             here = sorted(s - first for s in source if first <= s < first + chunk)
             index = torch.tensor(here, device=device)
             for i in range(len(filled.cache.layers)):
-                self.cache.layer(i).take_rows(filled.cache.layer(i), taken, index, len(rows), self.apart)
+                self.cache.layer(i).take_rows(filled.cache.layer(i), taken, index, rows=len(rows), skip=self.apart)
             taken += len(here)
             cached += filled.cached
             filled.cache = BufferCache(0)  # free the chunk's copy
