@@ -15,7 +15,7 @@ pytest.importorskip("ray", reason="ray is not installed: pip install 'midway[ray
 from midway import rundir
 from midway.domains import Verifier
 from midway.engines import EngineError, TransformersEngine, open_engine
-from midway.engines.ray_pool import RayEngine, complete_on_ray
+from midway.engines.cluster import RayEngine, complete_on_ray
 from midway.engines.stream import complete
 from midway.recipe import ModelConfig
 from midway.records import Prompt, Question, Request, Sampling

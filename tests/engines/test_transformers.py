@@ -13,7 +13,7 @@ import torch
 from tiny import FAMILIES
 
 from midway.engines import EngineError, TransformersEngine, model_key, open_engine
-from midway.engines.sampling import filtered, uniform
+from midway.engines.transformers.sampling import filtered, uniform
 from midway.recipe import ModelConfig
 from midway.records import Finish, Prompt, Request, Sampling
 
