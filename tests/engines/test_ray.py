@@ -123,6 +123,6 @@ def test_log_probabilities_come_back_in_order(ray_cluster: Any, checkpoint: Call
         assert ours == (pytest.approx(want[0], abs=1e-3), want[1])
     asked_for = asked(3, 2)
     assert {c.id for c in engine.generate(asked_for)} == {r.id for r in asked_for}
-    assert engine.count_tokens(items[0][0]) == plain.count_tokens(items[0][0]) and engine.model_key == plain.model_key
+    assert engine.model_key == plain.model_key
     engine.close()
     assert not ray_cluster.actors("EngineWorker")

@@ -16,7 +16,6 @@ from midway.engines.cluster.crew import Crew
 from midway.engines.cluster.nodes import engine_options, resources
 from midway.engines.cluster.worker import EngineWorker, worker_arguments
 from midway.engines.keys import model_key
-from midway.engines.text import encode, load_tokenizer, uses_chat
 from midway.recipe import EngineConfig, ModelConfig
 from midway.records import Completion, Prompt, Request
 
@@ -44,7 +43,6 @@ class RayEngine:
         self._crew = Crew(
             EngineWorker, arguments, count=workers or room, options=engine_options(gpus), log=log, name="scoring"
         )
-        self._tokenizer: Any = None
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for found in self._crew.map("answers", _batches(requests)):
@@ -53,11 +51,6 @@ class RayEngine:
     def logprobs(self, items: Iterable[tuple[Prompt, str]]) -> Iterator[tuple[float, int]]:
         for found in self._crew.map("logprobs", _batches(items)):
             yield from found
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        if self._tokenizer is None:
-            self._tokenizer = load_tokenizer(self._path, self._model)
-        return len(encode(prompt, self._tokenizer, uses_chat(self._tokenizer, self._model)))
 
     def stats(self) -> dict[str, float]:
         return {"prompt_tokens": 0.0, "completion_tokens": 0.0, "cached_tokens": 0.0, "seconds": 0.0}

@@ -97,9 +97,6 @@ class OpenAIClient:
             sums = dict(self._in_thread(lambda out, tokens=tokens: self._score(tokens, out)))  # type: ignore[misc]
             yield from ((sums.get(place, 0.0), len(tail)) for place, (_, tail) in enumerate(tokens))
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return len(encode(prompt, *self.tokenizer_and_chat()))
-
     def stats(self) -> dict[str, float]:
         return {**self._stats, "retries": float(self._tally.retries)}
 

@@ -125,9 +125,6 @@ class HFEngine:
                 todo = todo[self._score(pairs, todo, results) :]
             yield from (results[i] for i in range(len(pairs)))
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return len(self._encode(prompt))
-
     def stats(self) -> dict[str, float]:
         prefix_tokens = {"prefix_tokens": float(self._prefixes.computed)} if self._prefixes.computed else {}
         return self._stats | prefix_tokens
