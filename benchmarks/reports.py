@@ -28,3 +28,43 @@ def half(data: Path, read: bool) -> list[dict[str, Any]]:
     """The rows of one half."""
     lines = (data / "verifier" / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     return [row for row in map(json.loads, lines) if is_read(str(row["id"])) is read]
+
+
+def score(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str, str, str | None]]:
+    """Every row with the judgement, the reason and the extracted answer that it gets now."""
+    found = []
+    with Verifier(2) as verifier:
+        for row in rows:
+            try:
+                question = question_of(row)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:  # as the command: `unjudged: bad-row`
+                found.append((row, "unjudged", f"bad-row: {error}", None))
+                continue
+            verdict = verifier.verify(question, str(row["completion"]), truncated=bool(row.get("truncated")))
+            found.append((row, str(verdict.judgement), verdict.reason, verdict.extracted))
+    return found
+
+
+def main() -> None:
+    data, read = Path(sys.argv[1]), {"read": True, "unread": False}[sys.argv[2]]
+    found = score(half(data, read))
+    agree = [judgement == row["expected"] for row, judgement, _, _ in found]
+    paid = [row["id"] for row, judgement, _, _ in found if judgement == "correct" != row["expected"]]
+    print(
+        f"{sys.argv[2]} half: {sum(agree)} of {len(agree)} = {sum(agree) / len(agree):.1%}; wrong answers paid: {len(paid)}"
+    )
+    print(
+        "  disagree, by expected and given:",
+        dict(Counter((r["expected"], j) for (r, j, _, _), a in zip(found, agree, strict=True) if not a)),
+    )
+    if read and "--show" in sys.argv:
+        for (row, judgement, reason, extracted), agrees in zip(found, agree, strict=True):
+            if not agrees:
+                gold = row.get("answer", row.get("choices", row.get("test_list", row.get("tests"))))
+                print(
+                    f"  {row['id']}: {gold!r} {row.get('answer_index', '')} {row['completion'][-90:]!r}: {judgement} {reason} ({extracted!r:.60}), expected {row['expected']}"
+                )
+
+
+if __name__ == "__main__":
+    main()

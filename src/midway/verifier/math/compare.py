@@ -17,18 +17,24 @@ a row):
 from __future__ import annotations
 
 import re
+import struct
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from midway.verifier.math import evaluate
+from midway.verifier import rules
+from midway.verifier.math import evaluate, moments, words
 from midway.verifier.math.expression import Node, Unreadable, parse, symbols
 from midway.verifier.math.normalise import Answer, normalise
+from midway.verifier.math.units import unit_of
 
 MAX_PARTS = 60
 SIGNIFICANT = 6
 
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\s?\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_SPACED_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\s?\d{3})+(?:\.\d+)?")
+_MEASURES = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z\\{}]+)\.?\s*,?\s*(?:and\s+)?(?=\d|$)")
+_TAIL = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LONG = re.compile(r"-?[\d,]{300,}")
 _INNER_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SPACE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
@@ -48,28 +54,99 @@ def equal(gold: str, given: str, tolerance: float = 0.0) -> bool | None:
     """Return whether `given` is the same answer as `gold`; None when that cannot be told here."""
     if re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", given) and not re.search(r"\d\s+\d", gold + given):
         return True
+    moment = moments.same(gold, given)
+    if moment is not None:
+        return moment
     try:
-        return _equal(_normal(gold), _normal(given), tolerance)
+        return _equal(_gold(gold), _normal(given), tolerance)
     except RecursionError:
         return None
 
 
-@lru_cache(maxsize=8192)
+@rules.remembered(8192)
 def _normal(text: str) -> Answer:
     return normalise(text)
 
 
+@rules.remembered(8192)
+def _gold(text: str) -> Answer:
+    """The gold: `5m` is algebra there, `5 m` five metres."""
+    answer = normalise(text)
+    if answer.tight:
+        return Answer(answer.algebra, answer.percent, "", "", False, re.sub(r"\s+", "", answer.algebra))
+    return answer
+
+
+def forms(gold: str, given: str) -> tuple[Answer, Answer]:
+    """Return the one spelling of the gold and of what was given, as they are compared."""
+    return _gold(gold), _normal(given)
+
+
 def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
+    measures = _measures(g.text + " " + g.unit), _measures(c.text + " " + c.unit)
     if g.unit and c.unit and g.unit != c.unit and "%" not in (g.unit, c.unit):
         return False
     if g.key and g.key == c.key:
         return True
-    answer = _compare(g.text, c.text, tolerance, 0)
+    if measures[0] and measures[1]:
+        return measures[0] == measures[1]
+    answer = _compare(g.text, _as_number(g.text, c.text), tolerance, 0)
+    if not answer and (g.algebra or c.algebra):
+        answer = _compare(g.algebra or g.text, c.algebra or c.text, tolerance, 0) or answer
+    if not answer and (meant := _without_noise(g.text)):
+        answer = _compare(meant, c.text, tolerance, 0) or answer
     if g.percent != c.percent and answer is False:
         scaled = Answer(f"({(g if g.percent else c).text})/100")
         pair = (scaled.text, c.text) if g.percent else (g.text, scaled.text)
         return _compare(*pair, tolerance, 0) or False
     return answer
+
+
+def _as_number(gold: str, given: str) -> str:
+    """What is given, where the gold is a number and it is one in words, or has a decimal comma: as digits, with a point."""
+    if not re.search(r"\d", given):
+        if rules.on("number-words") and re.search(r"[a-zA-Z]{3}", given) and _number(gold) is not None:
+            return words.number(given) or given
+        return given
+    if _DECIMAL_COMMA.fullmatch(given) and rules.on("decimal-comma") and re.fullmatch(r"[-+]?\d*\.\d+", gold):
+        return given.replace(",", ".")
+    return given
+
+
+@rules.remembered(4096)
+def _without_noise(text: str) -> str:
+    """The short number that a gold with the noise of a float was meant to be; empty if it shows none."""
+    digits = re.sub(r"^[-+]?0*\.?0*|\.", "", text)
+    if len(digits) < 9 or not re.fullmatch(r"[-+]?\d*\.\d+", text) or not rules.on("float-noise"):
+        return ""
+    value = float(text)
+    short = f"{value:.14g}"
+    if (
+        len(digits) >= 15
+        and len(re.sub(r"\D", "", short).lstrip("0")) <= 11
+        and len(short) <= len(text) - 3
+        and "e" not in short
+    ):
+        return short
+    single = struct.unpack("f", struct.pack("f", value))[0] if abs(value) < 1e30 else 0.0
+    if single and abs(single - value) <= abs(value) * 1e-9:
+        for places in range(1, 8):
+            short = f"{value:.{places}g}"
+            if struct.unpack("f", struct.pack("f", float(short)))[0] == single and "e" not in short:
+                return short if len(short) <= len(text) - 3 else ""
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def _measures(text: str) -> tuple[tuple[Fraction, str], ...]:
+    """`5 ft 6 in` as pairs of number and unit; empty unless there are at least two, all in known units."""
+    if len(text) > 80 or len(re.findall(r"\d+", text)) < 2:
+        return ()
+    found = list(_MEASURES.finditer(text))
+    if len(found) < 2 or "".join(m.group() for m in found).strip() != text.strip():
+        return ()
+    pairs = tuple((Fraction(m[1]), unit_of(m[2])) for m in found)
+    return pairs if all(unit for _, unit in pairs) else ()
 
 
 def _key(text: str) -> str:
@@ -84,6 +161,8 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
         return True
     if depth > 6:
         return None
+    if "\\dots" in (g, c):
+        return False
     depth += 1
     if _LONG.search(g) or _LONG.search(c):
         digits = [t.lstrip("+0").replace(",", "") if _LONG.fullmatch(t) else "" for t in (g, c)]
@@ -91,13 +170,15 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
     x, y = _number(g), _number(c)
     if x is not None and y is not None:
         return _same_number(g, c, x, y, tolerance)
-    words = _words(g), _words(c)
-    if words[0] is not None or words[1] is not None:
-        return _compare_words(*words)
+    in_words = _words(g), _words(c)
+    if in_words[0] is not None or in_words[1] is not None:
+        return _compare_words(*in_words)
     g, c = _AND.sub(",", g), _AND.sub(",", c)
     if "\\pm" in g or "\\pm" in c or "\\mp" in g or "\\mp" in c:
         g, c = _plus_minus(g), _plus_minus(c)
     parts_g, parts_c = _split(g), _split(c)
+    if rules.on("tight-comma") and (len(parts_g) > 1) != (len(parts_c) > 1):
+        parts_g, parts_c = (_split(g, whole=False), parts_c) if len(parts_c) > 1 else (parts_g, _split(c, whole=False))
     if len(parts_g) > 1 or len(parts_c) > 1:
         return _compare_lists(g, c, parts_g, parts_c, tolerance, depth)
     related = _compare_relations(g, c, tolerance, depth)
@@ -113,16 +194,17 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
 # numbers ----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=8192)
+@rules.remembered(8192)
 def _number(text: str) -> Fraction | None:
     """The value of a plain number: sign, digits, separators, decimals, fraction a/b; None for anything else."""
     if " " in text and not _SPACE_THOUSANDS.fullmatch(text) and re.search(r"\d \d", text):
         return None
-    text = text.replace(" ", "")
-    if _THOUSANDS.fullmatch(text):
+    apart = rules.on("spaced-comma")
+    if (_THOUSANDS if apart else _SPACED_THOUSANDS).fullmatch(text):
         text = text.replace(",", "")
-    elif _DECIMAL_COMMA.fullmatch(text):
+    elif not apart and _DECIMAL_COMMA.fullmatch(text.replace(" ", "")):
         text = text.replace(",", ".")
+    text = text.replace(" ", "")
     whole, point, decimals = text.partition(".")
     if len(decimals) > 300:
         text = whole + point + decimals[:300]
@@ -231,17 +313,21 @@ def _plus_minus(text: str) -> str:
     return ", ".join(parts)
 
 
-def _split(text: str, separators: str = ",;") -> list[str]:
-    """Split at top-level separators; a number with thousands separators stays whole."""
-    if not any(s in text for s in separators) or _THOUSANDS.fullmatch(text.strip()):
+def _split(text: str, *, whole: bool = True) -> list[str]:
+    """Split at top-level commas and semicolons. A number with thousands separators stays whole: where it is all there is (unless `whole`
+    is false), or where other commas have a space after them."""
+    if "," not in text and ";" not in text:
         return [text]
+    if whole and (_THOUSANDS if rules.on("spaced-comma") else _SPACED_THOUSANDS).fullmatch(text.strip()):
+        return [text]
+    spaced = bool(_TAIL.search(text)) and bool(re.search(r"[,;]\s", text))
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
         if character in "({[":
             depth += 1
         elif character in ")}]":
             depth -= 1
-        elif depth <= 0 and character in separators:
+        elif depth <= 0 and character in ",;" and not (spaced and _TAIL.match(text, position)):
             parts.append(text[start:position])
             start = position + 1
     parts.append(text[start:])
@@ -258,6 +344,8 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     joined = [_INNER_THOUSANDS.sub("", t) for t in (g, c)]
     if joined != [g, c] and tree(joined[0]) is not None and tree(joined[1]) is not None:
         return _compare_leaves(joined[0], joined[1], tolerance)
+    if "\\dots" in parts_g + parts_c:
+        return _same_tuple(parts_g, parts_c, tolerance, depth)
     if len(parts_g) > 1 and len(parts_c) > 1:
         return _same_set(parts_g, parts_c, tolerance, depth)
     several, single, single_text = (parts_g, parts_c, c) if len(parts_g) > 1 else (parts_c, parts_g, g)
@@ -268,7 +356,7 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     if inner is None:
         lead, found, rest = several[0].partition("=")
         bare = several if not found else [rest, *several[1:]]
-        if len(bare) == 2 and _DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
+        if len(bare) == 2 and not rules.on("spaced-comma") and _DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
             return _compare(*((_key(",".join(bare)), single_text)), tolerance, depth)
         answers = [
             _compare(*((p, single_text) if several is parts_g else (single_text, p)), tolerance, depth) for p in several
@@ -278,23 +366,33 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
         return False if all(_formula(part) for part in (*several, *single)) else None
     left, parts, _ = inner
     if left == "{":
-        return _same_set(several, parts, tolerance, depth)
+        return _same_set(*((several, parts) if several is parts_g else (parts, several)), tolerance, depth, marked=True)
     return _same_tuple(several, parts, tolerance, depth) if left == "(" else False
 
 
-def _same_set(g: list[str], c: list[str], tolerance: float, depth: int) -> bool | None:
-    if len(g) != len(c):
+def _same_set(g: list[str], c: list[str], tolerance: float, depth: int, *, marked: bool = False) -> bool | None:
+    """Whether every element has its equal on the other side. A repeated element counts once in a set that is `marked` by braces; in a
+    mere list only what is given may repeat itself, where the gold does not."""
+    repeats = rules.on("set-repeats") and (marked or len(c) > len(g))
+    if len(g) != len(c) and not repeats:
         return False
-    left, unknown = list(c), False
+    left, unknown = list(range(len(c))), False
     for part in g:
-        for k, other in enumerate(left):
-            answer = _compare(part, other, tolerance, depth)
+        for k in list(range(len(c))) if repeats else left:
+            answer = _compare(part, c[k], tolerance, depth)
             if answer:
-                del left[k]
+                if k in left:
+                    left.remove(k)
                 break
             unknown = unknown or answer is None
         else:
             return None if unknown else False
+    for k in left:
+        answers = [_compare(part, c[k], tolerance, depth) for part in g]
+        if True not in answers:
+            return None if None in answers else False
+    if repeats and not marked:  # a list whose own elements repeat means them
+        return not any(_compare(a, b, tolerance, depth) for n, a in enumerate(g) for b in g[:n])
     return True
 
 
@@ -310,12 +408,12 @@ def _brackets(text: str) -> tuple[str, list[str], str] | None:
     text = text.strip()
     left, right = text[:1], text[-1:]
     if text.startswith("\\{") and text.endswith("\\}"):
-        return "{", _split(text[2:-2]), "}"
+        return "{", _split(text[2:-2], whole=not rules.on("tight-comma")), "}"
     if text.startswith("\\langle") and text.endswith("\\rangle"):
         return "(", _split(text[7:-7]), ")"
     if left not in "([{" or right not in ")]}" or not left or not right or not _one_group(text):
         return None
-    parts = _split(text[1:-1])
+    parts = _split(text[1:-1], whole=not rules.on("tight-comma"))
     return (left, parts, right) if len(parts) > 1 or left == "{" else None
 
 
@@ -339,7 +437,7 @@ def _compare_brackets(g: str, c: str, tolerance: float, depth: int) -> bool | No
             return _compare(group[1][0], c if a else g, tolerance, depth)
         return False if tree(g) is not None or tree(c) is not None else None
     if a[0] == b[0] == "{":
-        return _same_set(a[1], b[1], tolerance, depth)
+        return _same_set(a[1], b[1], tolerance, depth, marked=True)
     if (a[0], a[2]) != (b[0], b[2]):
         return False
     return _same_tuple(a[1], b[1], tolerance, depth)
