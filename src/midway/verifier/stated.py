@@ -55,6 +55,7 @@ _ASIDE = re.compile(
     r"|,\s+(?!(?:and|or|sqrt|sin|cos|tan|log|ln|pi|und|et|y|o|ou|oder|x|y|z)\b)[a-z]{2,}|\s+\((?=[a-z])",
     re.IGNORECASE,
 )
+_PLAIN = re.compile(r"[ \t*]*(-?\$?\d+(?:\.\d+)?%?)\.?[ \t*]*")
 _STARTS = re.compile(rf"[\s*_`]*(?={_VALUE})")
 
 
@@ -80,6 +81,9 @@ def numbers(text: str) -> list[str]:
 
 def readings(rest: str) -> tuple[str, ...]:
     """What a line that states an answer may mean, best first."""
+    plain = _PLAIN.fullmatch(rest)
+    if plain:
+        return (plain[1],)
     if not rules.on("stated-value"):
         return _formula_first(rest)
     stop = SENTENCE.search(rest)
@@ -158,8 +162,10 @@ def _number_first(sentence: str) -> list[str]:
     if not found:
         return [words]
     rest = words[words.find(found[0]) + len(found[0]) :]
-    alone = not rest.strip() or (
-        re.match(r"\s*[^\W\d_(]|\s*\(", rest) and not re.search(r"[=^\\]|\d\s*[-+*/x×]\s*\d|\s[-+*/]\s", rest)
+    alone = (
+        not rest.strip()
+        or re.search(r"(?<!\\)\b[a-zA-Z]{4,}", rest)  # prose, whatever it computes
+        or (re.match(r"\s*[^\W\d_(]|\s*\(", rest) and not re.search(r"[=^\\]|\d\s*[-+*/x×]\s*\d|\s[-+*/]\s", rest))
     )
     return [*_result(words), words, *(found[:1] if alone else [])]
 

@@ -38,6 +38,8 @@ _TAIL = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LONG = re.compile(r"-?[\d,]{300,}")
 _INNER_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SPACE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
+_LEADING_ZERO = re.compile(r"[-+]?0,\d{3,}")
+"""No list, and no number with separators: a decimal."""
 _DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _AND = re.compile(r"\\t\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-z])")
 _RELATION = re.compile(r"\\(?:ne|le|ge|approx|in|equiv)(?![a-zA-Z])|:=|[=<>]")
@@ -52,6 +54,8 @@ _ARTICLES = {"a", "an", "the"}
 
 def equal(gold: str, given: str, tolerance: float = 0.0) -> bool | None:
     """Return whether `given` is the same answer as `gold`; None when that cannot be told here."""
+    if gold.isdecimal() and given.isdecimal() and len(gold) < 300 and len(given) < 300:
+        return gold == given or int(gold) == int(given) or bool(tolerance and abs(int(gold) - int(given)) <= tolerance)
     if re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", given) and not re.search(r"\d\s+\d", gold + given):
         return True
     moment = moments.same(gold, given)
@@ -83,13 +87,14 @@ def forms(gold: str, given: str) -> tuple[Answer, Answer]:
 
 
 def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
-    measures = _measures(g.text + " " + g.unit), _measures(c.text + " " + c.unit)
     if g.unit and c.unit and g.unit != c.unit and "%" not in (g.unit, c.unit):
         return False
     if g.key and g.key == c.key:
         return True
-    if measures[0] and measures[1]:
-        return measures[0] == measures[1]
+    if g.unit and c.unit and " " in g.text and " " in c.text:
+        measures = _measures(f"{g.text} {g.unit}"), _measures(f"{c.text} {c.unit}")
+        if measures[0] and measures[1]:
+            return measures[0] == measures[1]
     answer = _compare(g.text, _as_number(g.text, c.text), tolerance, 0)
     if not answer and (g.algebra or c.algebra):
         answer = _compare(g.algebra or g.text, c.algebra or c.text, tolerance, 0) or answer
@@ -202,7 +207,7 @@ def _number(text: str) -> Fraction | None:
     apart = rules.on("spaced-comma")
     if (_THOUSANDS if apart else _SPACED_THOUSANDS).fullmatch(text):
         text = text.replace(",", "")
-    elif not apart and _DECIMAL_COMMA.fullmatch(text.replace(" ", "")):
+    elif _LEADING_ZERO.fullmatch(text) or not apart and _DECIMAL_COMMA.fullmatch(text.replace(" ", "")):
         text = text.replace(",", ".")
     text = text.replace(" ", "")
     whole, point, decimals = text.partition(".")

@@ -78,9 +78,10 @@ def unit_of(words: str) -> str:
         if token in ")·*":
             continue
         if token[0] == "^":
-            power = int(re.sub(r"[^\d-]", "", token))
-            if not last or not power:
+            digits = re.sub(r"[^\d-]", "", token)
+            if not last or not digits.strip("-0"):
                 return ""
+            power = int(digits)
             powers[last] += (power - 1) * (1 if powers[last] > 0 else -1) if abs(powers[last]) == 1 else power
             continue
         if lower in _POWER_WORDS:
