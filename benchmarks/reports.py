@@ -15,8 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from midway.cli.verify import question_of
-from midway.verifier import Verifier
+from midway.domains import Verifier, question_of
 
 
 def is_read(name: str) -> bool:

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from midway.domains import Verifier, check_gold
 from midway.records import Question, Verdict
-from midway.verifier import Verifier, check_gold
 from midway.verifier.programs.judge import tests_of
 
 HANG = "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from midway.adherence import WaysLabeller
+from midway.domains import Verifier
 from midway.engines import model_key, open_engine
 from midway.engines.base import Engine
 from midway.engines.recorded import Recorded
@@ -53,7 +54,6 @@ from midway.stages.common import Control, Outcome
 from midway.stages.evaluate import LABELLERS, labeller_of
 from midway.stages.judging import Judge
 from midway.stages.spread import ClusterVerifier
-from midway.verifier import Verifier
 
 Work = Callable[[StageDir, Control, Outcome], None]
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-Domain = Literal["math", "code", "choice"]
-DOMAINS: tuple[Domain, ...] = ("math", "code", "choice")
+Domain = str
+"""The name of a domain, such as `math`: what there is, `midway.registry` knows."""
 
 
 class UserError(Exception):
@@ -71,7 +71,7 @@ class Question:
     """A question whose answer can be checked by a program.
 
     `text` is what the model is asked (for `choice` without the options, which are in `choices`; for a narrative the
-    story comes first). The gold is `answer` for math, `answer_index` for choice, `tests` for code.
+    story comes first). The gold is `answer` for math, `answer_index` for choice, `tests` for code, `gold` for any other domain.
     """
 
     domain: Domain
@@ -80,6 +80,8 @@ class Question:
     choices: tuple[str, ...] = ()
     answer_index: int | None = None
     tests: CodeTests | None = None
+    gold: Any = None
+    """The gold of any other domain: anything that JSON can say."""
     solution: str | None = None
     """A reference solution in words (math), or the canonical program (code), if there is one."""
     source: str = ""
@@ -92,11 +94,11 @@ class Question:
     """Content hash of domain, text, gold and choices; filled in when left empty."""
 
     def __post_init__(self) -> None:
-        if self.domain not in DOMAINS:
-            raise ValueError(f"domain must be one of {', '.join(DOMAINS)}, not {self.domain!r}")
+        if not self.domain:
+            raise ValueError("a question needs a domain, such as math")
         if not self.id:
             tests = asdict(self.tests) if self.tests else None
-            gold = [self.answer, self.answer_index, tests]
+            gold = [self.answer, self.answer_index, tests, *([] if self.gold is None else [self.gold])]
             object.__setattr__(self, "id", content_id("question", self.domain, self.text, gold, list(self.choices)))
 
 

@@ -13,13 +13,13 @@ import pytest
 pytest.importorskip("ray", reason="ray is not installed: pip install 'midway[ray]'")
 
 from midway import rundir
+from midway.domains import Verifier
 from midway.engines import EngineError, open_engine
 from midway.engines.ray_pool import RayEngine, complete_on_ray
 from midway.engines.stream import complete
 from midway.recipe import ModelConfig, TransformersEngine
 from midway.records import Prompt, Question, Request, Sampling
 from midway.stages.spread import ClusterVerifier
-from midway.verifier import Verifier
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,10 @@ from midway.heuristics import (
     prompt_version,
     render_question,
 )
-from midway.records import DOMAINS, PHASE_TITLES, CodeTests, Domain, Question
+from midway.records import PHASE_TITLES, CodeTests, Domain, Question
+
+DOMAINS = ("math", "code", "choice")
+"""The domains that the built-in heuristics have worked examples of."""
 
 CATALOGUE = load_catalogue()
 BACKWARD = CATALOGUE["working-backward"]

@@ -164,7 +164,7 @@ def test_damaged_shard_says_which_file(tmp_path: Path) -> None:
 
 
 HOLD = (
-    "import sys, time; from midway.rundir import Run\n"
+    "import sys, time; from midway.rundir import RunDir\n"
     "with RunDir(sys.argv[1]).owned():\n"
     "    print('owned', flush=True); time.sleep(60)\n"
 )

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from midway.domains import Verifier
 from midway.records import CodeTests, Question
 from midway.training import rewards
-from midway.verifier import Verifier
 
 HARD = "\\boxed{\\sum_{n=1}^{3} n}"
 HANG = "\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"

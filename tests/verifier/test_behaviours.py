@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from midway.domains import Verifier
 from midway.evidence import pass_at_k
 from midway.records import CodeTests, Judgement, Question
-from midway.verifier import Verifier
 from midway.verifier.programs import judge as programs
 from midway.verifier.programs.judge import CaseResults, case_results
 
@@ -138,7 +138,7 @@ def no_timers(folder: Path) -> None:
         import signal
         assert not hasattr(signal, "alarm") and not hasattr(signal, "setitimer")
         from midway.records import CodeTests, Question
-        from midway.verifier import Verifier
+        from midway.domains import Verifier
         hang = r"\\boxed{\\int_{0}^{\\infty} \\frac{\\sin(x^3) \\ln(x+1)}{x^2+\\cos x} dx}"
         code = Question("code", "", tests=CodeTests(io=(("3", "9"),)), meta={"time_limit": 1})
         with Verifier(1, cpu_seconds=1) as verifier:

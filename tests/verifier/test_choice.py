@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from midway.records import Judgement, Question
-from midway.verifier import shuffled, verify
+from midway.domains import verify
+from midway.records import Judgement, Question, shuffled
 
 SUSPECTS = Question("choice", "Who did it?", choices=("Mackenzie", "Ana"), answer_index=1)
 PLACES = Question("choice", "Where?", choices=("producer's desk", "recording booth", "desk", "piano"), answer_index=1)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from midway.domains import Verifier
 from midway.records import CodeTests, Judgement, Question
-from midway.verifier import Verifier
 from midway.verifier.programs import judge as programs
 from midway.verifier.programs.judge import case_results, find_program
 

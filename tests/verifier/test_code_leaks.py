@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from midway.domains import Verifier
 from midway.records import CodeTests, Question
-from midway.verifier import Verifier
 from midway.verifier.programs.sandbox import available
 
 SCRIPT = """
     from midway.records import CodeTests, Question
-    from midway.verifier import Verifier
+    from midway.domains import Verifier
 
     question = Question("code", "", tests=CodeTests(test_list=("assert f(1) == 2",)))
     spins = "def f(x):\\n    while True:\\n        pass\\n"

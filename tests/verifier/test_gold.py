@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from midway.domains import Verifier, check_gold
 from midway.records import CodeTests, Question
-from midway.verifier import Verifier, check_gold
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midway.domains import Verifier, verify
 from midway.records import Judgement, Question, Verdict
-from midway.verifier import Verifier, extract, verify
+from midway.verifier import extract
 from midway.verifier.math import compare
 from midway.verifier.math import judge as math
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from midway.domains import WINDOW, Verifier
 from midway.records import Judgement, Question, Verdict
-from midway.verifier import WINDOW, Verifier
 
 FIVE = Question("math", "", answer="5")
 SUM = Question("math", "", answer="6")
@@ -136,7 +136,7 @@ def test_workers_die_with_a_killed_parent_and_import_no_torch() -> None:
     script = textwrap.dedent(f"""
         import time
         from midway.records import Question
-        from midway.verifier import Verifier
+        from midway.domains import Verifier
         verifier = Verifier(2)
         assert verifier.verify(Question("math", "", answer="6"), {HARD!r}).correct
         verifier.submit(Question("math", "", answer="6"), {HANG!r})

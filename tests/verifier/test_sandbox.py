@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from midway.domains import Verifier
 from midway.records import CodeTests, Question
-from midway.verifier import Verifier
 from midway.verifier.programs.sandbox import Limits, Program, available
 
 PROGRAMS: dict[str, str] = json.loads((Path(__file__).parent / "data" / "hostile.json").read_text())
@@ -32,7 +32,7 @@ import ctypes, json, os, sys, time
 from pathlib import Path
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
 from midway.records import CodeTests, Question
-from midway.verifier import Verifier
+from midway.domains import Verifier
 
 def below(pid):
     found = []
@@ -186,7 +186,7 @@ def test_killing_the_parent_leaves_no_process() -> None:
     script = textwrap.dedent(f"""
         import threading, sys, time
         from midway.records import CodeTests, Question
-        from midway.verifier import Verifier
+        from midway.domains import Verifier
         question = Question("code", "", tests=CodeTests(entry_point="add", test={CHECK!r}))
         verifier = Verifier(1)
         sleeper = "import time\\ndef add(a, b):\\n    time.sleep(600)\\n"

@@ -159,7 +159,7 @@ def _model(recipe: Recipe, materials: Materials, requests: int) -> None:
 
 
 def _gold(sets: dict[str, list[Any]], materials: Materials) -> int:
-    from midway.verifier import check_gold
+    from midway.domains import check_gold
 
     problems = 0
     for name, questions in sets.items():

@@ -52,7 +52,7 @@ def list_(
     import json
 
     from midway.heuristics import load_catalogue, to_markdown
-    from midway.records import DOMAINS
+    from midway.heuristics.catalogue import exemplar_domains
 
     with _told():
         catalogue = load_catalogue(folder or [])
@@ -70,25 +70,25 @@ def list_(
                 "description": h.description,
             }
             row |= {"fits": h.fits, "fits_not": h.fits_not, "cues": dict(h.cues)}
-            row["exemplars"] = {domain: len(h.exemplars.get(domain, ())) for domain in DOMAINS}
+            row["exemplars"] = {domain: len(h.exemplars.get(domain, ())) for domain in exemplar_domains(catalogue)}
             if model:
                 row["tokens"] = tokens[slug]
             rows.append(row)
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
     width = max(map(len, catalogue))
-    header = f"{'slug':<{width}}  " + "".join(f"{domain:>7}" for domain in DOMAINS)
+    header = f"{'slug':<{width}}  " + "".join(f"{domain:>7}" for domain in exemplar_domains(catalogue))
     note = " tokens with all exemplars" if model else " exemplars"
     typer.echo(f"{header} {note}")
     for slug, h in catalogue.items():
-        values = (tokens[slug][d] if model else len(h.exemplars.get(d, ())) for d in DOMAINS)
+        values = (tokens[slug][d] if model else len(h.exemplars.get(d, ())) for d in exemplar_domains(catalogue))
         typer.echo(f"{slug:<{width}}  " + "".join(f"{value:>7}" for value in values) + f"  {h.title}")
 
 
 def show(slug: str, folder: list[Path] | None = _FOLDER) -> None:
     """Show one heuristic: description, cues, when it fits, and its exemplars."""
     from midway.heuristics import get
-    from midway.records import DOMAINS, PHASE_TITLES, PHASES
+    from midway.records import PHASE_TITLES, PHASES
 
     with _told():
         h = get(slug, folder or [])
@@ -98,7 +98,7 @@ def show(slug: str, folder: list[Path] | None = _FOLDER) -> None:
     for label, text in (("Fits", h.fits), ("Does not fit", h.fits_not), ("Short cue", h.short_cue)):
         if text:
             typer.echo(f"\n{label}: {text}")
-    for domain in DOMAINS:
+    for domain in h.exemplars:
         for number, e in enumerate(h.exemplars.get(domain, ()), 1):
             typer.echo(f"\n--- {domain} {number}, difficulty {e.difficulty}\n{e.question}\n\n{e.solution}")
 
@@ -141,9 +141,11 @@ def preview(
 def _question(text: str, domain: str) -> Question:
     """Make a question of the option's text, or of the file it names."""
     import json
+    from dataclasses import replace
 
+    from midway import registry
     from midway.heuristics import PromptError
-    from midway.records import DOMAINS, CodeTests, Question
+    from midway.records import Question
 
     row: dict[str, Any] = {"question": text}
     path = Path(text) if len(text) < 1024 and "\n" not in text else None
@@ -161,19 +163,18 @@ def _question(text: str, domain: str) -> Question:
         else:
             row = {"question": content.strip()}
     domain = row.get("domain", domain)
-    if domain not in DOMAINS:
-        raise PromptError(f"--domain is {domain!r}; it must be one of {', '.join(DOMAINS)}")
+    if not registry.has("domains", domain):
+        raise PromptError(f"--domain is {domain!r}; it must be one of {', '.join(registry.names('domains'))}")
     asked = row.get("text") or row.get("question") or row.get("prompt") or ""
     if row.get("narrative"):
         asked = f"{row['narrative']}\n\n{asked}"
     if not asked:
         raise PromptError(f"{text}: no question in it; write it under the key `question`")
-    tests = None
-    if domain == "code" and row.get("entry_point"):
-        tests = CodeTests(prompt=row.get("prompt", ""), entry_point=row["entry_point"], test=row.get("test", ""))
-    elif domain == "code" and row.get("test_list"):
-        tests = CodeTests(test_list=tuple(row["test_list"]))
-    return Question(domain=domain, text=asked, choices=tuple(row.get("choices", ())), tests=tests)
+    try:
+        found = registry.domain(domain).of_columns({**row, "question": asked})
+    except (KeyError, TypeError, ValueError):  # a question without its gold can be shown all the same
+        found = Question(domain=domain, text=asked, choices=tuple(row.get("choices", ())))
+    return replace(found, text=asked, id="")
 
 
 def _tokenizer(model: str) -> Any:
@@ -217,14 +218,14 @@ def _rendered(prompt: Prompt, tokenizer: Any) -> str:
 
 def _longest(heuristic: Any, model: str) -> dict[str, int]:
     """Return for each domain the tokens of the prompt with all exemplars and an empty question."""
+    from midway import registry
     from midway.heuristics import build_prompt
-    from midway.records import DOMAINS, Question
 
     tokenizer = _tokenizer(model)
     chat = bool(tokenizer.chat_template)
     counts: dict[str, int] = {}
-    for domain in DOMAINS:
-        question = Question(domain=domain, text="", choices=("", "") if domain == "choice" else ())
+    for domain in heuristic.exemplars:
+        question = registry.domain(domain).probes()[0]
         prompt = build_prompt(question, heuristic, chat=chat, exemplars=len(heuristic.exemplars.get(domain, ())))
         text = _rendered(prompt, tokenizer)
         counts[domain] = len(tokenizer(text, add_special_tokens=not chat)["input_ids"])

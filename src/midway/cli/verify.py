@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import sys
 import time
 import zlib
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import typer
 
 if TYPE_CHECKING:
+    from midway.domains import Verifier
     from midway.records import Question, Verdict
-    from midway.verifier import Verifier
 
 _COLUMNS = (
     "id, domain and completion, and for math: answer; choice: choices, answer_index; code: test, test_list or tests"
@@ -48,43 +47,6 @@ def _fail(message: str) -> typer.Exit:
     return typer.Exit(2)
 
 
-def _scalar(row: dict[str, Any], name: str) -> str | None:
-    """A column that holds text or a number, as text; None when it holds null."""
-    value = row[name]
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
-        raise TypeError(f"{name} must be text or a number, not {type(value).__name__}")
-    return None if value is None else str(value)
-
-
-def _positive(row: dict[str, Any], *names: str) -> dict[str, float]:
-    """Those of the columns that are set. Raises ValueError for what is no positive number."""
-    found = {name: float(row[name]) for name in names if row.get(name) is not None}
-    for name, value in found.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be a positive number, not {row[name]!r}")
-    return {name: value for name, value in found.items() if value}
-
-
-def question_of(row: dict[str, Any]) -> Question:
-    """Return the question that a row of the file describes. Raises KeyError, TypeError or ValueError if it does not."""
-    from midway.records import Question
-    from midway.verifier.programs.judge import tests_of
-
-    text, domain = str(row.get("question") or ""), row["domain"]
-    if domain == "math":
-        return Question("math", text, answer=_scalar(row, "answer"), meta=_positive(row, "tolerance"))
-    if domain == "choice":
-        choices, index = row["choices"], row["answer_index"]
-        if not isinstance(choices, list) or not choices:
-            raise TypeError("choices must be a list that is not empty")
-        if isinstance(index, bool) or int(index) != float(index):
-            raise TypeError(f"answer_index must be a whole number, not {index!r}")
-        return Question("choice", text, choices=tuple(map(str, choices)), answer_index=int(index))
-    if domain == "code":
-        return Question("code", text, tests=tests_of(row), meta=_positive(row, "time_limit"))
-    raise ValueError(f"domain must be math, choice or code, not {domain!r}")
-
-
 def _completion(row: dict[str, Any]) -> str:
     """The completion: text, or a conversation whose last message counts."""
     value = row["completion"]
@@ -97,6 +59,8 @@ def _completion(row: dict[str, Any]) -> str:
 
 def _rows(file: BinaryIO) -> Iterator[_Row]:
     """Every line that is not blank, one at a time."""
+    from midway.domains import question_of
+
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -107,7 +71,7 @@ def _rows(file: BinaryIO) -> Iterator[_Row]:
                 raise TypeError("not a JSON object")
             name = row.get("id", row.get("task_id"))
             cut = bool(row.get("truncated")) or row.get("finish_reason") == "length"
-            yield _Row(number, name, question_of(row), _completion(row), cut)
+            yield _Row(number, name, question_of({"domain": row["domain"], **row}), _completion(row), cut)
         except KeyError as error:
             missing = str(error.args[0])
             yield _Row(number, name, problem=missing if " " in missing else f"no column '{missing}'")
@@ -130,8 +94,8 @@ def _with_cases(question: Question, text: str, truncated: bool) -> tuple[Verdict
 
 def verify_rows(verifier: Verifier, rows: Iterator[_Row], cases: bool = False) -> Iterator[tuple[_Row, dict[str, Any]]]:
     """Yield every row with its verdict as a dictionary, in input order; an unreadable row is `unjudged: bad-row`."""
+    from midway.domains import WINDOW
     from midway.records import Judgement, Verdict
-    from midway.verifier import WINDOW
 
     waiting: deque[tuple[_Row, Future[Any]]] = deque()
     with ThreadPoolExecutor(verifier.workers) as threads:  # starts none before the first task
@@ -190,7 +154,7 @@ def register(app: typer.Typer) -> None:
         Exit code 0 when every row was judged or honestly not judged, whatever the verdicts; 2 when a row cannot be
         read.
         """
-        from midway.verifier import Verifier
+        from midway.domains import Verifier
         from midway.verifier.programs.sandbox import SandboxUnavailable, require
 
         if not file.is_file():

@@ -37,21 +37,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from midway import registry
 from midway.records import PHASE_TITLES, PHASES, UNGUIDED, Domain, Exemplar, Heuristic, UserError
 
 BUILT_IN = Path(__file__).parent / "catalogue"
-
-SECTIONS: dict[str, Domain] = {"math": "math", "code": "code", "narrative": "choice"}
-"""Section of a file -> domain of the questions that its exemplars are shown with."""
 
 _TEXTS = ("slug", "title", "short_cue", "description", "fits", "fits_not")
 _REQUIRED = ("slug", "title", "description")
 _EXEMPLAR_KEYS = ("question", "solution", "answer", "difficulty")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADING = re.compile(rf"^({'|'.join(PHASE_TITLES[p] for p in PHASES)}):", re.MULTILINE)
-_OPTION = re.compile(r"^\(([A-Z])\) \S", re.MULTILINE)
-_FENCE_AT_END = re.compile(r"^```python\n(?:(?!```).)+\n```\Z", re.MULTILINE | re.DOTALL)
-_LETTER_AT_END = re.compile(r"The answer is \(([A-Z])\)\.\Z")
 
 
 class CatalogueError(UserError, ValueError):
@@ -107,6 +102,18 @@ def pick(slugs: Iterable[str], catalogue: Mapping[str, Heuristic]) -> list[Heuri
     return chosen
 
 
+def exemplar_sections() -> dict[str, Domain]:
+    """Return section of a heuristic's file -> domain whose questions its exemplars are shown with: every domain's name, and older names."""
+    return {
+        section: part.name for part in registry.parts("domains") for section in (part.name, part.section) if section
+    }
+
+
+def exemplar_domains(catalogue: Mapping[str, Heuristic]) -> list[Domain]:
+    """Return the domains that heuristics of a catalogue have worked examples of."""
+    return [name for name in registry.names("domains") if any(h.exemplars.get(name) for h in catalogue.values())]
+
+
 @cache
 def unguided() -> Heuristic:
     """Return the exemplars for few-shot prompts *without* a heuristic: plain worked solutions that name no approach.
@@ -133,7 +140,8 @@ def read_heuristic(path: Path) -> Heuristic:
         raise CatalogueError(
             f"{path}: not valid TOML: {error}; write text with backslashes between ''' and '''"
         ) from error
-    known = {*_TEXTS, "cues", *SECTIONS}
+    sections = exemplar_sections()
+    known = {*_TEXTS, "cues", *sections}
     for key in data:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -156,8 +164,8 @@ def read_heuristic(path: Path) -> Heuristic:
         **texts,
         cues={phase: _text(path, cues, phase, required=True, where="cues.") for phase in PHASES},
         exemplars={
-            domain: tuple(_exemplars(path, section, data[section]))
-            for section, domain in SECTIONS.items()
+            domain: tuple(_exemplars(path, section, domain, data[section]))
+            for section, domain in sections.items()
             if section in data
         },
     )
@@ -173,7 +181,7 @@ def _text(path: Path, data: Mapping[str, Any], key: str, *, required: bool, wher
     return value
 
 
-def _exemplars(path: Path, section: str, rows: Any) -> list[Exemplar]:
+def _exemplars(path: Path, section: str, domain: str, rows: Any) -> list[Exemplar]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise CatalogueError(f"{path}: write each exemplar under [[{section}]], with two brackets")
     exemplars = []
@@ -193,29 +201,11 @@ def _exemplars(path: Path, section: str, rows: Any) -> list[Exemplar]:
                 + ", ".join(f"'{PHASE_TITLES[phase]}:'" for phase in PHASES)
                 + ", in this order"
             )
-        _check_form(path, where, section, question, solution, answer)
-        exemplars.append(Exemplar(question=question, solution=solution, answer=answer, difficulty=difficulty))
+        exemplar = Exemplar(question=question, solution=solution, answer=answer, difficulty=difficulty)
+        if problem := registry.domain(domain).check_exemplar(exemplar):
+            raise CatalogueError(f"{path}: {where}{problem}")
+        exemplars.append(exemplar)
     return exemplars
-
-
-def _check_form(path: Path, where: str, section: str, question: str, solution: str, answer: str) -> None:
-    if section == "math":
-        if r"\boxed{" not in solution.splitlines()[-1]:
-            raise CatalogueError(rf"{path}: {where}solution must end with a line that has \boxed{{{answer}}}")
-    elif section == "code":
-        if not _FENCE_AT_END.search(solution):
-            raise CatalogueError(f"{path}: {where}solution must end with one ```python ... ``` block")
-        if not answer.startswith("assert "):
-            raise CatalogueError(f"{path}: {where}answer must be assert statements, one a line, that call the program")
-    else:
-        letters = _OPTION.findall(question)
-        if len(letters) < 2 or letters != [chr(65 + i) for i in range(len(letters))]:
-            raise CatalogueError(f"{path}: {where}question must end with its options, one a line: (A) ..., (B) ...")
-        final = _LETTER_AT_END.search(solution)
-        if answer not in letters or final is None or final.group(1) != answer:
-            raise CatalogueError(
-                f"{path}: {where}solution must end with 'The answer is ({answer}).', one of its options"
-            )
 
 
 def to_markdown(catalogue: Mapping[str, Heuristic]) -> str:
@@ -231,7 +221,7 @@ def to_markdown(catalogue: Mapping[str, Heuristic]) -> str:
         "|---|---|---|---|---|",
     ]
     for h in catalogue.values():
-        counts = ", ".join(str(len(h.exemplars.get(domain, ()))) for domain in SECTIONS.values())
+        counts = ", ".join(str(len(h.exemplars.get(domain, ()))) for domain in exemplar_domains(catalogue))
         lines.append(f"| [`{h.slug}`](#{h.slug}) | {h.title} | {h.fits} | {h.fits_not} | {counts} |")
     for h in catalogue.values():
         lines += ["", f"## {h.slug}", "", f"**{h.title}.** {h.description}", ""]

@@ -18,12 +18,11 @@ from __future__ import annotations
 import re
 from typing import Literal, get_args
 
+from midway import registry
 from midway.heuristics.catalogue import unguided
 from midway.records import (
-    DOMAINS,
     PHASE_TITLES,
     PHASES,
-    CodeTests,
     Domain,
     Exemplar,
     Heuristic,
@@ -41,11 +40,6 @@ SOLUTION_MARK = "### Solution"
 STOP_STRINGS: tuple[str, ...] = (f"\n{QUESTION_MARK}",)
 """Stop strings for plain-text prompts: a base model that has finished goes on to invent the next question."""
 
-_FORMS: dict[Domain, str] = {
-    "math": "Put the final answer in \\boxed{}.",
-    "code": "End with one complete Python program in a ```python block.",
-    "choice": 'End with "The answer is (X)." where X is the letter of the best option.',
-}
 _HEADING = re.compile(rf"^(?:{'|'.join(PHASE_TITLES[p] for p in PHASES)}):[ \n]*", re.MULTILINE)
 
 
@@ -55,48 +49,15 @@ class PromptError(UserError, ValueError):
 
 def answer_form(domain: Domain) -> str:
     """Return the one sentence that asks for the final answer in the form that the verifier prefers."""
-    return _FORMS[domain]
+    return registry.domain(domain).answer_form
 
 
 def render_question(question: Question) -> str:
-    """Return the question as the model reads it, without any instruction on the form of the answer.
-
-    - math: the text.
-    - choice: the text, then one line for each option, `(A) ...`.
-    - code: a signature to be completed (HumanEval) in a fenced block; a text with its first test (MBPP), unless the
-      text already has it; a text with its first example (stdin/stdout); else a text with the name of the function.
+    """Return the question as the model reads it, without any instruction on the form of the answer: as its domain shows it.
 
     Raises PromptError for a choice question without choices.
     """
-    if question.domain == "choice":
-        if not question.choices:
-            raise PromptError(
-                f"choice question {question.name or question.id} has no choices; fill in Question.choices"
-            )
-        options = "\n".join(f"({chr(65 + i)}) {choice}" for i, choice in enumerate(question.choices))
-        return f"{question.text.rstrip()}\n{options}"
-    if question.domain == "code" and question.tests is not None:
-        return _render_code(question.text.strip(), question.tests)
-    return question.text.strip()
-
-
-def _render_code(text: str, tests: CodeTests) -> str:
-    if tests.prompt and (text in tests.prompt or tests.prompt.strip() in text):
-        return f"Complete this program; repeat what is given.\n```python\n{tests.prompt.strip()}\n```"
-    if tests.prompt:
-        return f"{text}\n```python\n{tests.prompt.strip()}\n```"
-    if tests.test_list:
-        first = tests.test_list[0].strip()
-        return text if first in text else f"{text}\nIt must pass this test:\n{first}"
-    if tests.io:
-        given, expected = (part.strip() for part in tests.io[0])
-        read = "It reads standard input and writes standard output."
-        if given in text and expected in text:
-            return f"{text}\n{read}"
-        return f"{text}\n{read}\nFor the input\n{given}\nit writes\n{expected}"
-    if tests.entry_point and tests.entry_point not in text:
-        return f"{text}\nName the function `{tests.entry_point}`."
-    return text
+    return registry.domain(question.domain).show(question)
 
 
 def _guidance(heuristic: Heuristic, domain: Domain, phases: bool) -> str:
@@ -114,9 +75,7 @@ def _guidance(heuristic: Heuristic, domain: Domain, phases: bool) -> str:
 
 
 def _exemplar_turn(exemplar: Exemplar, domain: Domain, phases: bool) -> tuple[str, str]:
-    question = exemplar.question
-    if domain == "code":
-        question = f"{question}\nIt must pass this test:\n{exemplar.answer.splitlines()[0]}"
+    question = registry.domain(domain).exemplar_question(exemplar)
     solution = exemplar.solution if phases else _HEADING.sub("", exemplar.solution)
     return question, solution
 
@@ -190,7 +149,7 @@ def _short_prompt(
                 f"heuristic {heuristic.slug!r} has no short_cue; add one to its file or use style 'boxed'"
             )
         cue = f"{heuristic.short_cue} "
-    text = render_question(question) if question.domain == "choice" else question.text
+    text = registry.domain(question.domain).show_short(question)
     if chat:
         messages: tuple[Message, ...] = ({"role": "system", "content": system.strip()},) if system else ()
         return Prompt(messages=(*messages, {"role": "user", "content": cue + text}), shared=len(messages))
@@ -204,12 +163,14 @@ def _choose(heuristic: Heuristic | None, domain: Domain, exemplars: int | None) 
         return ()
     source = heuristic if heuristic is not None else unguided()
     there = source.exemplars.get(domain, ())
+    if not there and heuristic is not None:
+        return ()  # a heuristic serves also domains that it has no worked examples of
     if not 0 <= wanted <= len(there):
         raise PromptError(
             f"{wanted} exemplars of domain {domain!r} asked for, heuristic {source.slug!r} has {len(there)}; "
             f"set exemplars to 0..{len(there)} or add to its file"
         )
-    return tuple(sorted(there, key=lambda e: e.difficulty)[:wanted])
+    return registry.domain(domain).exemplars(there, wanted)
 
 
 def fold_system(prompt: Prompt) -> Prompt:
@@ -223,22 +184,6 @@ def fold_system(prompt: Prompt) -> Prompt:
     first, second, *rest = prompt.messages
     merged: Message = {"role": "user", "content": f"{first['content']}\n\n{second['content']}"}
     return Prompt(messages=(merged, *rest), shared=max(0, prompt.shared - 1))
-
-
-_PROBES: dict[Domain, tuple[Question, ...]] = {
-    "math": (Question(domain="math", text="?", answer="0"),),
-    "choice": (Question(domain="choice", text="?", choices=("a", "b"), answer_index=0),),
-    "code": tuple(
-        Question(domain="code", text="?", tests=tests)
-        for tests in (
-            CodeTests(prompt="?", entry_point="f", test="t"),
-            CodeTests(prompt="def f():", entry_point="f", test="t"),
-            CodeTests(test_list=("assert f()",)),
-            CodeTests(io=(("i", "o"),)),
-            CodeTests(entry_point="f", inputs=((),), reference="r"),
-        )
-    ),
-}
 
 
 def prompt_version(
@@ -256,10 +201,10 @@ def prompt_version(
     It is the hash of the prompts of fixed probe questions, so it changes with any wording that a question of `domain`
     could see (description, cues, exemplars shown, separators, answer form) and with nothing else.
     """
-    if domain not in DOMAINS:
-        raise PromptError(f"domain is {domain!r}; it must be one of {', '.join(DOMAINS)}")
+    if not registry.has("domains", domain):
+        raise PromptError(f"domain is {domain!r}; it must be one of {', '.join(registry.names('domains'))}")
     keys = [
         build_prompt(probe, heuristic, chat=chat, phases=phases, exemplars=exemplars, system=system, style=style).key()
-        for probe in _PROBES[domain]
+        for probe in registry.domain(domain).probes()
     ]
     return content_id("prompt", *keys)

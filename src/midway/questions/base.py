@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midway.records import Domain, UserError
+from midway.registry import Row as RowView
 
 Row = Mapping[str, Any]
 
@@ -69,6 +70,34 @@ def pick_text(row: Row, *names: str, what: str) -> str:
     if not isinstance(value, str):
         raise RowError(f"no {what}: {' or '.join(f'`{n}`' for n in names)} holds {type(value).__name__}, not text")
     return value
+
+
+@dataclass(frozen=True)
+class Reader(RowView):
+    """A row of a file by midway's names; `columns` says what the file calls them, `options` are the source's."""
+
+    row: Row
+    columns: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def column(self, name: str) -> str:
+        return self.columns.get(name, name)
+
+    def mapped(self, name: str) -> bool:
+        return name in self.columns
+
+    def pick(self, name: str, *, what: str) -> Any:
+        return pick(self.row, self.column(name), what=what)
+
+    def optional(self, name: str) -> Any:
+        value = at(self.row, self.column(name))
+        return None if isinstance(value, str) and value == "" else value
+
+    def has(self, name: str) -> bool:
+        return has(self.row, self.column(name))
+
+    def option(self, name: str, default: Any = None) -> Any:
+        return self.options.get(name, default)
 
 
 Convert = Callable[[Row], dict[str, Any]]

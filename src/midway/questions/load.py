@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from midway.questions.base import Convert, KnownSet, NoGold, Part, QuestionError, RowError
 from midway.questions.custom import own_convert
 from midway.questions.known import KNOWN, known_set
 from midway.questions.rows import ENDINGS, Placed, is_file_name, read_file, read_hub
-from midway.recipe.schema import SourceConfig, near
+from midway.recipe.schema import SourceConfig
 from midway.records import Domain, Question, content_id
+from midway.registry import domain, names, near
 
 log = logging.getLogger("midway.questions")
 
@@ -191,7 +191,7 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
         raise QuestionError(f"unknown source {name!r}{near(name, known)}\n{kinds}")
     if source.domain is None:
         raise QuestionError(
-            f"{name}: say what its questions are: domain: {', '.join(get_args(Domain)[:-1])} or {get_args(Domain)[-1]}"
+            f"{name}: say what its questions are: domain: {', '.join(names('domains')[:-1])} or {names('domains')[-1]}"
         )
     convert = own_convert(source.domain, source.columns, source.options, name)
     if is_file:
@@ -303,7 +303,7 @@ def _unique(
         many = f"{len(repeats)} of {len(questions)} rows"
         notes.append(f"{name}: {many} repeat another one (same text and gold) and are dropped: {_some(repeats)}")
     texts = Counter((q.text, q.choices) for q in by_id.values())
-    double = [q.name for q in by_id.values() if q.domain != "code" and texts[q.text, q.choices] > 1]
+    double = [q.name for q in by_id.values() if domain(q.domain).double_text and texts[q.text, q.choices] > 1]
     if double:
         notes.append(
             f"{name}: {len(double)} questions have the text of another one but another gold (kept): {_some(double)}"

@@ -22,7 +22,7 @@ _TESTS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs",
 def to_record(question: Question) -> dict[str, Any]:
     """Return the whole question as a JSON-serialisable mapping; what is empty is left out."""
     record: dict[str, Any] = {"id": question.id, "domain": question.domain, "text": question.text}
-    for name in ("answer", "choices", "answer_index", "solution", "source", "name", "meta"):
+    for name in ("answer", "choices", "answer_index", "gold", "solution", "source", "name", "meta"):
         value = getattr(question, name)
         if value is not None and value != "" and value != () and value != {}:
             record[name] = value

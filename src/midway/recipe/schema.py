@@ -6,10 +6,9 @@ dumps to JSON and back unchanged; references between sections (arms to pools, tr
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,18 +16,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from midway.records import Sampling, UserError, content_id
+from midway.registry import near
 
 
 class RecipeError(UserError, ValueError):
     """The recipe cannot be used; the message says where and what to write instead."""
-
-
-def near(name: str, known: Sequence[str]) -> str:
-    """Return `; did you mean a, b?`, or the known names when none is near."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if close:
-        return f"; did you mean {', '.join(close)}?"
-    return f"; known: {', '.join(sorted(known))}" if len(known) <= 40 else ""
 
 
 class Section(BaseModel):
@@ -70,7 +62,7 @@ class SourceConfig(Section):
     subset: str | None = None
     """Configuration of a Hub data set (`main` for openai/gsm8k)."""
     revision: str | None = None
-    domain: Literal["math", "code", "choice"] | None = None
+    domain: str | None = None
     """Needed for a file or Hub set midway does not know; known sets have one."""
     columns: dict[str, str] = {}
     """Where things are: midway's name -> the file's column (`question: problem`)."""

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from midway.domains import Item
 from midway.records import Finish, Question, Verdict
 from midway.rundir import COMPLETIONS, VERDICTS, ShardWriter, read_table, recover, stored_ids
 from midway.stages.common import Control, Outcome, Stopped
-from midway.verifier import Item
 
 
 class Judge(Protocol):

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from typing import Any
 
+from midway.domains import Item, Verifier
 from midway.records import Verdict
-from midway.verifier import Item, Verifier
 
 AT_ONCE = 256
 """Items that an actor judges at a time."""

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import polars as pl
 
 from midway.records import UNGUIDED, Heuristic, Prompt, Question
+from midway.registry import domain
 from midway.rundir import write_bytes, write_table
 
 PromptBuilder = Callable[[Question, Heuristic | None], Prompt]
@@ -135,7 +136,7 @@ def rl_rows(
         prompt = prompts(question, None)
         chat = bool(prompt.messages)
         asked: Any = [dict(m) for m in prompt.messages] if chat else prompt.text
-        gold = _gold(question)
+        gold = domain(question.domain).gold_text(question)
         if framework == "openrlhf":
             made.append({"prompt": asked, "label": gold, "datasource": question.source, "question_id": question.id})
             continue
@@ -168,14 +169,6 @@ def rl_rows(
         "extra_info": pl.Struct(info),
     }
     return pl.DataFrame(made, schema=schema)
-
-
-def _gold(question: Question) -> str:
-    if question.domain == "choice":
-        return chr(65 + question.answer_index) if question.answer_index is not None else ""
-    if question.domain == "code":
-        return json.dumps(asdict(question.tests), sort_keys=True) if question.tests else ""
-    return question.answer or ""
 
 
 Format = Literal["trl", "messages", "sharegpt", "verl", "openrlhf"]

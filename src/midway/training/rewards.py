@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from midway.domains import Verifier, question_of
 from midway.records import Question
-from midway.verifier import Verifier
 
 
 @cache
@@ -39,20 +39,6 @@ def _columns(label: Any) -> Mapping[str, Any]:
         with contextlib.suppress(ValueError):  # \\{1, 2} and {1, 2} are answers
             label = json.loads(label)
     return label if isinstance(label, Mapping) else {"answer": label}
-
-
-def question_of(columns: Mapping[str, Any]) -> Question:
-    """Return the question that a row of a dataset describes: `answer`, or `choices` and `answer_index`, or tests."""
-    if any(columns.get(name) for name in ("tests", "test", "test_list", "base_input")):
-        from midway.verifier.programs.judge import tests_of
-
-        return Question("code", "", tests=tests_of(columns))
-    if columns.get("choices"):
-        return Question("choice", "", choices=tuple(columns["choices"]), answer_index=int(columns["answer_index"]))
-    answer = columns.get("answer", columns.get("ground_truth", columns.get("label")))
-    if answer is None:
-        raise KeyError(f"no answer, choices or tests among the columns {sorted(columns)}; name the column `answer`")
-    return Question("math", "", answer=str(answer))
 
 
 class TRLReward:

@@ -15,8 +15,10 @@ Wrong:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from midway.records import Judgement, Verdict
 from midway.verifier import choice, extract
@@ -146,3 +148,20 @@ def hard(task: Hard) -> Verdict:
 def _dollars(text: str) -> str:
     text = text.strip()
     return text if "$" in text or "\\(" in text or "\\[" in text else f"${text}$"
+
+
+def judge_task(fields: Mapping[str, Any]) -> Verdict:
+    """Do a task of the domain `math` in a worker: the fields of a `Hard`."""
+    return hard(Hard(fields["gold"], tuple(fields["readings"]), fields["rule"]))
+
+
+def warm() -> None:
+    """Import math-verify and use it once, before judges are forked."""
+    import logging
+
+    import math_verify
+
+    for name in ("math_verify.parser", "math_verify.grader"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warm = math_verify.parse("$x+1$", parsing_timeout=None)
+    math_verify.verify(warm, warm, timeout_seconds=None)

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from midway.records import Judgement, Verdict
+from midway.registry import Task
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from midway.verifier.pool.worker import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[3])
@@ -88,7 +89,7 @@ class _Task:
 
 @dataclass(slots=True)
 class _Worker:
-    kind: str
+    function: str
     process: subprocess.Popen[bytes]
     judge: int = 0
     task: _Task | None = None
@@ -100,7 +101,7 @@ class _Worker:
 
 
 class Pool:
-    """Up to `workers` processes of each kind (`math`, `code`), started when first needed.
+    """Up to `workers` processes for each function that is asked for, started when first needed.
 
     `memory_bytes` is the resident size at which a worker is killed.
     """
@@ -120,9 +121,12 @@ class Pool:
         self._thread = threading.Thread(target=self._run, name="midway-verify-pool", daemon=True)
         self._thread.start()
 
-    def submit(self, message: dict[str, Any]) -> Future[Verdict]:
-        """Queue a task (see worker.py) and return the future of its verdict. Raises RuntimeError after `close`."""
+    def submit(self, task: Task, *, cpu_seconds: float) -> Future[Verdict]:
+        """Queue a task and return the future of its verdict. Raises RuntimeError after `close`."""
         future: Future[Verdict] = Future()
+        message = {"function": task.function, "fields": dict(task.fields), "cpu_seconds": cpu_seconds}
+        if task.idle_limit is not None:
+            message["idle_limit"] = task.idle_limit
         with self._lock:
             if self._closing:
                 raise RuntimeError("the verifier is closed; make a new one")
@@ -197,15 +201,15 @@ class Pool:
     def _assign(self) -> None:
         while True:
             with self._lock:
-                task = next((t for t in self._queue if self._place(t.message["kind"]) is not None), None)
+                task = next((t for t in self._queue if self._place(t.message["function"]) is not None), None)
                 if task is None:
                     return
                 self._queue.remove(task)
             if not task.repeated and not task.future.set_running_or_notify_cancel():
                 continue
-            worker = self._place(task.message["kind"])
+            worker = self._place(task.message["function"])
             if not isinstance(worker, _Worker):
-                worker = self._start(task.message["kind"])
+                worker = self._start(task.message["function"])
             worker.task, worker.started, worker.verdict = task, time.monotonic(), ""
             worker.idle_before = idle_seconds(worker.judge, 0.0) if worker.judge else 0.0
             payload = json.dumps(task.message).encode()
@@ -214,22 +218,22 @@ class Pool:
                 worker.process.stdin.write(struct.pack("!I", len(payload)) + payload)
                 worker.process.stdin.flush()
 
-    def _place(self, kind: str) -> _Worker | bool | None:
-        """An idle worker of this kind, True if one may be started, None if all are busy."""
-        mine = [w for w in self._members if w.kind == kind]
+    def _place(self, function: str) -> _Worker | bool | None:
+        """An idle worker of this function, True if one may be started, None if all are busy."""
+        mine = [w for w in self._members if w.function == function]
         idle = next((w for w in mine if w.task is None), None)
         return idle or (True if len(mine) < self.workers else None)
 
-    def _start(self, kind: str) -> _Worker:
+    def _start(self, function: str) -> _Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, _ROOT, kind, str(2 * self.memory_bytes), str(os.getpid())],
+            [sys.executable, "-c", _BOOT, _ROOT, function, str(2 * self.memory_bytes), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
             start_new_session=True,
         )
-        worker = _Worker(kind, process)
+        worker = _Worker(function, process)
         self._members.append(worker)
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
         return worker

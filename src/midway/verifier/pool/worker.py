@@ -1,6 +1,6 @@
-"""The process behind one place of the pool: `python -m midway.verifier.pool.worker KIND` with the pool at its pipes.
+"""The process behind one place of the pool: `python -m midway.verifier.pool.worker FUNCTION` with the pool at its pipes.
 
-Promises: it is a pair of processes. The *keeper* imports what the KIND needs and forks a *judge*, which reads tasks
+Promises: it is a pair of processes. The *keeper* imports what the FUNCTION needs and forks a *judge*, which reads tasks
 from standard input and answers on standard output, one JSON line each. When a judge dies (of its CPU limit, of memory,
 by the pool's hand) the keeper says so on the same pipe and forks the next one within milliseconds, without importing
 anything again. The keeper runs no task, so nothing can hang it. Both end with the pool: of the kernel's parent-death
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import math
 import os
@@ -81,24 +82,31 @@ def _read(size: int) -> bytes:
 
 
 def judge(task: dict[str, Any]) -> dict[str, Any]:
-    """Do one task and return its verdict as a dictionary. A failure of the verifier is `unjudged`, with its name."""
+    """Do one task, `{"function": "module:name", "fields": {...}}`, and return its verdict as a dictionary. A failure of the function is
+    `unjudged`, with its name."""
     from midway.records import Judgement, Verdict
+    from midway.registry import load_object
 
     try:
-        if task["kind"] == "math":
-            from midway.verifier.math.judge import Hard, hard
-
-            verdict = hard(Hard(task["gold"], tuple(task["readings"]), task["rule"]))
-        else:
-            from midway.verifier.programs.judge import judge_task
-
-            verdict = judge_task(task)
+        verdict = load_object(task["function"])(task["fields"])
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"{task['function']} returned {type(verdict).__name__}, not a Verdict")
     except MemoryError:
         verdict = Verdict(Judgement.UNJUDGED, None, "memory")
     except Exception as error:
         verdict = Verdict(Judgement.UNJUDGED, None, f"verifier-error: {type(error).__name__}: {error}"[:300])
     extracted = verdict.extracted[:MAX_EXTRACTED] if verdict.extracted else verdict.extracted
     return {"judgement": str(verdict.judgement), "extracted": extracted, "reason": verdict.reason}
+
+
+def warm(function: str) -> None:
+    """Import what a function of midway's own needs, before the judge is forked (its module's `warm`, if it has one). A function of the
+    user's own is imported by the judge alone, where it can be killed."""
+    module = function.rpartition(":")[0]
+    if module.startswith("midway."):
+        prepare = getattr(importlib.import_module(module), "warm", None)
+        if prepare is not None:
+            prepare()
 
 
 def _allow(seconds: float) -> None:
@@ -127,7 +135,7 @@ def main() -> None:
     global _out
     _out = os.dup(1)
     os.dup2(2, 1)  # what a test prints must not mix with the answers
-    kind, memory, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    function, memory, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     judge = 0
 
     def end(*_: object) -> None:
@@ -146,21 +154,7 @@ def main() -> None:
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     sys.set_int_max_str_digits(100_000)
-    if kind == "math":
-        import logging
-
-        import math_verify
-
-        for name in ("math_verify.parser", "math_verify.grader"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        warm = math_verify.parse("$x+1$", parsing_timeout=None)
-        math_verify.verify(warm, warm, timeout_seconds=None)
-    else:
-        import warnings
-
-        import midway.verifier.programs.judge  # noqa: F401
-
-        warnings.simplefilter("ignore", SyntaxWarning)  # what a model writes
+    warm(function)
     keeper = os.getpid()
     while True:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

@@ -27,6 +27,7 @@ from types import CodeType
 from typing import Any
 
 from midway.records import CodeTests, Judgement, Question, Verdict
+from midway.registry import Task
 from midway.verifier import extract, rules
 from midway.verifier.programs import asserts
 from midway.verifier.programs.cases import Case, CaseResults, arguments, run_each, value_of, verdict_of
@@ -141,9 +142,7 @@ def _json_lines(value: Any, several: bool) -> str:
     return "\n".join(map(json.dumps, value)) if several and isinstance(value, list) else json.dumps(value)
 
 
-def task(
-    question: Question, text: str, truncated: bool = False, *, require_sandbox: bool = False
-) -> Verdict | dict[str, Any]:
+def task(question: Question, text: str, truncated: bool = False, *, require_sandbox: bool = False) -> Verdict | Task:
     """Return the task for a worker, or the verdict where there is nothing to run.
 
     `question.meta["time_limit"]` (seconds) limits the program's CPU and idle time, where a question sets it. Raises
@@ -162,15 +161,13 @@ def task(
         return Verdict(Judgement.WRONG, None, "truncated")
     if not text.strip():
         return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
-    return {
-        "kind": "code",
-        "tests": asdict(tests),
-        "text": text,
-        "truncated": truncated,
-        "seconds": _seconds(question),
-        "cpu_seconds": JUDGE_CPU_SECONDS,
-        "idle_limit": JUDGE_IDLE_SECONDS,
-    }
+    fields = {"tests": asdict(tests), "text": text, "truncated": truncated, "seconds": _seconds(question)}
+    return Task(
+        "midway.verifier.programs.judge:judge_task",
+        fields,
+        cpu_seconds=JUDGE_CPU_SECONDS,
+        idle_limit=JUDGE_IDLE_SECONDS,
+    )
 
 
 def _seconds(question: Question) -> float:
@@ -216,6 +213,13 @@ def _called(tests: CodeTests) -> str:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in given:
                 return node.func.id
     return ""
+
+
+def warm() -> None:
+    """Make a worker ready before judges are forked: what a model writes may be full of invalid escapes."""
+    import warnings
+
+    warnings.simplefilter("ignore", SyntaxWarning)
 
 
 def judge_task(task: Mapping[str, Any]) -> Verdict:
@@ -446,7 +450,7 @@ def case_results(question: Question, text: str, *, first: int | None = None, tru
         raise ValueError(f"question {question.name or question.id} has no input/output cases")
     tests = replace(tests, io=tests.io[:first])
     found = task(question, text, truncated)
-    program = found if isinstance(found, Verdict) else _program(found, tests)
+    program = found if isinstance(found, Verdict) else _program(found.fields, tests)
     if isinstance(program, Verdict):
         cases = tuple(Case(k, program.reason) for k in range(len(tests.io)))
         return CaseResults(cases, program.extracted)

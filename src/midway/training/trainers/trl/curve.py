@@ -19,10 +19,10 @@ import polars as pl
 import torch
 from transformers import TrainerCallback
 
+from midway.domains import Verifier
 from midway.engines.transformers import HFEngine
 from midway.questions import from_frame
 from midway.records import Finish, Judgement, Prompt, Question, Request, Sampling, completion_id
-from midway.verifier import Verifier
 
 
 class CurveCallback(TrainerCallback):  # type: ignore[misc]

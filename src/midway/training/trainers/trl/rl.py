@@ -14,12 +14,12 @@ import polars as pl
 from datasets import Dataset, disable_progress_bars
 from trl import GRPOConfig, GRPOTrainer
 
+from midway.domains import Verifier
 from midway.engines.text import turn_end
 from midway.questions import from_frame
 from midway.training.jobs import Job
 from midway.training.rewards import TRLReward
 from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
-from midway.verifier import Verifier
 
 
 def rl_args(job: Job) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import tee
 
+from midway.domains.verifier import Verifier
 from midway.records import Question
-from midway.verifier import Verifier
+from midway.registry import domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,8 @@ class Problem:
 
 def _golds(questions: Iterable[Question]) -> Iterator[tuple[Question, str, str]]:
     for question in questions:
-        if question.domain == "math":
-            yield question, "answer", f"\\boxed{{{question.answer or ''}}}"
-        elif question.domain == "choice":
-            index = question.answer_index
-            valid = index is not None and 0 <= index < len(question.choices)
-            yield question, "answer", f"The answer is {chr(65 + (index or 0))}." if valid else ""
-        if question.solution:
-            yield question, "solution", question.solution
-        elif question.domain == "code":
-            yield question, "solution", ""
+        for check, text in domain(question.domain).golds(question):
+            yield question, check, text
 
 
 def check_gold(questions: Iterable[Question], verifier: Verifier | None = None) -> Iterator[Problem]:
@@ -49,7 +42,7 @@ def check_gold(questions: Iterable[Question], verifier: Verifier | None = None) 
         verdicts = (verifier or own).verify_batch((q, text) for q, _, text in left)  # type: ignore[union-attr]
         for (question, check, text), verdict in zip(right, verdicts, strict=True):
             if not verdict.correct:
-                reason = verdict.reason if text else "no reference program" if question.domain == "code" else "no gold"
+                reason = verdict.reason if text else domain(question.domain).no_gold()
                 yield Problem(question.id, question.name, check, f"{verdict.judgement}: {reason}")
     finally:
         if own:

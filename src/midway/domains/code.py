@@ -1,0 +1,143 @@
+"""Programs that are judged by tests: HumanEval's, MBPP's, EvalPlus's, or standard input and output."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from midway.domains.base import Domain
+from midway.domains.values import positive
+from midway.questions.base import RowError
+from midway.records import CodeTests, Exemplar, Question, Verdict
+from midway.registry import Row, Task
+from midway.verifier.programs import judge as judging
+
+_FENCE_AT_END = re.compile(r"^```python\n(?:(?!```).)+\n```\Z", re.MULTILINE | re.DOTALL)
+COLUMNS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs", "reference", "atol")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code(Domain):
+    name: str = "code"
+    summary: str = "a Python program with tests"
+    columns: tuple[str, ...] = COLUMNS
+    required: str = (
+        "`question` and one of: `test` with `entry_point` (`prompt` if the answer continues a given head); "
+        "`test_list`, with `setup`; `io` (pairs of input and output); `inputs` and `reference` with `entry_point` (`atol`)"
+    )
+    answer_form: str = "End with one complete Python program in a ```python block."
+    double_text: bool = False
+
+    def gold(self, row: Row) -> dict[str, Any]:
+        return {"tests": tests_of_row({name: row.optional(name) for name in COLUMNS})}
+
+    def of_columns(self, columns: Mapping[str, Any]) -> Question:
+        text = str(columns.get("question") or "")
+        return Question(self.name, text, tests=judging.tests_of(columns), meta=positive(columns, "time_limit"))
+
+    def claims(self, columns: Mapping[str, Any]) -> bool:
+        return any(columns.get(name) for name in ("tests", "test", "test_list", "base_input"))
+
+    def show(self, question: Question) -> str:
+        """A signature to be completed (HumanEval) in a fenced block; a text with its first test (MBPP), unless the text has it; a text
+        with its first example (stdin/stdout); else a text with the name of the function."""
+        text, tests = question.text.strip(), question.tests
+        if tests is None:
+            return text
+        if tests.prompt and (text in tests.prompt or tests.prompt.strip() in text):
+            return f"Complete this program; repeat what is given.\n```python\n{tests.prompt.strip()}\n```"
+        if tests.prompt:
+            return f"{text}\n```python\n{tests.prompt.strip()}\n```"
+        if tests.test_list:
+            first = tests.test_list[0].strip()
+            return text if first in text else f"{text}\nIt must pass this test:\n{first}"
+        if tests.io:
+            given, expected = (part.strip() for part in tests.io[0])
+            read = "It reads standard input and writes standard output."
+            if given in text and expected in text:
+                return f"{text}\n{read}"
+            return f"{text}\n{read}\nFor the input\n{given}\nit writes\n{expected}"
+        if tests.entry_point and tests.entry_point not in text:
+            return f"{text}\nName the function `{tests.entry_point}`."
+        return text
+
+    def exemplar_question(self, exemplar: Exemplar) -> str:
+        return f"{exemplar.question}\nIt must pass this test:\n{exemplar.answer.splitlines()[0]}"
+
+    def check_exemplar(self, exemplar: Exemplar) -> str:
+        if not _FENCE_AT_END.search(exemplar.solution):
+            return "solution must end with one ```python ... ``` block"
+        if not exemplar.answer.startswith("assert "):
+            return "answer must be assert statements, one a line, that call the program"
+        return ""
+
+    def probes(self) -> tuple[Question, ...]:
+        kinds = (
+            CodeTests(prompt="?", entry_point="f", test="t"),
+            CodeTests(prompt="def f():", entry_point="f", test="t"),
+            CodeTests(test_list=("assert f()",)),
+            CodeTests(io=(("i", "o"),)),
+            CodeTests(entry_point="f", inputs=((),), reference="r"),
+        )
+        return tuple(Question(domain=self.name, text="?", tests=tests) for tests in kinds)
+
+    def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
+        return judging.task(question, text, truncated, require_sandbox=require_sandbox)
+
+    def golds(self, question: Question) -> Iterator[tuple[str, str]]:
+        yield "solution", question.solution or ""
+
+    def no_gold(self) -> str:
+        return "no reference program"
+
+    def gold_text(self, question: Question) -> str:
+        return json.dumps(asdict(question.tests), sort_keys=True) if question.tests else ""
+
+
+def tests_of_row(given: Mapping[str, Any]) -> CodeTests:
+    """Return the tests of a row with midway's own columns. Raises RowError where there are none, or two kinds of them."""
+    kinds = [name for name in ("test", "test_list", "io", "inputs") if given[name]]
+    if len(kinds) != 1:
+        raise RowError(f"no answer: exactly one of test, test_list, io, inputs is needed, there {_are(kinds)}")
+    common: dict[str, Any] = {
+        "prompt": given["prompt"] or "",
+        "entry_point": given["entry_point"] or "",
+        "setup": given["setup"] or "",
+    }
+    kind = kinds[0]
+    if kind in ("test", "inputs") and not common["entry_point"]:
+        raise RowError(f"no answer: `{kind}` needs `entry_point`, the name of the function")
+    if kind == "test":
+        return CodeTests(**common, test=str(given["test"]))
+    if kind == "test_list":
+        tests = given["test_list"]
+        return CodeTests(**common, test_list=(tests,) if isinstance(tests, str) else tuple(str(t) for t in tests))
+    if kind == "io":
+        pairs = tuple(_pair(p) for p in given["io"])
+        return CodeTests(**common, io=pairs)
+    if not given["reference"]:
+        raise RowError("no answer: `inputs` needs `reference`, the program whose results are expected")
+    return CodeTests(
+        **common,
+        inputs=tuple(list(call) for call in given["inputs"]),
+        reference=str(given["reference"]),
+        atol=float(given["atol"] or 0),
+    )
+
+
+def _are(kinds: Sequence[str]) -> str:
+    return f"are {', '.join(kinds)}" if kinds else "is none"
+
+
+def _pair(value: Any) -> tuple[str, str]:
+    if isinstance(value, Mapping):
+        value = [value.get("input"), value.get("output")]
+    if not isinstance(value, list | tuple) or len(value) != 2 or any(v is None for v in value):
+        raise RowError("no answer: `io` is a list of pairs [input, output]")
+    return str(value[0]), str(value[1])
+
+
+CODE = Code()
