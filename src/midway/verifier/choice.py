@@ -47,7 +47,12 @@ _TWO_LETTERS = re.compile(r"\s+([A-T])(?=[\s)}\].,]*(?:$|\n|[)}\]]))")
 _LETTER = re.compile(r"([A-T])(?![\w'’+#])")
 _VERBS = (
     r"(?:is|was|are|were|isn't|wasn't|can|can't|could|cannot|must|has|had|fails|works|fits|seems|and|or|nor|but|because"
-    r"|since|as|than|rather|instead)\b"
+    r"|since|as|than|rather|instead|it)\b"
+)
+_CONCLUSION = re.compile(
+    r"[,;:]?\s+(?:so|hence|therefore|thus)\b,?\s*(?!that\b)"
+    r"|[,;]?\s+but\s+(?=(?:i(?:'d)?\s+(?:would\s+)?(?:choose|pick|go|say|think|select)|it\s+(?:is|must)|it's|the\s+answer)\b)",
+    re.IGNORECASE,
 )
 _ARTICLE = re.compile(rf"\s+(?!{_VERBS})[a-z]")
 _LETTER_ALONE = re.compile(
@@ -62,6 +67,9 @@ _CUE = re.compile(
 )
 _CORRECTION = re.compile(
     r"\b(?:actually|wait|correction|on\s+second\s+thoughts?|scratch\s+that|sorry|i\s+mean)\b", re.IGNORECASE
+)
+_LEAD = re.compile(
+    r"^(?:[\s*:\"'{$]|\[(?!\s*[-\d\\]))*(?:\\(?:text\w*|mathrm|mathbf|mbox)\s*\{)?(?:(?:that|the|most\s+likely|is)\s+)*"
 )
 _BETWEEN = re.compile(r"\b[Bb]etween\b[^,.;\n]*,")
 _NUMBER_AFTER = re.compile(
@@ -83,25 +91,22 @@ def letter_of(text: str) -> str:
     """Return the letter that `text` gives as its final choice; empty when there is none, or more than one."""
     for mark in reversed(list(_MARK.finditer(text))):
         match = _LETTER_AFTER.match(text, mark.end())
-        if (
-            match
-            and match[1].isupper()
-            and not _is_word(match[1], text[match.end(1) :])
-            and not _denied_after(text[match.end() :])
-        ):
-            return "" if _another(text[match.end() :], (), _LETTERS.index(match[1])) else match[1]
+        if not match or not match[1].isupper():
+            continue
+        if _is_word(match[1], text[match.end(1) :]) or _denied_after(text[match.end() :]):
+            left = _letters(text[mark.end() : mark.end() + 300].split("\n")[0], ("",) * len(_LETTERS))
+            if len(left) == 1:
+                return _LETTERS[left.pop()]
+            continue
+        return "" if _another(text[match.end() :], (), _LETTERS.index(match[1])) else match[1]
     start = re.match(r"\s*\(?([A-T])(?:[).:,]|\s*$)", text)
     if start:
         return "" if _another(text[start.end(1) :], (), _LETTERS.index(start[1])) else start[1]
     lines = [line for line in text.strip().split("\n") if line.strip()]
     last = re.fullmatch(r"[\s*(]*([A-T])[)*.:]*(?:\s.*)?", lines[-1]) if lines else None
-    if (
-        not last
-        or re.match(r"[\s*(]*(?:A|I)\s+[a-z]", lines[-1])
-        or _another(lines[-1][last.end(1) :], (), _LETTERS.index(last[1]))
-    ):
+    if not last or re.match(r"[\s*(]*(?:A|I)\s+[a-z]", lines[-1]):
         return ""
-    return last[1]
+    return "" if _another(lines[-1][last.end(1) :], (), _LETTERS.index(last[1])) else last[1]
 
 
 def judge(question: Question, text: str, truncated: bool = False) -> Verdict:
@@ -134,6 +139,8 @@ def _explicit(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
         rest = text[mark.end() : mark.end() + 300]
         if mark.group().rstrip().endswith("{"):
             rest = _inside(rest)
+            boxed = extract.boxed(text)
+            rest = boxed if boxed.endswith(rest.strip()) else rest  # several boxes that are one answer
         if not rest.strip(" *\n"):
             continue
         found = _read(rest, choices)
@@ -167,7 +174,7 @@ def _another(after: str, choices: tuple[str, ...], taken: int) -> bool:
         return False
     own = options.at_start(after.lstrip(" ).:*-"), choices, words=False) if choices else []
     if own and own[0][0] == taken:
-        after = after[len(after) - len(after.lstrip(" ).:*-")) + own[0][1] :]
+        after = own[0][1]
     elif choices and (match := re.match(r"\s*\(([A-T])\)", after)) and _LETTERS.index(match[1]) == taken:
         after = after[match.end() :]
     if (two := _TWO_LETTERS.match(after)) and _in_range(two[1], choices) and _LETTERS.index(two[1]) != taken:
@@ -179,8 +186,8 @@ def _another(after: str, choices: tuple[str, ...], taken: int) -> bool:
     letter = _LETTER.match(rest)
     if letter and _in_range(letter[1], choices) and _LETTERS.index(letter[1]) != taken:
         return not _is_word(letter[1], rest[1:]) and not _DENIED_AFTER.match(rest[1:])
-    for k, end in options.at_start(rest, choices, words=False) if choices else []:
-        if k != taken and not _DENIED_AFTER.match(rest[end:]) and not _is_determiner(choices[k], rest[end:]):
+    for k, behind in options.at_start(rest, choices, words=False) if choices else []:
+        if k != taken and not _DENIED_AFTER.match(behind) and not _is_determiner(choices[k], behind):
             return True
     return False
 
@@ -203,7 +210,7 @@ def _corrected(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
 def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     """The choice where the whole text is one: its words, its letter, its number, or `B) words`; or a text that begins with Yes or No."""
     head = text.removeprefix("(") if re.fullmatch(r"\([^()]*\)\W*", text) else text
-    whole = [k for k, end in options.at_start(head, choices) if not head[end:].strip(" .!)}\"'`*$\\\n")]
+    whole = [k for k, rest in options.at_start(head, choices) if not rest.strip(" .!)}\"'`*$\\\n")]
     if len(whole) == 1:
         return whole[0], "text"
     letter = re.fullmatch(r"\W*(?:([A-Ta-t])\W*|([A-T])[).:,].{0,200})", text)
@@ -211,7 +218,8 @@ def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     if given and letter and _LETTERS.index(given) < len(choices):
         after = text[letter.end(2) :] if letter[2] else ""
         return HEDGE if _another(after, choices, _LETTERS.index(given)) else (_LETTERS.index(given), "letter")
-    if re.fullmatch(r"[^\w]*\d[^\n]{0,40}", text) and (found := _number(text, text.strip(" .!*$"), choices)):
+    numbered = re.fullmatch(r"[^\w]*(?:(?:option|choice|number|no\.)\s*)?\d[^\n]{0,40}", text, re.IGNORECASE)
+    if numbered and (found := _number(text, text.strip(" .!*$"), choices)):
         return found
     opening = re.match(r"\W*([^\W\d_]+)\s*(?:[.!;:,]|\n|$)", text)
     if opening and opening[1].lower() in _YES_NO and rules.on("yes-first"):
@@ -247,53 +255,36 @@ def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     """The choice named at the start of `rest`: its content, else its letter, else its number; HEDGE or AMBIGUOUS."""
     line = rest.strip().split("\n", 1)[0]
     mentions = _mentions(re.split(r"(?<=[a-z)])[.!?](?:\s|$)", line)[0], choices)
-    head = re.sub(
-        r"^[\s*:\"'\[{$]*(?:\\(?:text\w*|mathrm|mathbf|mbox)\s*\{)?(?:(?:that|the|most\s+likely|is)\s+)*", "", line
-    )
+    head = _LEAD.sub("", line)
     head = head.removeprefix("(") if re.match(r"\([^(),]*\)", head) else head
     starts = options.at_start(head, choices)
     if not rules.on("choice-content") and _NUMBER_AFTER.match(line):
         starts = []
     if len(starts) > 1:
         return AMBIGUOUS
-    if (
-        starts
-        and not _denied_start(head, starts[0])
-        and not _is_determiner(choices[starts[0][0]], head[starts[0][1] :])
-    ):
-        index, end = starts[0]
+    if starts and not _DENIED_AFTER.match(starts[0][1]) and not _is_determiner(choices[starts[0][0]], starts[0][1]):
+        index, behind = starts[0]
         alone = choices[index].strip()
-        if (
-            len(alone) == 1
-            and alone in _LETTERS
-            and index != _LETTERS.index(alone) < len(choices)
-            and rules.on("choice-ambiguous")
-        ):
+        letters = len(alone) == 1 and alone in _LETTERS and index != _LETTERS.index(alone) < len(choices)
+        if letters and rules.on("choice-ambiguous"):
             return AMBIGUOUS
-        return HEDGE if _another(head[end:], choices, index) else (index, "text")
+        return HEDGE if _another(behind, choices, index) else (index, "text")
     letter = _LETTER_AFTER.match(line)
     denied = bool(letter and _denied_after(line[letter.end() :]))
-    if (
-        letter
-        and not denied
-        and _in_range(letter[1].upper(), choices)
-        and not _is_word(letter[1], line[letter.end(1) :])
-    ):
+    word = bool(letter and _is_word(letter[1], line[letter.end(1) :]))
+    if letter and not denied and not word and _in_range(letter[1].upper(), choices):
         index = _LETTERS.index(letter[1].upper())
         return HEDGE if _another(line[letter.end(1) :], choices, index) else (index, "letter")
     if not starts and (found := _number(line, head, choices)):
         return found
     if len({k for k, _ in mentions}) == 1:
         return mentions[0][0], "text"
-    if denied or (letter and _is_word(letter[1], line[letter.end(1) :])):
+    if denied or word:
         left = _letters(line, choices)
         return (left.pop(), "letter") if len(left) == 1 else None
     return None
 
 
-def _denied_start(head: str, start: tuple[int, int]) -> bool:
-    """Whether what stands after the choice at the start of `head` denies it (`Ana is innocent, so ...`)."""
-    return bool(_DENIED_AFTER.match(head[start[1] :]))
 
 
 def _mentions(text: str, choices: tuple[str, ...]) -> list[tuple[int, int]]:
@@ -356,6 +347,8 @@ def _mention(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n+", text[-3000:]) if s.strip()]
     for sentence in reversed(sentences[-6:]):
         named = _named(sentence, choices)
+        if len(named) > 1 and len(clauses := _CONCLUSION.split(sentence)) > 1:
+            named = _named("so " + clauses[-1], choices) or named
         if len(named) == 1:
             return named.pop(), "mention"
         if named:

@@ -130,6 +130,14 @@ def answer_part(text: str, limit: int = MAX_TEXT) -> str:
     return text
 
 
+def boxed(text: str) -> str:
+    """Return what stands in the last box, several boxes that are one answer joined by commas; empty where there is none."""
+    try:
+        return _boxed(text)[0] or ""
+    except Truncated:
+        return ""
+
+
 def _boxed(text: str) -> tuple[str | None, str]:
     """The last box, and the text to read where there is none: several boxes are joined by commas when only `and`, `or`, commas or names
     stand between them; placeholders (`\\boxed{?}`) are left out where something follows."""
@@ -179,10 +187,10 @@ def _joined(gap: str) -> bool:
     """Whether two boxes with this between them are one answer."""
     if gap.strip() and _BETWEEN.fullmatch(gap) and _joins(gap):
         return True
-    if not rules.on("joined-boxes"):
+    if not rules.on("joined-boxes") or "\n\n" in gap:
         return False
-    return not gap.strip(" $") or bool(
-        re.search(r"\bfor\b|\bpart\b|\bcase\b|\([a-z\d]+\)", gap) and _BETWEEN_PARTS.fullmatch(gap)
+    return not gap.strip(" $\n") or bool(
+        re.search(r"\bfor\b|\bpart\b|\bcase\b|\([a-z\d]+\)|\b[b-h]\)", gap) and _BETWEEN_PARTS.fullmatch(gap)
     )
 
 

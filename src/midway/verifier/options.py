@@ -60,44 +60,38 @@ def _plain_of(choices: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(w if words.count(w) == 1 else "" for w in words)
 
 
-def at_start(head: str, choices: tuple[str, ...], *, words: bool = True) -> list[tuple[int, int]]:
-    """`(option, number of characters)` of the options that `head` begins with: the longest, or several of one length. With `words`, also
+def at_start(head: str, choices: tuple[str, ...], *, words: bool = True) -> list[tuple[int, str]]:
+    """`(option, what follows)` of the options that `head` begins with: the longest, or several of one length. With `words`, also
     by the words alone, where those say what the option is."""
-    head = (
-        re.sub(r"^[\s\"'`*_(\[{]+(?=[^\s\"'`*_(\[{])", "", head)
-        if not head.lstrip().startswith(("(", "["))
-        else head.lstrip()
-    )
-    found: list[tuple[int, int, int]] = []
+    head = head[:600].lstrip()
+    head = head if head.startswith(("(", "[")) else re.sub(r"^[\s\"'`*_{]+(?=[^\s\"'`*_{])", "", head)
+    found: list[tuple[int, int, str]] = []
     if rules.on("choice-signs"):
-        given = [(m.group().lower(), m.end()) for m in _TOKEN.finditer(content(head[:600]).replace("’", "'"))]
+        text = content(head).replace("’", "'")
+        given = [(m.group().lower(), m.end()) for m in _TOKEN.finditer(text)]
         for k, choice in enumerate(choices):
             wanted = tokens(choice)
             for start in {0, int(bool(given) and given[0][0] in ("the", "a", "an") and wanted[:1] != (given[0][0],))}:
                 part = given[start : start + len(wanted)]
-                if (
-                    wanted
-                    and tuple(t for t, _ in part) == wanted
-                    and not _goes_on(head, part[-1][1], given[start + len(wanted) :], wanted)
-                ):
-                    found.append((len(wanted), k, part[-1][1]))
+                fits = bool(wanted) and tuple(t for t, _ in part) == wanted
+                if fits and not _goes_on(text[part[-1][1] :], given[start + len(wanted) :], part[-1][1], wanted):
+                    found.append((len(wanted), k, text[part[-1][1] :]))
     if not found and (words or not rules.on("choice-signs")):
-        given_words = plain(head[:600])
+        given_words = plain(head)
         bare = given_words.removeprefix("the ")
         for k, choice in enumerate(_plain_of(choices)):
             if choice and (choice in (given_words, bare) or given_words.startswith(choice + " ")):
                 skipped = int(bare == choice != given_words)
-                found.append((len(choice.split()), k, _end(head, len(choice.split()) + skipped)))
+                found.append((len(choice.split()), k, head[_end(head, len(choice.split()) + skipped) :]))
     longest = max((n for n, _, _ in found), default=0)
-    return [(k, end) for n, k, end in found if n == longest]
+    return [(k, rest) for n, k, rest in found if n == longest]
 
 
-def _goes_on(head: str, end: int, after: list[tuple[str, int]], wanted: tuple[str, ...]) -> bool:
+def _goes_on(rest: str, after: list[tuple[str, int]], end: int, wanted: tuple[str, ...]) -> bool:
     """Whether what follows an option makes it another thing: 10 of `10%` or `10/3`, x of `x^2`."""
     if not after:
         return False
-    following = content(head[:600])[end : after[0][1]]
-    symbol = after[0][0]
+    symbol, following = after[0][0], rest[: after[0][1] - end]
     if symbol in _BRACKETS:
         return symbol in "([" and not following.startswith(" ") and not wanted[-1].isalpha()
     mathematical = bool(re.fullmatch(r"[-+*/^<>=≤≥≠±√π°%]|\\[a-z]+", symbol))
@@ -119,9 +113,3 @@ def by_value(value: str, choices: tuple[str, ...]) -> list[int]:
     ]
     alike = [k for k in exact if ("%" in choices[k]) == ("%" in value)]
     return alike or exact
-
-
-def leading_number(option: str) -> str:
-    """The number that an option begins with: 2 of `2 apples`; empty if it does not."""
-    match = re.match(r"\s*[$€£]?\s*([-+]?\d+(?:\.\d+)?)(?![\d/%.]|\.\d)", content(option))
-    return match[1] if match else ""

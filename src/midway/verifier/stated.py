@@ -15,7 +15,7 @@ from midway.verifier.math.units import unit_of
 MATH = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\\$\d])\$((?:\\\$|[^$\n])+?)(?<!\\)\$(?!\d)", re.DOTALL
 )
-SENTENCE = re.compile(r"(?<=[^\d\s.])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)|[。！？]")
+SENTENCE = re.compile(r"(?<=[^\d\s.])(?<!\bi\.e)(?<!\be\.g)[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)|[。！？]")
 CJK = re.compile(r"[\u0900-\u0dff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 _NUMBER = re.compile(
     r"(?<![\w.])(?:[-−]\s?)?(?:[$€£¥]\s?)?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)?(?:\.\d+|(?<=\d)(?!\d))"
@@ -33,12 +33,12 @@ _COMPUTATION = re.compile(r"[\d\s.,+\-−*/×÷()$€£¥%]*\d[\d\s.,+\-−*/×�
 """A sum and its result: digits and signs only, so that it holds no unknown."""
 _AND = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or|\\text\{\s*(?:and|or)\s*\})\s*", re.IGNORECASE)
 _FILLER = re.compile(
-    r"[\s*:=_`]+|\b(?:the|is|are|was|about|approximately|exactly|only|just|simply|therefore|thus|indeed)\b",
+    r"[\s*:=_`]+|\b(?:the|is|are|was|about|approximately|exactly|only|just|simply|therefore|thus|indeed|either|probably|likely)\b",
     re.IGNORECASE,
 )
 _VALUE = r"(?:[-−+±]?\s?(?:[$€£¥₹]|\\\$)?\s?[-−]?\.?\d|\$|\\\(|\\\[)"
 _COPULA = re.compile(
-    r"(?:\b(?:is|are|was|were|be|equals?|becomes|gives|totals?|makes|being)\b|(?<![<>=!:])=|≈)"
+    r"(?:\b(?:is|are|was|were|be|equals?|becomes|gives|totals?|makes|being|namely|that\s+is,?)\b|\bi\.\s?e\.,?|(?<![<>=!:])=|≈)"
     rf"[\s*_]*(?:(?:equal\s+to|exactly|about|approximately|only|just|therefore|thus|then|simply|indeed|also|at\s+(?:most|least))[\s*_]+)*(?={_VALUE})",
     re.IGNORECASE,
 )
@@ -51,7 +51,7 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
-    r",?\s+which\b|\s+(?:is|are|was|were)\s+(?:the|a|an|our|my|what|how|also|indeed|correct|right)\b"
+    r",?\s+which\b|\s+(?:for|with|at|in|on|by|from|of|to|over)\s+(?=\$|\\\()|\s+(?:is|are|was|were)\s+(?:the|a|an|our|my|what|how|also|indeed|correct|right)\b"
     r"|,\s+(?!(?:and|or|sqrt|sin|cos|tan|log|ln|pi|und|et|y|o|ou|oder|x|y|z)\b)[a-z]{2,}|\s+\((?=[a-z])",
     re.IGNORECASE,
 )
@@ -109,7 +109,7 @@ def _stated(rest: str, depth: int) -> list[str]:
     begins = _STARTS.match(_FILLER.sub(" ", sentence)) if sentence else None
     if begins:
         return _number_first(sentence)
-    reason = _REASON.search(sentence)
+    reason = next((m for m in _REASON.finditer(sentence) if not _COPULA.match(sentence, m.end() - len(_word(m)))), None)
     said = sentence[: reason.start()] if reason and reason.start() > 2 else sentence
     masked = MATH.sub(lambda m: m.group()[0] + "\x01" * (len(m.group()) - 2) + m.group()[-1], said)
     copulas = [
@@ -122,6 +122,11 @@ def _stated(rest: str, depth: int) -> list[str]:
         return [span(inside[-1])]
     parts = dict.fromkeys([_bare(said), _bare(sentence)])
     return [*filter(None, parts), *numbers(said)[:1]]
+
+
+def _word(match: re.Match[str]) -> str:
+    """The word of a reason, without what separates it."""
+    return match.group().lstrip(" ,;:(–—\t")
 
 
 def _formulas(rest: str, spans: list[re.Match[str]], depth: int) -> list[str]:

@@ -98,8 +98,11 @@ def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
     answer = _compare(g.text, _as_number(g.text, c.text), tolerance, 0)
     if not answer and (g.algebra or c.algebra):
         answer = _compare(g.algebra or g.text, c.algebra or c.text, tolerance, 0) or answer
-    if not answer and (meant := _without_noise(g.text)):
-        answer = _compare(meant, c.text, tolerance, 0) or answer
+    if not answer:
+        meant = _without_noise(g.text), _without_noise(c.text)
+        if any(meant):
+            answer = _compare(meant[0] or g.text, meant[1] or c.text, tolerance, 0) or answer
+        answer = answer or _same_single(g.text, c.text) or answer
     if g.percent != c.percent and answer is False:
         scaled = Answer(f"({(g if g.percent else c).text})/100")
         pair = (scaled.text, c.text) if g.percent else (g.text, scaled.text)
@@ -113,7 +116,11 @@ def _as_number(gold: str, given: str) -> str:
         if rules.on("number-words") and re.search(r"[a-zA-Z]{3}", given) and _number(gold) is not None:
             return words.number(given) or given
         return given
-    if _DECIMAL_COMMA.fullmatch(given) and rules.on("decimal-comma") and re.fullmatch(r"[-+]?\d*\.\d+", gold):
+    if not rules.on("decimal-comma"):
+        return given
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+,\d+", given) and _number(gold) is not None:
+        return given.replace(".", "").replace(",", ".")
+    if _DECIMAL_COMMA.fullmatch(given) and re.fullmatch(r"[-+]?\d*\.\d+", gold):
         return given.replace(",", ".")
     return given
 
@@ -133,13 +140,27 @@ def _without_noise(text: str) -> str:
         and "e" not in short
     ):
         return short
-    single = struct.unpack("f", struct.pack("f", value))[0] if abs(value) < 1e30 else 0.0
+    single = _single(value)
     if single and abs(single - value) <= abs(value) * 1e-9:
         for places in range(1, 8):
             short = f"{value:.{places}g}"
-            if struct.unpack("f", struct.pack("f", float(short)))[0] == single and "e" not in short:
+            if _single(float(short)) == single and "e" not in short:
                 return short if len(short) <= len(text) - 3 else ""
     return ""
+
+
+def _single(value: float) -> float:
+    """The value as a float of 32 bits keeps it; 0 for what it could not hold."""
+    kept: float = struct.unpack("f", struct.pack("f", value))[0] if abs(value) < 1e30 else 0.0
+    return kept
+
+
+def _same_single(gold: str, given: str) -> bool:
+    """Whether the gold is what a float of 32 bits keeps of the number given: 0.3333333432674408 of 1/3."""
+    value = _number(given) if len(gold) >= 10 and rules.on("float-noise") else None
+    if value is None or abs(value) > 10**30 or not re.fullmatch(r"[-+]?\d*\.\d{8,}", gold):
+        return False
+    return abs(_single(float(value)) - float(gold)) <= abs(float(gold)) * 1e-12
 
 
 @lru_cache(maxsize=4096)

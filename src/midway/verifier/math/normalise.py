@@ -32,7 +32,7 @@ _UNICODE = {
 }  # fmt: skip
 _UNICODE_TABLE = str.maketrans(_UNICODE)
 _FULL_WIDTH = str.maketrans(
-    {**{chr(k): chr(k - 0xFEE0) for k in range(0xFF01, 0xFF5F)}, "，": ", ", "　": " ", "、": ", ", "。": "."}
+    {**{chr(k): chr(k - 0xFEE0) for k in range(0xFF01, 0xFF5F)}, "，": ",", "　": " ", "、": ", "}
 )
 
 _LAYOUT = re.compile(
@@ -123,7 +123,7 @@ class Answer:
 def clean(text: str) -> str:
     """Return `text` with layout commands, Unicode signs and short forms (`\\frac12`) brought to one LaTeX spelling."""
     text = text.translate(_UNICODE_TABLE) if not text.isascii() else text
-    if ("..." in text or "dots" in text or ". ." in text) and rules.on("dots"):
+    if ("..." in text or "dots" in text or ". ." in text or "…" in text) and rules.on("dots"):
         text = _DOTS.sub(r"\\dots ", text)
     if "\\" not in text and "$" not in text:
         text = _SEPARATOR.sub("", text) if "{,}" in text else text
@@ -267,7 +267,7 @@ def _without_unit(text: str) -> tuple[str, str]:
 
 def _trim(text: str) -> str:
     text = text.strip()
-    while text and text[-1] in ".,;:" and not text.endswith("\\;"):
+    while text and text[-1] in ".,;:。" and not text.endswith("\\;"):
         text = text[:-1].rstrip()
     if text.endswith("\\") and not text.endswith("\\\\"):
         text = text[:-1].rstrip()

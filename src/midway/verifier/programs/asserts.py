@@ -20,15 +20,20 @@ _CHECKS = re.compile(r"assert|raises|fail|expect|check|verify|^test", re.IGNOREC
 
 def listed(tests: object) -> tuple[str, ...]:
     """The statements of a `test_list`: a list, one text, or a list that arrives as the text of one. Raises TypeError for anything else."""
-    if isinstance(tests, str):
-        given: object = _as_list(tests) if rules.on("tests-as-text") else None
-        tests = [tests] if given is None else given
-    if not isinstance(tests, list | tuple) or not all(isinstance(t, str) for t in tests):
+    given = [tests] if isinstance(tests, str) else tests
+    if not isinstance(given, list | tuple) or not all(isinstance(t, str) for t in given):
         raise TypeError("test_list must hold statements as text")
-    return tuple(tests)
+    statements: list[str] = []
+    for text in given:
+        inside = read_list(text) if rules.on("tests-as-text") else None
+        if inside is not None and not all(isinstance(t, str) for t in inside):
+            raise TypeError("test_list must hold statements as text")
+        statements += [text] if inside is None else map(str, inside)
+    return tuple(statements)
 
 
-def _as_list(text: str) -> list[object] | None:
+def read_list(text: str) -> list[object] | None:
+    """Return the list that `text` writes in JSON or Python; None where it writes none."""
     if not text.lstrip().startswith(("[", "(")):
         return None
     for read in (json.loads, ast.literal_eval):

@@ -65,7 +65,7 @@ def tests_of(columns: Mapping[str, Any]) -> CodeTests:
         tests = columns["tests"]
         if isinstance(tests, CodeTests):
             return tests
-        tests = json.loads(tests) if isinstance(tests, str) else tests
+        tests = asserts.read_list(tests) if isinstance(tests, str) else tests
         if not isinstance(tests, list) or not all(isinstance(t, Mapping) for t in tests):
             raise TypeError("tests must be a list of {input, output}")
         name = text["entry_point"] or str(columns.get("fn_name") or "")
