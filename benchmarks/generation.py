@@ -24,9 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from midway.engines import open_engine
+from midway.engines import OpenAIEngine, TransformersEngine, VllmEngine, open_engine
 from midway.engines.stream import complete
-from midway.recipe import ModelConfig, OpenAIEngine, TransformersEngine, VllmEngine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Request, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 
-from midway.engines import open_engine
-from midway.recipe import ModelConfig, TransformersEngine, VllmEngine
+from midway.engines import TransformersEngine, VllmEngine, open_engine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Request, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -52,7 +52,7 @@ def measure(samples: int, path: Path) -> int:
     questions = max(1, samples // (66 * 16))
     start = time.perf_counter()
     make.make_run(  # type: ignore[attr-defined]
-        path, questions=questions, samples=16, benchmarks=("gsm8k/test", "math/500", "lab/hard"), rl_steps=1000
+        path, questions=questions, samples=16, benchmarks=("gsm8k", "math500", "lab-hard"), rl_steps=1000
     )
     print(f"wrote {66 * 16 * questions:,} samples in {time.perf_counter() - start:.1f} s")
     start = time.perf_counter()

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from midway import rundir
-from midway.engines import EngineError, open_engine
+from midway.engines import EngineError, OpenAIEngine, open_engine
 from midway.engines.openai import retry_after
 from midway.engines.stream import complete, open_failures
-from midway.recipe import ModelConfig, OpenAIEngine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Request, Sampling
 
 HERE = Path(__file__).parent

@@ -12,14 +12,15 @@ import pytest
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'midway[ray]'")
 
+from midway.stages.spread import ClusterVerifier
+
 from midway import rundir
 from midway.domains import Verifier
-from midway.engines import EngineError, open_engine
+from midway.engines import EngineError, TransformersEngine, open_engine
 from midway.engines.ray_pool import RayEngine, complete_on_ray
 from midway.engines.stream import complete
-from midway.recipe import ModelConfig, TransformersEngine
+from midway.recipe import ModelConfig
 from midway.records import Prompt, Question, Request, Sampling
-from midway.stages.spread import ClusterVerifier
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from midway.engines import EngineError, open_engine
+from midway.engines import EngineError, RecordedEngine, open_engine
 from midway.engines.recorded import Recorded, recorded_requests
 from midway.engines.stream import complete
-from midway.recipe import ModelConfig, RecordedEngine
+from midway.recipe import ModelConfig
 from midway.records import Finish, Prompt, Question, Request, Sampling
 
 ROWS = [

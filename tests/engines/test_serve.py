@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from midway.engines import OpenAIEngine
 from midway.engines.serve import serve_command
-from midway.recipe import ModelConfig, OpenAIEngine
+from midway.recipe import ModelConfig
 
 HERE = Path(__file__).parent
 VERB = (

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from midway import rundir
-from midway.engines import EngineError, open_engine
+from midway.engines import EngineError, TransformersEngine, open_engine
 from midway.engines.stream import Progress, StreamReport, complete, open_failures
-from midway.recipe import ModelConfig, TransformersEngine
+from midway.recipe import ModelConfig
 from midway.records import Completion, Finish, Prompt, Request, Sampling, completion_id
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny import FAMILIES
 
-from midway.engines import EngineError, model_key, open_engine
+from midway.engines import EngineError, TransformersEngine, model_key, open_engine
 from midway.engines.sampling import filtered, uniform
-from midway.recipe import ModelConfig, TransformersEngine
+from midway.recipe import ModelConfig
 from midway.records import Finish, Prompt, Request, Sampling
 
 SHARED = "Let x be the unknown. Look back: does the answer make sense? Try a simpler problem first. " * 3

@@ -27,10 +27,10 @@ for _name, _value in {
 vllm = pytest.importorskip("vllm", reason="vllm is not installed here: run tools/engines-test.sh")
 
 from midway import run  # noqa: E402
-from midway.engines import Engine, EngineError, open_engine  # noqa: E402
+from midway.engines import Engine, EngineError, OpenAIEngine, TransformersEngine, VllmEngine, open_engine  # noqa: E402  # noqa: E402
 from midway.engines.serve import serve_command, serving  # noqa: E402
 from midway.engines.stream import complete  # noqa: E402
-from midway.recipe import ModelConfig, OpenAIEngine, TransformersEngine, VllmEngine  # noqa: E402
+from midway.recipe import ModelConfig
 from midway.records import Finish, Prompt, Request, Sampling  # noqa: E402
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,10 @@ import yaml
 from typer.testing import CliRunner
 
 from midway.cli import sources
+from midway.engines import RecordedEngine
 from midway.questions import KNOWN, load
 from midway.questions.known import markdown
-from midway.recipe import RecordedEngine, load_recipe, shipped_recipes
+from midway.recipe import load_recipe, shipped_recipes
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "src" / "midway" / "questions" / "fixtures"

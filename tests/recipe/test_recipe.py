@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from midway.recipe import Recipe, RecipeError, load_recipe, loads_recipe, shipped_recipes, trl_fields
+from midway.recipe import Recipe, RecipeError, load_recipe, loads_recipe, shipped_recipes
+from midway.training.trainers.trl.arguments import trl_fields
 
 BASIC = """
 pools:

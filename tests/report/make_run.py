@@ -1,16 +1,40 @@
-"""Write a synthetic run directory of real files: parquet shards, stage.json, metrics.jsonl.
+"""Write a synthetic run directory with the product's own writer: `RunDir`, `StageDir`, `Layout`, `ShardWriter`, `write_table`.
 
-The truth is planted: `TRUTH` holds each arm's effect, so that a test can say what the report must find.
+No path and no column is written by hand here, so that a fixture cannot differ from what a run leaves. The truth is planted: `TRUTH` holds
+each arm's effect, so that a test can say what the report must find.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+
+from midway.questions import to_frame
+from midway.records import UNGUIDED, Question
+from midway.rundir import (
+    ADHERENCE,
+    COMPLETE,
+    COMPLETIONS,
+    EVALUATIONS,
+    FAILED,
+    FUNNEL,
+    SOLUTIONS,
+    VERDICTS,
+    RunDir,
+    Schema,
+    ShardWriter,
+    StageDir,
+    layout,
+    write_bytes,
+    write_json,
+    write_table,
+)
+from midway.rundir.layout import Layout
 
 WAYS = ["forward", "backward", "decompose", "analogy", "auxiliary", "cases", "table", "guess"]
 ARMS: dict[str, dict[str, Any]] = {
@@ -30,37 +54,47 @@ TRUTH = {
 }
 
 
-def write_stage(folder: Path, stage: str, state: str = "complete", **more: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    cost = {"seconds": 60.0, "prompt_tokens": 10_000, "completion_tokens": 50_000, "cached_tokens": 0}
-    base: dict[str, Any] = {
-        "stage": stage,
-        "state": state,
-        "digest": "d" * 32,
-        "config": {},
-        "inputs": {},
-        "versions": {"midway": "0.1.0", "python": "3.11.2"},
-        "cost": {**cost, "peak_memory_mb": 900.0},
-        "started": "2026-11-22T10:00:00Z",
-        "finished": "2026-11-22T10:01:00Z",
-        "error": "",
-    }
-    (folder / "stage.json").write_text(json.dumps(base | more), encoding="utf-8")
+COST = {"seconds": 60.0, "prompt_tokens": 10_000.0, "completion_tokens": 50_000.0, "cached_tokens": 0.0}
+VERSIONS = {"midway": "0.1.0", "python": "3.11.2"}
+
+
+def write_stage(
+    path: Path,
+    rel: str,
+    kind: str,
+    *,
+    state: str = COMPLETE,
+    error: str = "",
+    result: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> StageDir:
+    """Begin and end a stage of the run at `path`, as whoever runs it does."""
+    stage = RunDir(path).stage(rel, kind, config or {}, {})
+    stage.begin(VERSIONS)
+    stage.end(state, {**COST, "peak_memory_mb": 900.0}, error=error, result=result)
+    return stage
 
 
 def write_samples(
-    folder: Path, rng: np.random.Generator, ids: list[str], p: np.ndarray[Any, Any], samples: int, arm: str, **more: Any
+    path: Path,
+    rel: str,
+    rng: np.random.Generator,
+    ids: list[str],
+    p: np.ndarray[Any, Any],
+    *,
+    samples: int,
+    truth: tuple[float, float, float, float],
 ) -> None:
-    """Write one evaluation: `samples` judged samples of each question with pass rate p[q]; shards of 50,000 rows."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write one evaluation: `samples` judged samples of each question with pass rate p[q]."""
+    _, _, concentration, share = truth
     q = np.repeat(np.arange(len(ids)), samples)
     n = q.size
-    composed = rng.random(n) < TRUTH[arm][3]
-    right = rng.random(n) < np.clip(p[q] + 0.08 * (composed - TRUTH[arm][3]), 0, 1)
+    composed = rng.random(n) < share
+    right = rng.random(n) < np.clip(p[q] + 0.08 * (composed - share), 0, 1)
     unjudged = rng.random(n) < 0.004
     truncated = rng.random(n) < 0.02
     tokens = rng.gamma(6, 15 + 8 * composed, n).astype(int) + 5
-    weights = np.exp(-np.arange(len(WAYS)) * TRUTH[arm][2] / 4)
+    weights = np.exp(-np.arange(len(WAYS)) * concentration / 4)
     first = rng.choice(len(WAYS), n, p=weights / weights.sum())
     second = (first + rng.integers(1, len(WAYS), n)) % len(WAYS)
     names = np.array(WAYS)
@@ -70,11 +104,11 @@ def write_samples(
     judgement = np.where(unjudged, "unjudged", np.where(right, "correct", "wrong"))
     reason = np.where(unjudged, "deadline", np.where(right, "match", np.where(no_answer, "no-answer", "wrong-answer")))
     index = np.tile(np.arange(samples), len(ids))
-    label = f"{folder.parts[-4]}/{folder.parts[-3]}/{folder.parts[-1]}"
     frame = pl.DataFrame(
         {
-            "id": [f"{label}/{a}/{b}" for a, b in zip(q, index, strict=True)],
+            "id": [f"{rel}/{a}/{b}" for a, b in zip(q, index, strict=True)],
             "question_id": np.array(ids)[q],
+            "heuristic": ["sampled"] * n,
             "index": index,
             "text": np.where(right, "so the answer is 42", "so the answer is 7"),
             "finish": np.where(truncated, "length", "stop"),
@@ -84,12 +118,20 @@ def write_samples(
             "extracted": pl.Series(np.where(right, "42", wrong_answer)).set(pl.Series(no_answer | unjudged), None),
             "reason": reason,
             "ways": lists,
+            "composed": composed,
             "steps_right": right & (rng.random(n) < 0.9),
         }
     )
-    for start in range(0, n, 50_000):
-        frame[start : start + 50_000].write_parquet(folder / f"shard-{start // 50_000:05d}.parquet")
-    write_stage(folder, "evaluate", config={"samples": samples, "temperature": 1.0}, **more)
+    write_table(Layout(path).evaluated(rel), as_stored(frame, EVALUATIONS))
+    write_stage(path, rel, "evaluate", config={"benchmark": {"samples": samples, "sampling": {"temperature": 1.0}}})
+
+
+def as_stored(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return the frame with exactly the columns that the product stores; what is not given is null."""
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in schema.items()
+    )
 
 
 def make_run(
@@ -98,7 +140,7 @@ def make_run(
     seeds: tuple[int, ...] = (0, 1, 2),
     questions: int = 200,
     samples: int = 8,
-    benchmarks: tuple[str, ...] = ("lab/test", "lab/hard"),
+    benchmarks: tuple[str, ...] = ("lab-test", "lab-hard"),
     empty: tuple[str, ...] = (),
     failed: tuple[str, int] | None = None,
     gone: tuple[str, int] | None = None,
@@ -130,74 +172,114 @@ def make_run(
         "versions": {"midway": "0.1.0", "torch": "2.13.0", "trl": "1.16.0"},
         "created": "2026-11-22T09:00:00Z",
     }
-    (path / "resolved.json").write_text(json.dumps(resolved), encoding="utf-8")
-    (path / "recipe.yaml").write_text("name: demo\ntreatment: polya-8-rl\n", encoding="utf-8")
-    (path / "questions").mkdir()
+    files = Layout(path)
+    write_json(files.resolved, resolved)
+    write_bytes(files.recipe, b"name: demo\ntreatment: polya-8-rl\n")
     difficulty: dict[str, Any] = {}
     ids: dict[str, list[str]] = {}
     for b, benchmark in enumerate((*benchmarks, *empty)):
         ids[benchmark] = [f"{benchmark}-{i:06d}" for i in range(questions)]
         difficulty[benchmark] = rng.normal(-0.15 * b, 0.25, questions)
-        table = {"id": ids[benchmark], "text": ["?"] * questions}
-        pl.DataFrame(table).write_parquet(path / "questions" / f"{benchmark.replace('/', '_')}.parquet")
+        asked = [Question("math", f"? {id_}", answer="42", id=id_) for id_ in ids[benchmark]]
+        write_table(files.questions(layout.benchmark_set(benchmark)), to_frame(asked))
     for pool in ("guided", "unguided"):
-        for stage in ("completions", "verdicts", "adherence"):
-            write_stage(
-                path / "pools" / pool / stage, {"completions": "generate", "verdicts": "verify"}.get(stage, "score")
-            )
+        _pool(path, pool)
     for arm, spec in arms.items():
         before, after, _, _ = TRUTH[arm]
         for seed in (0,) if arm == "base" else seeds:
             if gone == (arm, seed):
                 continue
-            root = path / "arms" / arm / f"seed-{seed}"
             broken = failed == (arm, seed)
             drift = 0.0 if arm == "base" else rng.normal(shift if arm != "base" else 0, seed_sd)
             if spec["midtrain"]:
-                _selection(root / "selection", arm)
-                write_stage(root / "midtrain", "midtrain")
+                _selection(path, arm, seed)
+                rel = layout.midtrain(arm, seed)
+                write_stage(path, rel, "midtrain")
                 rows = [{"step": i, "loss": 2 / (i + 1), "num_tokens": 4000.0 * i} for i in range(1, 30)]
-                (root / "midtrain" / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+                files.metrics(rel).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
             if spec["rl"]:
+                rel = layout.rl(arm, seed)
+                more = {"state": FAILED, "error": "Traceback\nRuntimeError: CUDA out of memory"} if broken else {}
+                write_stage(path, rel, "rl", **more)
                 steps = rl_steps // 3 if broken else rl_steps
-                _rl(root / "rl", rng, before, after + drift, steps, benchmarks[0])
-                more = {"state": "failed", "error": "Traceback\nRuntimeError: CUDA out of memory"} if broken else {}
-                write_stage(root / "rl", "rl", **more)
+                _metrics(files.metrics(rel), rng, before, after + drift, steps=steps, benchmark=benchmarks[0])
             for benchmark in benchmarks:
-                folder = root / "evaluations" / benchmark.replace("/", "_")
                 p = np.clip(difficulty[benchmark] + rng.normal(0, 0.05, questions), 0, 1)
+
+                def sample(
+                    phase: str, rate: float, p: Any = p, benchmark: str = benchmark, arm: str = arm, seed: int = seed
+                ) -> None:
+                    rel = layout.evaluation(arm, seed, benchmark, phase)
+                    chance = np.clip(p + rate, 0, 1)
+                    write_samples(path, rel, rng, ids[benchmark], chance, samples=samples, truth=TRUTH[arm])
+
                 if arm == "base":
-                    write_samples(folder / "base", rng, ids[benchmark], np.clip(p + before, 0, 1), samples, arm)
+                    sample(layout.BASE, before)
                     continue
                 if spec["midtrain"]:
-                    write_samples(folder / "before-rl", rng, ids[benchmark], np.clip(p + before, 0, 1), samples, arm)
+                    sample(layout.BEFORE_RL, before)
                 else:
-                    (folder / "before-rl").mkdir(parents=True)
-                    shared = {"path": f"arms/base/seed-0/evaluations/{benchmark.replace('/', '_')}/base"}
-                    (folder / "before-rl" / "shared.json").write_text(json.dumps(shared), encoding="utf-8")
+                    link = files.shared(layout.evaluation(arm, seed, benchmark, layout.BEFORE_RL))
+                    write_json(link, {"path": layout.base_evaluation(benchmark)})
                 if spec["rl"] and not broken:
-                    chance = np.clip(p + after + drift, 0, 1)
-                    write_samples(folder / "after-rl", rng, ids[benchmark], chance, samples, arm)
-    (path / "log.jsonl").write_text('{"event": "done"}\n', encoding="utf-8")
+                    sample(layout.AFTER_RL, after + drift)
     return path
 
 
-def _selection(folder: Path, arm: str) -> None:
-    write_stage(folder, "select")
-    kinds = WAYS if arm == "polya-8-rl" else ["unguided"]
+def _pool(path: Path, pool: str) -> None:
+    """Write a small pool: a completion of each way for some questions, every third wrong, the right ones scored where guided."""
+    kinds = WAYS if pool == "guided" else [UNGUIDED]
+    rows = [
+        {
+            "id": f"{pool}-{q}-{k}",
+            "question_id": f"q{q}",
+            "heuristic": k,
+            "index": 0,
+            "text": f"{k}: 42",
+            "finish": "stop",
+        }
+        for q in range(5)
+        for k in kinds
+    ]
+    right = [row["id"] for n, row in enumerate(rows) if n % 3]
+    verdicts = [
+        {"id": r["id"], "judgement": "correct" if r["id"] in right else "wrong", "reason": "exact"} for r in rows
+    ]
+    tables: list[tuple[str, str, Schema, list[Any]]] = [
+        (layout.completions(pool), "generate", COMPLETIONS, rows),
+        (layout.verdicts(pool), "verify", VERDICTS, verdicts),
+    ]
+    if pool == "guided":
+        scores = [{"id": id_, "score": 0.5, "scorer": "likelihood"} for id_ in right]
+        tables.append((layout.adherence(pool), "score", ADHERENCE, scores))
+    for rel, kind, schema, table in tables:
+        with ShardWriter(Layout(path).stage(rel), schema) as writer:
+            writer.write(table)
+        write_stage(path, rel, kind)
+    write_table(Layout(path).asked(pool), pl.DataFrame({"id": [row["id"] for row in rows]}))
+
+
+def _selection(path: Path, arm: str, seed: int) -> None:
+    write_stage(path, layout.selection(arm, seed), "select")
+    kinds = WAYS if arm == "polya-8-rl" else [UNGUIDED]
     scale = 1 if arm == "star-rl" else 8
     steps = {"generated": 500, "correct": 300, "adherent": 240, "not a near-copy": 200, "kept": 100}
-    rows = [(s, k, n * scale // len(kinds)) for s, n in steps.items() for k in kinds]
-    pl.DataFrame(rows, schema=["step", "heuristic", "count"], orient="row").write_parquet(folder / "funnel.parquet")
+    funnel = [
+        {"step": s, "heuristic": k, "level": "", "count": n * scale // len(kinds), "pool": "guided"}
+        for s, n in steps.items()
+        for k in kinds
+    ]
+    write_table(Layout(path).funnel(arm, seed), pl.DataFrame(funnel, schema=dict(FUNNEL)))
     kept = [k for k in kinds for _ in range(100 * scale // len(kinds))]
     asked = [f"q{i % 100}" for i in range(len(kept))]
     texts = [f"by {k} we find the answer {q}" for k, q in zip(kept, asked, strict=True)]
-    pl.DataFrame({"question_id": asked, "heuristic": kept, "text": texts}).write_parquet(folder / "solutions.parquet")
+    solutions = pl.DataFrame({"question_id": asked, "heuristic": kept, "text": texts, "source": "guided"})
+    write_table(Layout(path).solutions(arm, seed), as_stored(solutions, SOLUTIONS))
 
 
-def _rl(folder: Path, rng: np.random.Generator, low: float, high: float, steps: int, benchmark: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as out:
+def _metrics(file: Path, rng: np.random.Generator, low: float, high: float, *, steps: int, benchmark: str) -> None:
+    """Write metrics.jsonl as a trainer does: a line for each logged step."""
+    with file.open("w", encoding="utf-8") as out:
         for step in range(0, steps + 1, 5):
             level = low + (high - low) * (1 - np.exp(-3 * step / steps))
             row = {

@@ -13,6 +13,8 @@ import pytest
 
 from midway.report import build_comparison, build_report
 from midway.report.words import verdict
+from midway.rundir import LABELS, ShardWriter, layout, write_table
+from midway.rundir.layout import Layout
 
 _spec = spec_from_file_location("make_run", Path(__file__).with_name("make_run.py"))
 assert _spec and _spec.loader
@@ -21,8 +23,9 @@ _spec.loader.exec_module(_module)
 make_run, write_stage = _module.make_run, _module.write_stage
 ERROR = {
     "name": "likelihood",
-    "hits": 120, "positives": 150, "rejections": 180, "negatives": 200,
+    "hits": 120, "positives": 150,
     "whole": {"hits": 74, "positives": 75}, "halves": {"hits": 46, "positives": 75},
+    "rejections": 180, "negatives": 200,
     "ways": {"forward": {"hits": 90, "positives": 100, "rejections": 95, "negatives": 100}},
 }  # fmt: skip
 
@@ -33,23 +36,33 @@ def results(path: Path) -> Any:
 
 def labelled(path: Path, flip: float = 0.0) -> None:
     """Move the ways of every evaluation into a label stage; a share `flip` of the composed samples loses its second way."""
-    write_stage(path / "labels", "labeller", result={"labeller": ERROR})
+    write_stage(path, layout.LABELLER, "labeller", result={"labeller": ERROR})
     rng = np.random.default_rng(0)
-    for folder in {f.parent for f in path.glob("arms/*/seed-*/evaluations/*/*/shard-*.parquet")}:
-        frame = pl.read_parquet(folder / "shard-*.parquet")
+    files = Layout(path)
+    for rel in samples_of(path):
+        frame = pl.read_parquet(files.evaluated(rel))
         ways = [w[:1] if rng.random() < flip else w for w in frame["ways"].to_list()]
         program = {"samples": 10, "same": 7, "hits": 1, "positives": 2, "rejections": 7, "negatives": 8}
-        write_stage(folder / "labels", "label", result={"program": program})
-        table = pl.DataFrame({"id": frame["id"], "ways": ways}, schema={"id": pl.String, "ways": pl.List(pl.String)})
-        half = table.height // 2
-        table[:half].write_parquet(folder / "labels" / "a.parquet")
-        rows = table[half:].to_dicts()  # still in the journal of a writer that was killed
-        (folder / "labels" / "b.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-        frame.drop("ways").write_parquet(folder / "shard-00000.parquet")
+        write_stage(path, layout.labels(rel), "label", result={"program": program})
+        rows = [{"id": id_, "ways": w} for id_, w in zip(frame["id"], ways, strict=True)]
+        half = len(rows) // 2
+        with ShardWriter(files.stage(layout.labels(rel)), LABELS) as done:
+            done.write(rows[:half])
+        killed = ShardWriter(files.stage(layout.labels(rel)), LABELS)
+        killed.write(rows[half:])  # never closed: still in the journal
+        write_table(
+            files.evaluated(rel),
+            frame.with_columns(ways=pl.lit(None, pl.List(pl.String)), composed=pl.lit(None, pl.Boolean)),
+        )
+
+
+def samples_of(path: Path) -> list[str]:
+    """Return the evaluations that have samples of their own."""
+    return [rel for rel in Layout(path).evaluations() if Layout(path).evaluated(rel).exists()]
 
 
 def test_labels_of_their_own_stage_are_read_with_their_error(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0, 1), questions=50, samples=4, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0, 1), questions=50, samples=4, benchmarks=("lab-test",))
     build_report(path)
     before = results(path)["ways"]
     labelled(path)
@@ -81,7 +94,7 @@ def test_labels_of_their_own_stage_are_read_with_their_error(tmp_path: Path) -> 
 
 def test_a_rate_that_the_measured_error_cannot_explain_is_not_shrunk_to_a_point(tmp_path: Path) -> None:
     """Fewer positives than the measured false alarms alone would give: the error is not that of these samples."""
-    path = make_run(tmp_path / "r", seeds=(0, 1), questions=50, samples=4, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0, 1), questions=50, samples=4, benchmarks=("lab-test",))
     labelled(path, flip=1.0)
     build_report(path)
     for row in results(path)["ways"]["composition"]:
@@ -89,10 +102,10 @@ def test_a_rate_that_the_measured_error_cannot_explain_is_not_shrunk_to_a_point(
 
 
 def test_labels_without_information_are_said_to_be(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab-test",))
     labelled(path)
     blind = {"name": "judge", "hits": 5, "positives": 10, "rejections": 5, "negatives": 10}
-    write_stage(path / "labels", "labeller", result={"labeller": blind})
+    write_stage(path, layout.LABELLER, "labeller", result={"labeller": blind})
     page = build_report(path).html.read_text(encoding="utf-8")
     assert "these labels cannot tell" in page
     assert all(c["corrected"] is None for c in results(path)["ways"]["composition"])
@@ -100,9 +113,9 @@ def test_labels_without_information_are_said_to_be(tmp_path: Path) -> None:
 
 def add_greedy(path: Path, right: dict[str, float]) -> None:
     rng = np.random.default_rng(1)
-    for folder in {f.parent for f in path.glob("arms/*/seed-*/evaluations/*/*/shard-*.parquet")}:
-        frame = pl.read_parquet(folder / "shard-*.parquet").filter(pl.col("index") == 0)
-        p = right.get(folder.parts[-5], 0.4)
+    for rel in samples_of(path):
+        frame = pl.read_parquet(Layout(path).evaluated(rel)).filter(pl.col("index") == 0)
+        p = right.get(layout.place(rel).arm, 0.4)
         hit = rng.random(frame.height) < p
         frame = frame.with_columns(
             id=pl.col("id") + "-greedy",
@@ -110,12 +123,11 @@ def add_greedy(path: Path, right: dict[str, float]) -> None:
             finish=pl.lit("stop"),
             heuristic=pl.lit("greedy"),
         )
-        (folder / "greedy").mkdir()
-        frame.write_parquet(folder / "greedy" / "results.parquet")
+        write_table(Layout(path).greedy(rel), frame)
 
 
 def test_greedy_is_shown_and_in_nothing_that_is_drawn(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0, 1, 2), questions=60, samples=4, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0, 1, 2), questions=60, samples=4, benchmarks=("lab-test",))
     build_report(path)
     before = results(path)
     assert before["greedy"] == [] and "Greedy" not in (path / "report/report.md").read_text(encoding="utf-8")
@@ -135,7 +147,7 @@ def test_greedy_is_shown_and_in_nothing_that_is_drawn(tmp_path: Path) -> None:
 
 def test_greedy_and_labels_survive_a_comparison_of_runs(tmp_path: Path) -> None:
     runs = [
-        make_run(tmp_path / name, seeds=(0,), questions=q, samples=2, benchmarks=("lab/test",), rng_seed=q)
+        make_run(tmp_path / name, seeds=(0,), questions=q, samples=2, benchmarks=("lab-test",), rng_seed=q)
         for name, q in (("one", 20), ("two", 12))
     ]
     for run in runs:
@@ -151,7 +163,7 @@ def test_greedy_and_labels_survive_a_comparison_of_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])
 def test_few_seeds_are_said_to_be_few(tmp_path: Path, seeds: tuple[int, ...]) -> None:
-    path = make_run(tmp_path / "r", seeds=seeds, questions=400, samples=8, benchmarks=("lab/test",), seed_sd=0.0)
+    path = make_run(tmp_path / "r", seeds=seeds, questions=400, samples=8, benchmarks=("lab-test",), seed_sd=0.0)
     build_report(path)
     found = results(path)
     words = verdict(found)

@@ -23,6 +23,8 @@ from midway.evidence import difference, majority_of_all
 from midway.report import build_comparison, build_report
 from midway.report.words import call, interval, points, verdict
 from midway.results.load import load_run
+from midway.rundir import layout
+from midway.rundir.layout import Layout
 
 _spec = spec_from_file_location("make_run", Path(__file__).with_name("make_run.py"))
 assert _spec and _spec.loader
@@ -53,12 +55,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples=4,
         failed=("star-rl", 1),
         gone=("unguided-8-rl", 2),
-        empty=("lab/none",),
+        empty=("lab-none",),
     )
     for seed in (0, 2):
-        folder = path / "arms" / "star-rl" / f"seed-{seed}"
-        shutil.rmtree(folder / "evaluations")
-        write_stage(folder / "rl", "rl", state="failed", error="ValueError: <b>nan</b> loss")
+        for rel in Layout(path).evaluations():
+            if (layout.place(rel).arm, layout.place(rel).seed) == ("star-rl", seed):
+                shutil.rmtree(Layout(path).stage(rel))
+        write_stage(path, layout.rl("star-rl", seed), "rl", state="failed", error="ValueError: <b>nan</b> loss")
     build_report(path)
     return path
 
@@ -125,19 +128,19 @@ def test_the_page_is_self_contained_and_every_figure_has_its_table(whole: Path) 
 def test_planted_effects_are_found(whole: Path) -> None:
     found = results(whole)
     rows = {(r["benchmark"], r["against"]): r for r in found["differences"]}
-    assert call(rows["lab/test", "rl-only"]) == "higher"
-    assert call(rows["lab/test", "base"]) == "higher"
+    assert call(rows["lab-test", "rl-only"]) == "higher"
+    assert call(rows["lab-test", "base"]) == "higher"
     # clipping of pass rates to [0, 1] shrinks planted differences a little
-    assert rows["lab/test", "rl-only"]["difference"]["value"] == pytest.approx(0.07, abs=0.025)
+    assert rows["lab-test", "rl-only"]["difference"]["value"] == pytest.approx(0.07, abs=0.025)
     for row in rows.values():
         d = row["difference"]
         assert d["low"] < d["value"] < d["high"] and row["p_holm"] >= d["p"] and d["over"] == "questions and seeds"
     gains = {(g["benchmark"], g["arm"]): g for g in found["gains"]}
     assert {a for _, a in gains} == set(TRUTH) - {"base"}
-    assert gains["lab/test", "rl-only"]["gain"]["low"] > 0.05
+    assert gains["lab-test", "rl-only"]["gain"]["low"] > 0.05
     composed = {(c["benchmark"], c["arm"], c["phase"]): c for c in found["ways"]["composition"]}
     for arm in ("polya-8-rl", "rl-only"):
-        rate = composed["lab/test", arm, "after-rl"]["rate"]
+        rate = composed["lab-test", arm, "after-rl"]["rate"]
         assert rate["low"] < TRUTH[arm][3] < rate["high"]
     right = next(c for c in found["ways"]["correctness"] if c["arm"] == "polya-8-rl")
     assert right["matched"]["low"] < 0.08 < right["matched"]["high"]
@@ -146,13 +149,13 @@ def test_planted_effects_are_found(whole: Path) -> None:
 def test_the_verdict_says_what_the_numbers_allow(whole: Path) -> None:
     found = results(whole)
     words = verdict(found)
-    first = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab/test", "rl-only"))
+    first = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab-test", "rl-only"))
     assert words["tone"] == "good" and "8 ways + RL beat RL only" in words["headline"]
     assert (
         f"raised pass@1 by {interval(first['difference'])} points over “RL only” at equal RL steps"
         in words["sentences"][0]
     )
-    matched = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab/test", "unguided-8-rl"))
+    matched = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab-test", "unguided-8-rl"))
     shown = "is shown to help" if call(matched) == "higher" else "not shown to help"
     assert shown in words["sentences"][1]
     assert "one own solution" not in words["sentences"][1]  # fewer solutions: no control for variety
@@ -163,14 +166,14 @@ def test_pass_at_1_is_what_a_spreadsheet_gives(whole: Path) -> None:
     """Computed again from the parquet files, in the plainest way."""
     per_seed = []
     for seed in (0, 1, 2):
-        folder = whole / f"arms/polya-8-rl/seed-{seed}/evaluations/lab_test/after-rl"
-        frame = pl.read_parquet(folder / "*.parquet").filter(pl.col("judgement") != "unjudged")
+        file = Layout(whole).evaluated(layout.evaluation("polya-8-rl", seed, "lab-test", layout.AFTER_RL))
+        frame = pl.read_parquet(file).filter(pl.col("judgement") != "unjudged")
         rates = frame.group_by("question_id").agg((pl.col("judgement") == "correct").mean().alias("rate"))
         per_seed.append(rates.sort("question_id"))
     row = next(
         s
         for s in results(whole)["scores"]
-        if (s["benchmark"], s["arm"], s["phase"]) == ("lab/test", "polya-8-rl", "after-rl")
+        if (s["benchmark"], s["arm"], s["phase"]) == ("lab-test", "polya-8-rl", "after-rl")
     )
     by_question = np.mean([t["rate"].to_numpy() for t in per_seed], axis=0)
     assert row["pass_at_1"]["value"] == pytest.approx(by_question.mean())
@@ -179,8 +182,8 @@ def test_pass_at_1_is_what_a_spreadsheet_gives(whole: Path) -> None:
 
 
 def test_majority_agrees_with_the_estimator(whole: Path) -> None:
-    ev = load_run(whole).evaluations["lab/test", "base", "base"]
-    frame = pl.read_parquet(whole / "arms/base/seed-0/evaluations/lab_test/base/*.parquet")
+    ev = load_run(whole).evaluations["lab-test", "base", "base"]
+    frame = pl.read_parquet(Layout(whole).evaluated(layout.base_evaluation("lab-test")))
     frame = frame.filter(pl.col("judgement") != "unjudged").sort("question_id")
     answers = sorted(frame["extracted"].drop_nulls().unique())
     ids = sorted(frame["question_id"].unique())
@@ -196,27 +199,27 @@ def test_holes_are_said_and_the_rest_renders(broken: Path) -> None:
     checked(html)
     told = [f"{p['where']} {p['what']}" for p in found["problems"]]
     assert any(t.startswith("arms/star-rl/seed-1/rl failed: RuntimeError: CUDA out of memory") for t in told)
-    assert any(t.startswith("benchmark lab/none has no samples") for t in told)
+    assert any(t.startswith("benchmark lab-none has no samples") for t in told)
     assert any("arm unguided-8-rl has no final evaluation of seed 2" in t for t in told)
     assert any("arm star-rl has no final evaluation" in t for t in told)
-    for t in ("lab/none", "CUDA out of memory", "What is missing"):
+    for t in ("lab-none", "CUDA out of memory", "What is missing"):
         assert t in html and t.replace("_", "\\_") in text
     assert "no samples" in html and "&lt;b&gt;nan&lt;/b&gt;" in html and "<b>nan" not in html
-    assert not [r for r in found["differences"] if r["against"] == "star-rl" or r["benchmark"] == "lab/none"]
+    assert not [r for r in found["differences"] if r["against"] == "star-rl" or r["benchmark"] == "lab-none"]
     wide = next(r for r in found["differences"] if r["against"] == "unguided-8-rl")
     assert wide["difference"]["seeds"] == [3, 2]
 
 
 def test_missing_samples_lower_nothing(tmp_path: Path) -> None:
     """Trap: a benchmark whose second half was not sampled yet must not look half as good."""
-    path = make_run(tmp_path / "r", seeds=(0, 1), questions=60, samples=4, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0, 1), questions=60, samples=4, benchmarks=("lab-test",))
     build_report(path)
     before = {(s["arm"], s["phase"]): s for s in results(path)["scores"]}
-    folder = path / "arms/polya-8-rl/seed-0/evaluations/lab_test/after-rl"
-    file = folder / "shard-00000.parquet"
+    rel = layout.evaluation("polya-8-rl", 0, "lab-test", layout.AFTER_RL)
+    file = Layout(path).evaluated(rel)
     frame = pl.read_parquet(file)
     frame.filter(~pl.col("question_id").str.ends_with("1") & (pl.col("index") < 2)).write_parquet(file)
-    write_stage(folder, "evaluate", state="interrupted", config={"samples": 4})
+    write_stage(path, rel, "evaluate", state="interrupted", config={"benchmark": {"samples": 4}})
     build_report(path)
     after = {(s["arm"], s["phase"]): s for s in results(path)["scores"]}["polya-8-rl", "after-rl"]
     assert after["pass_at_1"]["value"] == pytest.approx(
@@ -230,10 +233,34 @@ def test_missing_samples_lower_nothing(tmp_path: Path) -> None:
     assert any("is interrupted" in p["what"] for p in results(path)["problems"])
 
 
+def test_questions_that_no_arm_answered_count_as_missing(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=4, benchmarks=("lab-test",))
+    for rel in Layout(path).evaluations():
+        file = Layout(path).evaluated(rel)
+        if file.exists():
+            frame = pl.read_parquet(file)
+            frame.filter(~pl.col("question_id").str.ends_with("7")).write_parquet(file)
+    build_report(path)
+    found = results(path)
+    assert found["benchmarks"] == [{"name": "lab-test", "questions": 20, "samples": 4}]
+    for score in found["scores"]:
+        assert (score["samples"], score["missing"], score["pass_at_1"]["questions"]) == (72, 8, 18)
+
+
+def test_question_sets_of_other_names_are_found_too(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab-hard",), empty=("lab-test",))
+    file = Layout(path).questions(layout.benchmark_set("lab-test"))
+    for other in ("lab_test", "benchmark-lab/test"):
+        moved = Layout(path).questions(other)
+        moved.parent.mkdir(exist_ok=True)
+        file = file.rename(moved)
+        build_report(path)
+        assert results(path)["benchmarks"][1]["questions"] == 10
+
+
 def test_unjudged_engine_errors_and_duplicates_are_not_wrong_answers(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=4, benchmarks=("lab/test",))
-    folder = path / "arms/base/seed-0/evaluations/lab_test/base"
-    file = folder / "shard-00000.parquet"
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=4, benchmarks=("lab-test",))
+    file = Layout(path).evaluated(layout.base_evaluation("lab-test"))
     frame = pl.read_parquet(file).with_columns(judgement=pl.lit("correct"), finish=pl.lit("stop"))
     bad = pl.col("index") == 0
     frame = frame.with_columns(
@@ -242,7 +269,7 @@ def test_unjudged_engine_errors_and_duplicates_are_not_wrong_answers(tmp_path: P
     )
     frame = frame.with_columns(judgement=pl.when(pl.col("index") == 1).then(None).otherwise(pl.col("judgement")))
     frame.write_parquet(file)
-    frame.head(30).write_parquet(folder / "shard-00001.parquet")
+    frame.head(30).write_parquet(file.with_name("another.parquet"))
     build_report(path)
     row = next(s for s in results(path)["scores"] if s["arm"] == "base")
     assert row["pass_at_1"]["value"] == 1.0
@@ -250,14 +277,15 @@ def test_unjudged_engine_errors_and_duplicates_are_not_wrong_answers(tmp_path: P
 
 
 def test_an_unreadable_shard_is_named_and_skipped(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab/test",))
-    (path / "arms/base/seed-0/evaluations/lab_test/base/shard-00001.parquet").write_bytes(b"PAR1 not really")
-    (path / "arms/rl-only/seed-0/rl/stage.json").write_text("{", encoding="utf-8")
-    with (path / "arms/rl-only/seed-0/rl/metrics.jsonl").open("a", encoding="utf-8") as out:
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab-test",))
+    files, rl = Layout(path), layout.rl("rl-only", 0)
+    (files.stage(layout.base_evaluation("lab-test")) / "another.parquet").write_bytes(b"PAR1 not really")
+    files.manifest(rl).write_text("{", encoding="utf-8")
+    with files.metrics(rl).open("a", encoding="utf-8") as out:
         out.write('{"step": 999, "rew')
     build_report(path)
     told = " ".join(p["where"] + " " + p["what"] for p in results(path)["problems"])
-    assert "shard-00001.parquet cannot be read" in told and "stage.json cannot be read" in told
+    assert "another.parquet cannot be read" in told and "stage.json cannot be read" in told
 
 
 def test_diversity_of_solutions_and_movement_of_the_mix(whole: Path) -> None:
@@ -267,18 +295,18 @@ def test_diversity_of_solutions_and_movement_of_the_mix(whole: Path) -> None:
     assert arms["unguided-8-rl"]["vendi"] == {"score": pytest.approx(1), "of": 8}
     assert arms["polya-8-rl"]["vendi"]["score"] > 2 and arms["star-rl"]["vendi"] is None
     moved = {(m["benchmark"], m["arm"], m["phase"]): m["moved"] for m in found["ways"]["mix"]}
-    assert moved["lab/test", "base", "base"] is None
+    assert moved["lab-test", "base", "base"] is None
     # the base's mix is less concentrated than that of RL only, the treatment's is the same before and after
-    assert moved["lab/test", "rl-only", "after-rl"] > 0.1 > moved["lab/test", "polya-8-rl", "after-rl"]
+    assert moved["lab-test", "rl-only", "after-rl"] > 0.1 > moved["lab-test", "polya-8-rl", "after-rl"]
 
 
 def test_nested_and_dashed_benchmark_folders_are_the_same_benchmark(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0,), questions=20, samples=2, benchmarks=("lab-test",))
     build_report(path)
     before = results(path)["scores"]
     for file in path.glob("arms/*/seed-0/evaluations/*/before-rl/shared.json"):
-        file.write_text(file.read_text(encoding="utf-8").replace("lab_test", "lab/test"), encoding="utf-8")
-    for folder in list(path.glob("arms/*/seed-0/evaluations/lab_test")):
+        file.write_text(file.read_text(encoding="utf-8").replace("lab-test", "lab/test"), encoding="utf-8")
+    for folder in list(path.glob("arms/*/seed-0/evaluations/lab-test")):
         (folder.parent / "lab").mkdir()
         folder.rename(folder.parent / "lab" / "test")
     build_report(path)
@@ -286,7 +314,7 @@ def test_nested_and_dashed_benchmark_folders_are_the_same_benchmark(tmp_path: Pa
 
 
 def test_one_seed_says_what_it_does_not_cover(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0,), questions=60, samples=4, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0,), questions=60, samples=4, benchmarks=("lab-test",))
     build_report(path)
     found = results(path)
     assert "says nothing about how another training run would turn out" in " ".join(verdict(found)["sentences"])
@@ -295,7 +323,7 @@ def test_one_seed_says_what_it_does_not_cover(tmp_path: Path) -> None:
 
 def test_a_run_without_controls_or_samples_has_no_verdict_but_a_page(tmp_path: Path) -> None:
     only = {"polya-8-rl": ARMS["polya-8-rl"]}
-    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab/test",), arms=only)
+    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab-test",), arms=only)
     assert "no verdict" in build_and_headline(path)
     empty = tmp_path / "empty"
     (empty / "arms").mkdir(parents=True)
@@ -310,7 +338,7 @@ def build_and_headline(path: Path) -> str:
 def test_names_from_the_run_are_escaped(tmp_path: Path) -> None:
     arms = {k: dict(v) for k, v in ARMS.items()}
     arms["polya-8-rl"]["title"] = "<script>alert(1)</script> & “ways” | *x*"
-    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab/test",), arms=arms)
+    path = make_run(tmp_path / "r", seeds=(0,), questions=10, samples=2, benchmarks=("lab-test",), arms=arms)
     paths = build_report(path)
     html = paths.html.read_text(encoding="utf-8")
     assert "script" not in checked(html).tags
@@ -318,9 +346,11 @@ def test_names_from_the_run_are_escaped(tmp_path: Path) -> None:
 
 
 def test_labeller_error_is_undone_and_widens_the_interval(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "r", seeds=(0, 1, 2), questions=60, samples=8, benchmarks=("lab/test",))
+    path = make_run(tmp_path / "r", seeds=(0, 1, 2), questions=60, samples=8, benchmarks=("lab-test",))
     error = {"name": "judge", "hits": 80, "positives": 100, "rejections": 95, "negatives": 100}
-    for file in path.glob("arms/*/seed-*/evaluations/*/*/stage.json"):
+    for file in (Layout(path).manifest(rel) for rel in Layout(path).evaluations()):
+        if not file.exists():  # it points to the base model's
+            continue
         stage = json.loads(file.read_text(encoding="utf-8"))
         stage["config"]["labeller"] = error
         file.write_text(json.dumps(stage), encoding="utf-8")
@@ -347,14 +377,14 @@ def test_report_is_the_same_twice(whole: Path) -> None:
 
 
 def test_comparison_joins_runs_by_question(whole: Path, tmp_path: Path) -> None:
-    other = make_run(tmp_path / "other", questions=100, samples=4, benchmarks=("lab/test",), rng_seed=9)
+    other = make_run(tmp_path / "other", questions=100, samples=4, benchmarks=("lab-test",), rng_seed=9)
     out = tmp_path / "joint"
     paths = build_comparison([whole, other], out)
     found = json.loads(paths.results.read_text(encoding="utf-8"))
     checked(paths.html.read_text(encoding="utf-8"))
-    row = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab/test", "other: polya-8-rl"))
+    row = next(r for r in found["differences"] if (r["benchmark"], r["against"]) == ("lab-test", "other: polya-8-rl"))
     assert row["difference"]["questions"] == 100
-    a, b = load_run(whole).final("lab/test", "polya-8-rl"), load_run(other).final("lab/test", "polya-8-rl")
+    a, b = load_run(whole).final("lab-test", "polya-8-rl"), load_run(other).final("lab-test", "polya-8-rl")
     assert a is not None and b is not None
     with np.errstate(invalid="ignore"):
         expected = difference((a.correct / a.judged)[:, :100], b.correct / b.judged)
@@ -379,7 +409,7 @@ def test_command_line(whole: Path, tmp_path: Path) -> None:
 def test_a_run_seen_from_another_arm(whole: Path, tmp_path: Path) -> None:
     app = typer.Typer()
     register(app)
-    usual = {r["against"]: r["difference"] for r in results(whole)["differences"] if r["benchmark"] == "lab/test"}
+    usual = {r["against"]: r["difference"] for r in results(whole)["differences"] if r["benchmark"] == "lab-test"}
     before = (whole / "report" / "results.json").read_bytes()
     out = tmp_path / "seen"
     asked = ["report", str(whole), "--treatment", "rl-only", "--control", "polya-8-rl", "--out", str(out)]
@@ -389,7 +419,7 @@ def test_a_run_seen_from_another_arm(whole: Path, tmp_path: Path) -> None:
     (turned,) = (
         r["difference"]
         for r in found["differences"]
-        if (r["benchmark"], r["against"]) == ("lab/test", "polya-8-rl")
+        if (r["benchmark"], r["against"]) == ("lab-test", "polya-8-rl")
     )  # fmt: skip
     assert turned["value"] == pytest.approx(-usual["rl-only"]["value"])
     assert (turned["low"], turned["high"]) == pytest.approx((-usual["rl-only"]["high"], -usual["rl-only"]["low"]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from midway.experiment import Experiment
 from midway.materials import Materials
+
 from midway.recipe import load_recipe
 from midway.rundir import RunDir
 

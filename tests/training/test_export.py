@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 
 pytest.importorskip("midway.materials")
 
-from midway.cli import export
 from midway.experiment import opened
+from midway.stages.common import Control
+
+from midway.cli import export
 from midway.lab.tiny import tiny_checkpoint
 from midway.recipe import load_recipe
 from midway.rundir import RunError
-from midway.stages.common import Control
 from midway.training.dataset import FORMATS
 
 ASKED = "Ann has {} apples and buys {} more. How many has she?"

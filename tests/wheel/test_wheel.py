@@ -23,7 +23,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for needed in (
         "midway/_recipes/demo.yaml",
         "midway/_recipes/lab/main.yaml",
-        "midway/recipe/trl_fields.json",
+        "midway/training/trainers/trl/fields.json",
         "midway/heuristics/catalogue/working-backward.toml",
         "midway/questions/fixtures/gsm8k_recorded.jsonl",
         "midway/lab/base/model.safetensors",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from midway import registry
 from midway.adherence.base import Comparison, Item, Scorer
 from midway.adherence.judge import JudgeScorer
 from midway.adherence.likelihood import LikelihoodScorer
@@ -60,19 +61,13 @@ def open_scorer(
     `state()` returned: a stage that goes on after a stop passes it, so that all its scores are calibrated alike.
     Raises ValueError for `none`, for a missing engine or model, and for fewer than two heuristics.
     """
-    if config.scorer == "reward-model":
-        if not config.model:
-            raise ValueError("adherence: name the reward model (`model: org/name`)")
-        return RewardModelScorer(config.model, catalogue)
     if config.scorer == "none":
         raise ValueError("adherence: the recipe asks for no scorer")
-    if engine is None:
+    part = registry.find("scorers", config.scorer)
+    if engine is None and part.engine:
         raise ValueError(f"adherence: scorer {config.scorer!r} needs an engine")
-    if config.scorer == "judge":
-        return JudgeScorer(engine, catalogue, repeats=config.repeats, chat=chat)
-    return LikelihoodScorer(
-        engine, prompts, catalogue, rivals=config.rivals, calibration=(state or {}).get("calibration")
-    )
+    scorer: Scorer = part.open(config, engine=engine, prompts=prompts, heuristics=catalogue, state=state, chat=chat)
+    return scorer
 
 
 def open_labeller(
@@ -91,14 +86,8 @@ def open_labeller(
     """
     if config.by == "program":
         raise ValueError("labels: the recipe asks for no labeller but a program")
-    if config.by == "judge":
-        return JudgeWays(engine, catalogue, chat=chat)
-    return LikelihoodWays(
-        engine,
-        prompts,
-        catalogue,
-        size=config.window,
-        most=config.windows,
-        threshold=config.threshold,
-        calibration=(state or {}).get("calibration"),
+    part = registry.find("scorers", config.by)
+    labeller: WaysLabeller = part.label(
+        config, engine=engine, prompts=prompts, heuristics=catalogue, state=state, chat=chat
     )
+    return labeller

@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from midway.stages.common import Control
+if TYPE_CHECKING:
+    from midway.stages.base import Output
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -66,8 +67,8 @@ class Console:
             self._bar.stop()
             self._bar = None
 
-    def control(self, title: str, number: int, count: int) -> Control:
-        """Return the control of a stage that begins now."""
+    def watch(self, title: str, number: int, count: int, out: Output) -> None:
+        """Show a stage that begins now: its output tells here how far it is."""
         self.finish()
         label = f"[{number}/{count}] {title}"
         if self.live:
@@ -111,4 +112,4 @@ class Console:
             of = f"/{total}" if total else ""
             print(f"    {done}{of}, {rate:.3g}/s{left}{', ' + note if note else ''}", file=sys.stderr, flush=True)
 
-        return Control(progress=progress, stop=self.stop, note=lambda text: self.line(f"    {text}"))
+        out.progress, out.note = progress, lambda text: self.line(f"    {text}")

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from midway.rundir import layout
+from midway.rundir.layout import Layout
+
 if TYPE_CHECKING:
     import polars as pl
 
-    from midway.materials import Materials
     from midway.records import Question
     from midway.rundir import RunDir
     from midway.training.card import Card
+    from midway.workbench import Workbench
 
 
 def register(app: typer.Typer) -> None:
@@ -46,53 +49,55 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
     """Write the data set of an arm; return the folder, the number of rows and the files. Raises RunError for what is not there."""
     import polars as pl
 
-    from midway.experiment import run_path
-    from midway.materials import Materials
     from midway.recipe import loads_recipe, near
-    from midway.rundir import RunDir, RunError, read_json, write_bytes
+    from midway.rundir import RunDir, RunError, find_run, read_json, write_bytes
     from midway.training.card import FIGURE, figure, render
     from midway.training.dataset import FORMATS, rl_rows, training_rows, write_dataset
+    from midway.workbench import Workbench
 
     form = next((f for f in FORMATS if f == to), None)
     if form is None:
         raise RunError(f"--to {to}: there is no such format; there are {', '.join(FORMATS)}")
-    path = run_path(run)
-    recipe = loads_recipe(read_json(path / "resolved.json")["recipe"], str(path / "resolved.json"))
+    path = find_run(run)
+    files = Layout(path)
+    recipe = loads_recipe(read_json(files.resolved)["recipe"], str(files.resolved))
     arm = arm or recipe.treatment_arm or next((name for name, a in recipe.arms.items() if a.midtrain), "")
     if arm not in recipe.arms or not recipe.arms[arm].midtrain:
         trained = [name for name, a in recipe.arms.items() if a.midtrain]
         raise RunError(f"--arm {arm or '?'}: no arm with mid-training data has this name{near(arm, trained)}")
     seed = recipe.seeds[0] if seed is None else seed
-    stage = path / f"arms/{arm}/seed-{seed}/selection"
-    if not (stage / "solutions.parquet").exists():
-        raise RunError(f"{stage} has no solutions yet: midway select {run}")
+    if not files.solutions(arm, seed).exists():
+        raise RunError(
+            f"{files.stage(layout.selection(arm, seed))} has no solutions yet: midway run {run} --until select"
+        )
     store = RunDir(path)
-    materials = Materials(recipe, store)
+    bench = Workbench(recipe, store.files)
     questions = _stored(store, "train")
     keep = recipe.selection.prompt_with_heuristic
     rows = training_rows(
-        pl.read_parquet(stage / "solutions.parquet"),
+        pl.read_parquet(files.solutions(arm, seed)),
         {q.id: q for q in questions},
-        materials.prompt,
-        materials.chat,
-        heuristics=materials.catalogue if keep else None,
+        bench.prompts.build,
+        bench.prompts.chat,
+        heuristics=bench.prompts.catalogue if keep else None,
     )
-    folder = out or path / "exports" / f"{arm}-seed-{seed}-{form}"
-    files = write_dataset(folder, rows, form, rl=lambda kind: rl_rows(_stored(store, "rl"), materials.prompt, kind))
-    card = _card(materials, path, arm, seed, stage, rows, [(f.stem, f.as_posix()) for f in files], form)
+    folder = out or files.export(arm, seed, form)
+    written = write_dataset(
+        folder, rows, form, rl=lambda kind: rl_rows(_stored(store, "rl"), bench.prompts.build, kind)
+    )
+    card = _card(bench, files, arm, seed, rows, [(f.stem, f.as_posix()) for f in written], form)
     write_bytes(folder / FIGURE, figure(card.funnel).encode())
     write_bytes(folder / "README.md", render(card).encode("utf-8", "replace"))
-    return folder, rows.height, [f.as_posix() for f in files]
+    return folder, rows.height, [f.as_posix() for f in written]
 
 
 def _card(
-    materials: Materials,
-    path: Path,
+    bench: Workbench,
+    files: Layout,
     arm: str,
     seed: int,
-    stage: Path,
     rows: pl.DataFrame,
-    files: list[tuple[str, str]],
+    written: list[tuple[str, str]],
     form: str,
 ) -> Card:
     import polars as pl
@@ -101,14 +106,14 @@ def _card(
     from midway.selection import diversity
     from midway.training.card import Card
 
-    recipe = materials.recipe
-    manifest = read_json(stage / "stage.json") or {}
+    recipe = bench.recipe
+    manifest = read_json(files.manifest(layout.selection(arm, seed))) or {}
     pools = list(dict.fromkeys(d.pool for d in recipe.arms[arm].midtrain if d.pool))
-    questions = {q.id: q for q in _stored(RunDir(path), "train")}
-    solutions = pl.read_parquet(stage / "solutions.parquet")
+    questions = {q.id: q for q in _stored(RunDir(files.root), "train")}
+    solutions = pl.read_parquet(files.solutions(arm, seed))
     adherence: dict[str, Any] = {}
     for pool in pools:
-        scored = read_json(path / f"pools/{pool}/adherence/stage.json") or {}
+        scored = read_json(files.manifest(layout.adherence(pool))) or {}
         if scored:
             found = (scored.get("result") or {}).get("discrimination") or {}
             adherence = {**recipe.adherence.model_dump(mode="json"), "sentence": found.get("sentence")}
@@ -116,33 +121,35 @@ def _card(
         title=recipe.title or recipe.name,
         arm=arm,
         seed=seed,
-        model=_writer(materials, pools),
+        model=_writer(bench, pools),
         revision=recipe.model.revision,
-        model_key=materials.base.key,
+        model_key=bench.models.base.key,
         rows=rows.height,
         data=[d.model_dump(mode="json", exclude_none=True) for d in recipe.arms[arm].midtrain],
         selection=recipe.selection.model_dump(mode="json"),
         pools={p: recipe.pools[p].model_dump(mode="json", exclude_none=True) for p in pools},
-        prompts=_prompts(materials, solutions, questions, pools),
+        prompts=_prompts(bench, solutions, questions, pools),
         sources=_sources([questions[q] for q in solutions["question_id"].unique().to_list()]),
-        funnel=pl.read_parquet(stage / "funnel.parquet"),
+        funnel=pl.read_parquet(files.funnel(arm, seed)),
         diversity=diversity(solutions),
-        removed=pl.read_parquet(stage / "removed.parquet"),
+        removed=pl.read_parquet(files.removed(arm, seed)),
         notes=(manifest.get("result") or {}).get("notes", []),
         adherence=adherence,
-        files=files,
+        files=written,
         versions=manifest.get("versions", {}),
         form=form,
     )
 
 
-def _writer(materials: Materials, pools: list[str]) -> str:
+def _writer(bench: Workbench, pools: list[str]) -> str:
     """Who wrote the solutions; of a local path only the name, as the card is for others."""
+    from midway.registry import find
+
     names = []
-    for engine in (materials.recipe.pools[p].engine for p in pools):
-        if engine is not None and engine.kind == "recorded":
-            names.append(f"somebody else (recorded in {Path(engine.path).name})")
-    model = materials.recipe.model.path
+    for engine in (bench.recipe.pools[p].engine for p in pools):
+        if engine is not None and find("engines", engine.kind).recorded:
+            names.append(f"somebody else (recorded in {Path(getattr(engine, 'path', engine.kind)).name})")
+    model = bench.recipe.model.path
     own = Path(model).name if Path(model).exists() else model
     return (
         ", ".join(dict.fromkeys(names))
@@ -151,20 +158,18 @@ def _writer(materials: Materials, pools: list[str]) -> str:
     )
 
 
-def _prompts(
-    materials: Materials, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]
-) -> dict[str, str]:
+def _prompts(bench: Workbench, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]) -> dict[str, str]:
     """One question's training prompt, and its guided prompts."""
     if solutions.is_empty():
         return {}
     question = questions[solutions["question_id"][0]]
 
     def text(heuristic: Any) -> str:
-        prompt = materials.prompt(question, heuristic)
+        prompt = bench.prompts.build(question, heuristic)
         return "\n".join(f"[{m['role']}]\n{m['content']}" for m in prompt.messages) if prompt.messages else prompt.text
 
     shown = {"Training prompt of one question": text(None)}
-    for heuristic in (h for pool in pools for h in materials.heuristics_of(pool) if h):
+    for heuristic in (h for pool in pools for h in bench.prompts.heuristics(pool) if h):
         shown[f"Prompt that its `{heuristic.slug}` solutions were written under"] = text(heuristic)
     return shown
 
@@ -191,7 +196,7 @@ def _stored(run: RunDir, name: str) -> list[Question]:
     from midway.questions import from_frame
     from midway.rundir import RunError
 
-    path = run.path / "questions" / f"{name}.parquet"
+    path = run.files.questions(name)
     if not path.exists():
         raise RunError(f"{path} is missing: run the recipe again to write it")
     return from_frame(pl.read_parquet(path))

@@ -1,28 +1,20 @@
-"""`midway run`, `midway demo`, the single stages, `midway status`: running a recipe and looking at a run."""
+"""`midway run`, `midway demo`, `midway status`, `midway recipes`: running a recipe and looking at a run."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Callable
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from midway.experiment import Experiment, Step
-    from midway.rundir import RunDir
-
-STAGE_VERBS = {
-    "generate": "Generate the completions of every pool.",
-    "score": "Score how well correct completions follow their heuristic.",
-    "select": "Select the solutions to mid-train on.",
-    "midtrain": "Mid-train every arm.",
-    "rl": "Run RL for every arm.",
-    "evaluate": "Evaluate the base model and every arm.",
-    "label": "Label the ways that evaluation samples use (labels.by in the recipe).",
-}
+    from midway.cli.console import Console
+    from midway.recipe import Recipe
+    from midway.runner import Runner
+    from midway.stages.base import Output, Stage
 
 Overrides = typer.Argument(
     None, metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe, such as pools.guided.samples=8."
@@ -37,6 +29,54 @@ Executor = typer.Option(
     "--executor",
     help="Where generation, verification, scoring and evaluation run: local, or ray (a Ray cluster).",
 )
+Arm = typer.Option(
+    None, "--arm", help="Do this arm alone, matched against the whole recipe (base: the base model's evaluations)."
+)
+Seed = typer.Option(None, "--seed", help="Do this seed alone.")
+Until = typer.Option(
+    None,
+    "--until",
+    metavar="STAGE",
+    help="Do the stages of one kind and what they need: generate, verify, score, select, midtrain, rl, evaluate, label.",
+)
+Wait = typer.Option(
+    False, "--wait", help="Wait for a stage that another process is at work on; it is an error if left out."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of a run is asked for, and how."""
+
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    out: Path | None = None
+    data: str | None = None
+    clean: tuple[str, ...] = ()
+    executor: str = "local"
+    arm: str | None = None
+    seed: int | None = None
+    until: str | None = None
+    wait: bool = False
+
+    @property
+    def part(self) -> bool:
+        """Whether a part of the run is asked for."""
+        return self.arm is not None or self.seed is not None or self.until is not None
+
+    @property
+    def again(self) -> str:
+        """The command that goes on."""
+        options = {
+            "--out": self.out,
+            "--data": self.data,
+            "--executor": None if self.executor == "local" else self.executor,
+            "--arm": self.arm,
+            "--seed": self.seed,
+            "--until": self.until,
+        }
+        given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+        return shlex.join(["midway", "run", self.recipe, *self.overrides, *given, *(["--wait"] if self.wait else [])])
 
 
 def register(app: typer.Typer) -> None:
@@ -44,27 +84,32 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def run(
-        recipe: str = typer.Argument(..., help="A recipe file, or the name of a shipped one (`midway recipes`)."),
+        recipe: str = typer.Argument(..., help="A recipe file, the name of a shipped one, or a run to go on with."),
         overrides: list[str] = Overrides,
         out: Path = Out,
         data: str = Data,
         clean: list[str] = Clean,
         executor: str = Executor,
+        arm: str = Arm,
+        seed: int = Seed,
+        until: str = Until,
+        wait: bool = Wait,
     ) -> None:
         """Run a recipe from questions to report; what is complete is skipped, what was interrupted goes on."""
-        execute(recipe, overrides or [], out=out, data=data, clean=clean, executor=executor)
+        execute(
+            Asked(recipe, tuple(overrides or ()), out, data, tuple(clean), executor, arm, seed, until, wait),
+        )
 
     @app.command()
     def demo(overrides: list[str] = Overrides, out: Path = Out, clean: list[str] = Clean) -> None:
         """Run the shipped demo: a small world, a small base model, the whole story in minutes on a CPU."""
-        execute("demo", overrides or [], out=out, clean=clean)
-
-    for kind, text in STAGE_VERBS.items():
-        _stage_verb(app, kind, text)
+        execute(Asked("demo", tuple(overrides or ()), out, clean=tuple(clean)))
 
     @app.command()
     def status(run: str = typer.Argument(..., help="A run directory, or a name under runs/.")) -> None:
         """Show the stages of a run: state, what they made, what they cost."""
+        from midway.cli.showing import show_status
+
         show_status(run)
 
     @app.command()
@@ -76,218 +121,83 @@ def register(app: typer.Typer) -> None:
             typer.echo(f"{name:<32}{load_recipe(name).title or ''}")
 
 
-def _stage_verb(app: typer.Typer, kind: str, text: str) -> None:
-    def verb(
-        run: str = typer.Argument(..., help="A run directory, or a name under runs/."),
-        data: str = Data,
-        executor: str = Executor,
-    ) -> None:
-        run_stage(run, kind, data, executor)
+def load(asked: Asked) -> tuple[Recipe, str | None, Asked]:
+    """Return the recipe, its text as given, and what is asked with the run directory filled in. A run (a directory, or a name under runs/)
+    stands for the recipe that it was made with."""
+    from midway.recipe import RecipeError, find_recipe, load_recipe, loads_recipe
+    from midway.rundir import RunError, find_run, read_json
+    from midway.rundir.layout import Layout
 
-    app.command(kind, help=f"{text} Works on a run directory; what it needs is done first.")(verb)
-
-
-def run_stage(run: str, kind: str, data: str | None = None, executor: str = "local") -> None:
-    """Do the pending stages of one kind in a stored run, and what they need."""
-    from midway.experiment import run_path
-    from midway.recipe import loads_recipe
-    from midway.rundir import read_json
-
-    path = run_path(run)
-    stored = read_json(path / "resolved.json")["recipe"]
-    _execute(
-        lambda: loads_recipe(stored, str(path / "resolved.json")),
-        None,
-        path,
-        data,
-        [],
-        executor,
-        shlex.join(["midway", kind, run, *_how(data, executor)]),
-        kind,
-    )
-
-
-def _how(data: str | None, executor: str) -> list[str]:
-    """The options that a command to go on needs as well."""
-    return [*(["--data", data] if data else []), *(["--executor", executor] if executor != "local" else [])]
-
-
-def execute(
-    recipe: str,
-    overrides: list[str],
-    *,
-    out: Path | None = None,
-    data: str | None = None,
-    clean: list[str] | None = None,
-    executor: str = "local",
-) -> None:
-    """Load a recipe and run it; ends the process with exit code 1 when an arm failed, 130 when stopped."""
-    from midway.recipe import find_recipe, load_recipe
-
-    where = ["--out", str(out)] if out else []
-    again = shlex.join(["midway", "run", recipe, *overrides, *where, *_how(data, executor)])
-    source = find_recipe(recipe).read_text(encoding="utf-8")
-    _execute(lambda: load_recipe(recipe, overrides), source, out, data, clean or [], executor, again, None)
-
-
-def _execute(
-    load: Callable[[], object],
-    source: str | None,
-    out: Path | None,
-    data: str | None,
-    clean: list[str],
-    executor: str,
-    again: str,
-    only: str | None,
-) -> None:
-    import time
-
-    from midway.cli.console import Console, duration
-    from midway.experiment import opened
-    from midway.recipe import Recipe
-    from midway.stages.common import Stopped
-
-    recipe = load()
-    assert isinstance(recipe, Recipe)
-    start = time.monotonic()
-    with Console() as console, opened(recipe, out, data, executor=executor) as experiment:
-        chosen = {rel for target in clean for rel in experiment.closure(target)}
-        experiment.refuse_changes(chosen)
-        for rel in experiment.clean(chosen):
-            console.line(f"taken back: {rel}")
-        pending = experiment.pending(only)
-        where = experiment.run.path
-        if pending:
-            console.line(f"{where}: {len(pending)} of {len(experiment.steps)} stages to do")
-            experiment.materials.store_questions()
-        if not only:  # also when all is complete: titles, the control and left-out arms concern the report alone
-            experiment.store_recipe(source)
-            experiment.share_base()
+    try:
+        source = find_recipe(asked.recipe).read_text(encoding="utf-8")
+    except RecipeError as missing:
         try:
-            failures = experiment.execute(
-                lambda step, n, count: console.control(_title(experiment, step), n, count), console.stop, only
-            )
+            files = Layout(find_run(asked.recipe))
+        except RunError:
+            raise missing from None
+        if asked.overrides:
+            raise RecipeError(
+                f"{asked.recipe} is a run: its recipe cannot be changed (run the recipe again with name=NEW {' '.join(asked.overrides)})"
+            ) from None
+        stored = read_json(files.resolved)["recipe"]
+        return loads_recipe(stored, str(files.resolved)), None, replace(asked, out=asked.out or files.root)
+    return load_recipe(asked.recipe, asked.overrides), source, asked
+
+
+def execute(asked: Asked) -> None:
+    """Load a recipe and run it; ends the process with exit code 1 when an arm failed, 130 when stopped."""
+    from midway.cli.console import Console
+    from midway.rundir import Stopped
+    from midway.runner import opened
+
+    recipe, source, where = load(asked)
+    start = time.monotonic()
+    with Console() as console, opened(recipe, where.out, data=asked.data, executor=asked.executor) as runner:
+        stages = runner.plan.chosen(asked.arm, asked.seed, asked.until) if asked.part else None
+        taken_back = {rel for target in asked.clean for rel in runner.plan.closure(target)}
+        runner.refuse_changes(taken_back)
+        for rel in runner.clean(taken_back):
+            console.line(f"taken back: {rel}")
+        pending = runner.pending(stages)
+        if pending:
+            console.line(f"{runner.run.path}: {len(pending)} of {len(stages or runner.plan.stages)} stages to do")
+            runner.bench.questions.store(runner.run.files)
+        # also when all is complete: titles, the control and left-out arms concern the report alone
+        runner.store(source)
+
+        def watch(stage: Stage, number: int, count: int, out: Output) -> None:
+            console.watch(f"{stage.kind} {stage.rel}", number, count, out)
+
+        try:
+            failures = runner.execute(stages, watch=watch, stop=console.stop, wait=asked.wait)
         except Stopped:
             console.finish()
-            console.line(f"stopped; everything so far is stored. Go on with: {again}")
+            console.line(f"stopped; everything so far is stored. Go on with: {asked.again}")
             raise typer.Exit(130) from None
         console.finish()
-        if only:
-            typer.echo(f"{where}: {only}: complete" if not failures else f"{where}: {only}: {len(failures)} failed")
-        else:
-            fresh = build_run_report(experiment.run)
-            if pending:
-                typer.echo(summary(where))
-            else:
-                typer.echo(f"{where}: everything is complete" + ("" if not fresh else "; the report was made anew"))
-            typer.echo(f"report: {where / 'report' / 'report.html'}   ({duration(time.monotonic() - start)})")
+        _tell(runner, asked, made=bool(pending), seconds=time.monotonic() - start, console=console)
         for failure in failures:
             typer.echo(f"failed: {failure.rel}: {failure.error}", err=True)
         if failures:
-            typer.echo(f"the rest is complete; mend the cause and go on with: {again}", err=True)
+            typer.echo(f"the rest is complete; mend the cause and go on with: {asked.again}", err=True)
             raise typer.Exit(1)
 
 
-def _title(experiment: Experiment, step: Step) -> str:
-    return f"{step.stage.kind} {step.rel}"
-
-
-def report_digest(run: RunDir) -> str:
-    """Content hash of everything a report is made from: the manifests of all stages."""
-    from midway.records import content_id
-    from midway.rundir import read_json
-
-    resolved = (read_json(run.path / "resolved.json") or {}).get("digest")
-    stages = {rel: [m.get("digest"), m.get("state"), m.get("finished")] for rel, m in run.stages().items()}
-    return content_id("report", resolved, stages)
-
-
-def build_run_report(run: RunDir) -> bool:
-    """Write the report unless it is up to date; return whether it was written."""
-    from midway.report import build_report
-    from midway.rundir import read_json, write_json
-
-    digest = report_digest(run)
-    mark = run.path / "report" / "digest.json"
-    if read_json(mark) == {"digest": digest}:
-        return False
-    build_report(run.path)
-    write_json(mark, {"digest": digest})
-    return True
-
-
-def summary(run: Path) -> str:
-    """Return the verdict and, for each benchmark, every arm with its pass@1 in points, from the report's results."""
-    from midway.report.words import interval, verdict
-    from midway.rundir import read_json
-
-    results = read_json(run / "report" / "results.json")
-    words = verdict(results)
-    lines = ["", words["headline"], *[f"  {text}" for text in words["sentences"]]]
-    against = {(d["benchmark"], d["against"]): d for d in results["differences"]}
-    for benchmark in results["benchmarks"]:
-        name = benchmark["name"]
-        rows = [("arm", "before RL", "after RL [95 % interval]", "treatment minus this")]
-        for arm in results["arms"]:
-            scores = {s["phase"]: s for s in results["scores"] if s["arm"] == arm["name"] and s["benchmark"] == name}
-            before = scores.get("base") or scores.get("before-rl")
-            after = scores.get("after-rl")
-            difference = against.get((name, arm["name"]))
-            rows.append(
-                (
-                    arm["name"] + (" *" if arm["name"] == results["treatment"] else ""),
-                    interval(before["pass_at_1"]) if before else "-",
-                    interval(after["pass_at_1"]) if after else "-",
-                    interval(difference["difference"], sign=True) if difference else "-",
-                )
-            )
-        widths = [max(len(row[n]) for row in rows) for n in range(4)]
-        lines += ["", f"{name}: pass@1 in points, {benchmark['questions']} questions x {benchmark['samples']} samples"]
-        lines += [
-            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-    if results["problems"]:
-        lines += ["", f"{len(results['problems'])} things are missing; the report lists them"]
-    return "\n".join([*lines, ""])
-
-
-def show_status(run: str) -> None:
-    """Print one line for each stage of a run."""
+def _tell(runner: Runner, asked: Asked, *, made: bool, seconds: float, console: Console) -> None:
+    """Say what there is now: the report's summary, or that a part is done."""
     from midway.cli.console import duration
-    from midway.experiment import run_path
-    from midway.rundir import RunDir
+    from midway.cli.showing import build_run_report, summary
 
-    path = run_path(run)
-    for rel, manifest in RunDir(path).stages().items():
-        cost, result = manifest.get("cost", {}), manifest.get("result", {})
-        parts = [duration(cost["seconds"])] if "seconds" in cost else []
-        tokens = int(cost.get("completion_tokens", 0))
-        if tokens:
-            parts.append(
-                f"{tokens:,} tokens out, {int(cost.get('prompt_tokens', 0)):,} in, {int(cost.get('cached_tokens', 0)):,} cached"
-            )
-            parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
-        if cut := result.get("finish", {}).get("length"):
-            worst, share = max(result["truncation"].items(), key=lambda pair: pair[1])
-            parts.append(
-                f"{cut:,} cut at max_tokens" + (f" ({worst} {share:.0%})" if len(result["truncation"]) > 1 else "")
-            )
-        for key in (
-            "failed",
-            "rescued",
-            "prefix_hit_rate",
-            "solutions",
-            "steps",
-            "samples",
-            "accuracy",
-            "greedy_accuracy",
-            "unjudged",
-        ):
-            if result.get(key):
-                value = result[key]
-                parts.append(f"{key.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{key} {value}")
-        typer.echo(f"{manifest.get('state', '?'):<12}{rel:<64}{', '.join(parts)}")
-        if manifest.get("error"):
-            typer.echo(f"            {manifest['error']}")
-    sys.stdout.flush()
+    path = runner.run.path
+    if asked.until is not None:
+        typer.echo(f"{path}: {asked.until}: done ({duration(seconds)})")
+        return
+    fresh = build_run_report(runner.run)
+    left = len(runner.pending())
+    if made and not left:
+        typer.echo(summary(path))
+    elif left:
+        typer.echo(f"{path}: {left} of {len(runner.plan.stages)} stages are left; the report shows what there is")
+    else:
+        typer.echo(f"{path}: everything is complete" + ("" if not fresh else "; the report was made anew"))
+    typer.echo(f"report: {runner.run.files.report / 'report.html'}   ({duration(seconds)})")

@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
         import subprocess
         from types import FrameType
 
-        from midway.engines import EngineError
+        from midway.engines import EngineError, OpenAIEngine
         from midway.engines.serve import serve_command, serving
-        from midway.recipe import OpenAIEngine, RecipeError, load_recipe
+        from midway.recipe import RecipeError, load_recipe
 
         def end(number: int, frame: FrameType | None) -> None:
             raise KeyboardInterrupt

@@ -1,14 +1,30 @@
-"""Who answers: transformers, vllm, openai or recorded. Importing this package loads no torch; opening an engine loads what it needs."""
+"""Who answers: transformers, vllm, openai, recorded, or an engine of a plug-in.
+
+Importing this package loads no torch; opening an engine loads what it needs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from midway import registry
 from midway.engines.base import Engine, EngineError
 from midway.engines.keys import model_key
-from midway.recipe import EngineConfig, ModelConfig, OpenAIEngine, RecordedEngine, TransformersEngine, VllmEngine
+from midway.engines.parts import OpenAIEngine, RecordedEngine, TransformersEngine, VllmEngine
+from midway.recipe import EngineConfig, ModelConfig
 
-__all__ = ["Engine", "EngineError", "model_key", "open_engine"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "OpenAIEngine",
+    "RecordedEngine",
+    "TransformersEngine",
+    "VllmEngine",
+    "engine_identity",
+    "model_key",
+    "open_engine",
+]
 
 
 def open_engine(
@@ -18,26 +34,17 @@ def open_engine(
 
     Raises EngineError when the engine cannot be had: a package or model that is missing, no server, too little memory.
     """
+    part: registry.EnginePart = registry.find("engines", config.kind)
     try:
-        if isinstance(config, TransformersEngine):
-            from midway.engines.transformers import HFEngine
-
-            return HFEngine(config, model, model_path=model_path, log=log)
-        if isinstance(config, VllmEngine):
-            from midway.engines.vllm import InProcessVllm
-
-            return InProcessVllm(config, model, model_path=model_path, log=log)
-        if isinstance(config, OpenAIEngine):
-            from midway.engines.openai import OpenAIClient
-
-            return OpenAIClient(config, model, model_path=model_path, log=log)
-        if isinstance(config, RecordedEngine):
-            from midway.engines.recorded import Recorded
-
-            return Recorded(config)
+        engine: Engine = part.open(config, model, model_path=model_path, log=log)
     except ImportError as error:
-        extra = {"transformers": "train"}.get(config.kind, config.kind)
-        raise EngineError(
-            f"the {config.kind} engine needs a package that is not installed ({error})\n  pip install 'midway[{extra}]'"
-        ) from error
-    raise TypeError(f"no engine for {config!r}")
+        how = f"\n  pip install '{part.extra}'" if part.extra else ""
+        raise EngineError(f"the {config.kind} engine needs a package that is not installed ({error}){how}") from error
+    return engine
+
+
+def engine_identity(config: EngineConfig) -> dict[str, Any]:
+    """Return what of an engine's settings changes what is written: what a digest holds of it."""
+    part: registry.EnginePart = registry.find("engines", config.kind)
+    chosen = None if part.identifies is None else set(part.identifies)
+    return {**config.model_dump(mode="json", include=chosen), **part.identity()}

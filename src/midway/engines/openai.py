@@ -33,9 +33,9 @@ import httpx
 
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
+from midway.engines.parts import OpenAIEngine as OpenAIConfig
 from midway.engines.text import encode, load_tokenizer, turn_end, uses_chat
 from midway.recipe import ModelConfig
-from midway.recipe import OpenAIEngine as OpenAIConfig
 from midway.records import Completion, Finish, Prompt, Request, Sampling
 
 BACKOFF, LONGEST_PAUSE = 0.5, 60.0

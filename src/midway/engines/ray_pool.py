@@ -22,7 +22,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from midway import rundir
+from midway import registry, rundir
 from midway.engines import open_engine
 from midway.engines.base import Engine, EngineError
 from midway.engines.keys import model_key
@@ -54,7 +54,7 @@ from midway.engines.stream import (
     settle_failures,
 )
 from midway.engines.text import encode, load_tokenizer, uses_chat
-from midway.recipe import EngineConfig, ModelConfig, VllmEngine
+from midway.recipe import EngineConfig, ModelConfig, engine_settings
 from midway.records import Completion, Prompt, Request
 
 DEATHS_IN_A_ROW = 3
@@ -67,8 +67,11 @@ AT_ONCE = 512
 class EngineWorker:
     """What each actor runs."""
 
-    def __init__(self, config: EngineConfig, model: ModelConfig, model_path: str | None) -> None:
-        self._args = (config, model, model_path)
+    def __init__(
+        self, config: dict[str, Any], model: ModelConfig, model_path: str | None, plugins: Sequence[str]
+    ) -> None:
+        registry.load_plugins(plugins)
+        self._args = (engine_settings(config), model, model_path)
         self._engine: Engine | None = None
         self._stop = False
         self._progress: Progress | None = None
@@ -131,10 +134,8 @@ def resources(config: EngineConfig) -> tuple[int, int]:
     """Return how many engines the cluster has room for and the GPUs of each (0: a CPU). An engine's GPUs are those of one node."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = [int(node.get("GPU", 0)) for node in nodes]
-    each = 1
-    if isinstance(config, VllmEngine):
-        each = int(config.args.get("tensor_parallel_size", 1)) * int(config.args.get("pipeline_parallel_size", 1))
-    if sum(gpus) and config.kind in ("transformers", "vllm"):
+    each = registry.find("engines", config.kind).gpus(config)
+    if sum(gpus) and each:
         if each > max(gpus):
             raise EngineError(
                 f"the engine wants {each} GPUs of one node and the nodes of the Ray cluster have {max(gpus)} at most\n"
@@ -163,6 +164,7 @@ def complete_on_ray(
     folder: Path,
     *,
     model_path: str | None = None,
+    plugins: Sequence[str] = (),
     workers: int | None = None,
     share: int = 2048,
     progress: Callable[[Progress], None] | None = None,
@@ -171,15 +173,22 @@ def complete_on_ray(
 ) -> StreamReport:
     """Like `stream.complete`, on a Ray cluster (`connect` first). `workers` engines, as many as there is room for if left out; each takes
     `share` requests at a time, fewer when there are few."""
-    pool = _Pool(config, model, model_path, folder.resolve(), log or (lambda line: None))
+    worker = worker_arguments(config, model, model_path, plugins)
+    pool = _Pool(config, worker, folder.resolve(), log or (lambda line: None))
     return pool.run(requests, workers, share, progress, stop)
 
 
+def worker_arguments(
+    config: EngineConfig, model: ModelConfig, model_path: str | None, plugins: Sequence[str]
+) -> tuple[Any, ...]:
+    """Return the arguments of an EngineWorker. Settings travel as JSON: a class of a plug-in file is known in the actor only when it has
+    loaded the file."""
+    return config.model_dump(mode="json"), model, model_path, list(plugins)
+
+
 class _Pool:
-    def __init__(
-        self, config: EngineConfig, model: ModelConfig, model_path: str | None, folder: Path, log: Callable[[str], None]
-    ) -> None:
-        self.config, self.model, self.model_path, self.folder, self.log = config, model, model_path, folder, log
+    def __init__(self, config: EngineConfig, worker: tuple[Any, ...], folder: Path, log: Callable[[str], None]) -> None:
+        self.worker, self.folder, self.log = worker, folder, log
         room, self.gpus = resources(config)
         self.room = room
         self.report = StreamReport()
@@ -272,7 +281,7 @@ class _Pool:
 
     def _actor(self) -> Any:
         made = ray.remote(EngineWorker).options(**actor_options(self.gpus))
-        return made.remote(self.config, self.model, self.model_path)
+        return made.remote(*self.worker)
 
     def _start(self, actor: Any, part: list[Request]) -> None:
         self.busy[actor.complete.remote(part, str(self.folder))] = (actor, part)
@@ -442,6 +451,7 @@ class RayEngine:
         model: ModelConfig,
         *,
         model_path: str | None = None,
+        plugins: Sequence[str] = (),
         workers: int | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
@@ -449,7 +459,7 @@ class RayEngine:
         self.model_key = model_key(self._path, model.revision)
         room, gpus = resources(config)
         self._crew = Crew(
-            EngineWorker, (config, model, model_path), workers or room, actor_options(gpus), log, "scoring"
+            EngineWorker, worker_arguments(config, model, model_path, plugins), workers or room, actor_options(gpus), log, "scoring"
         )  # fmt: skip
         self._tokenizer: Any = None
 

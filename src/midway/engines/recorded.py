@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from midway.engines.base import EngineError
-from midway.recipe import RecordedEngine as RecordedConfig
+from midway.engines.parts import RecordedEngine as RecordedConfig
 from midway.records import UNGUIDED, Completion, Finish, Prompt, Question, Request, Sampling, completion_id
 
 QUESTION, NAME, COMPLETION, HEURISTIC = "question", "question_name", "completion", "heuristic"

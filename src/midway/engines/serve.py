@@ -21,7 +21,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from midway.engines.base import EngineError
-from midway.recipe import ModelConfig, OpenAIEngine
+from midway.engines.parts import OpenAIEngine
+from midway.recipe import ModelConfig
 
 
 def serve_command(

@@ -28,9 +28,10 @@ from midway.engines.attention import Shared, possible, sharing
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
 from midway.engines.kv import BufferCache, Filled, Prefix, common_prefix, make_prefix, prefill
+from midway.engines.parts import TransformersEngine
 from midway.engines.sampling import choose, token_logprobs
 from midway.engines.text import encode, first_line, load_tokenizer, turn_end, uses_chat
-from midway.recipe import ModelConfig, TransformersEngine
+from midway.recipe import ModelConfig
 from midway.records import Completion, Finish, Prompt, Request, Sampling
 
 MIN_PREFIX = 8

@@ -27,8 +27,9 @@ from vllm.sampling_params import RequestOutputKind
 
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
+from midway.engines.parts import VllmEngine
 from midway.engines.text import encode, first_line, turn_end, uses_chat
-from midway.recipe import ModelConfig, VllmEngine
+from midway.recipe import ModelConfig
 from midway.records import Completion, Finish, Prompt, Request, Sampling
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)

@@ -8,7 +8,6 @@ are there, and what to write instead.
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -21,12 +20,9 @@ from midway.questions.known import KNOWN, known_set
 from midway.questions.rows import ENDINGS, Placed, is_file_name, read_file, read_hub
 from midway.recipe.schema import SourceConfig
 from midway.records import Domain, Question, content_id
-from midway.registry import domain, names, near
+from midway.registry import SourcePart, domain, find, has, names, near
 
 log = logging.getLogger("midway.questions")
-
-LAB = ("midway.lab.world", "questions")
-"""Module and function behind the source `lab`. Found by name when asked for, since only recipes and the command line know the lab."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +46,26 @@ def load(source: SourceConfig, *, data: str | None = None) -> list[Question]:
 
 def read(source: SourceConfig, *, data: str | None = None) -> Loaded:
     """As `load`, returning the notes as well."""
-    if source.source == "lab":
-        return Loaded(_lab(source), [])
     if data is not None and not Path(data).is_dir():
         raise QuestionError(f"{data}: no such folder (the folder with benchmark files)")
-    known = known_set(source.source)
-    if known is not None and Path(source.source).is_file():
-        known = None
-    if known is not None:
-        questions, notes = _known(known, source, data)
-    else:
-        questions, notes = _own(source, data)
-    return _drawn(source, *_unique(source.source, questions, notes, published=known is not None))
+    if not Path(source.source).is_file() and (part := _part(source.source)) is not None:
+        found = part.load(source, data=data)
+        if isinstance(found, Loaded):
+            return found
+        return _drawn(source, *_unique(source.source, list(found), [], published=False))
+    return _drawn(source, *_unique(source.source, *_own(source, data), published=False))
+
+
+def read_known(known: KnownSet, source: SourceConfig, *, data: str | None) -> Loaded:
+    """Return the questions of a known set."""
+    return _drawn(source, *_unique(source.source, *_known(known, source, data), published=True))
+
+
+def _part(name: str) -> SourcePart | None:
+    """Return the source registered under a name: `gsm8k` (`-`, `_` and upper case do not matter), or `gym:chain_sum` for `gym`."""
+    known = known_set(name)
+    stem = known.name if known else name.partition(":")[0]
+    return find("sources", stem) if has("sources", stem) else None
 
 
 def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list[Question]:
@@ -96,22 +100,6 @@ def worked_solution(question: Question) -> str:
     if question.answer is None or "\\boxed" in question.solution or "####" in question.solution:
         return question.solution
     return f"{question.solution.rstrip()}\nThe answer is $\\boxed{{{question.answer}}}$."
-
-
-def _lab(source: SourceConfig) -> list[Question]:
-    for name in ("subset", "revision", "columns"):
-        if getattr(source, name):
-            raise QuestionError(f"lab: `{name}` is for files and Hub sets; the lab has `options`")
-    module, function = LAB
-    try:
-        questions = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise QuestionError(f"lab: {module}.{function} is not there: {error}") from error
-    try:
-        found = questions(split=source.split, n=source.limit or 200, seed=source.seed, **source.options)
-    except (TypeError, ValueError) as error:
-        raise QuestionError(f"lab: {error}") from error
-    return list(found)
 
 
 def _known(known: KnownSet, source: SourceConfig, data: str | None) -> tuple[list[Question], list[str]]:
@@ -186,7 +174,7 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
         path = Path(data) / name
     is_file = path.is_file() or is_file_name(name)
     if not is_file and name.count("/") != 1:
-        known = [*KNOWN, "lab"]
+        known = names("sources")
         kinds = f"  give a known set (`midway sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
         raise QuestionError(f"unknown source {name!r}{near(name, known)}\n{kinds}")
     if source.domain is None:

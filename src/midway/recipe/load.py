@@ -7,6 +7,7 @@ last. A mistake raises RecipeError, whose text names the file, the place in it, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from midway.recipe.schema import Recipe, RecipeError, near
+from midway.recipe.schema import Recipe
+from midway.recipe.section import RecipeError, lines
+from midway.registry import near
 
 SHIPPED = (Path(__file__).parents[1] / "_recipes", Path(__file__).parents[3] / "recipes")
 """Where shipped recipes are: in the wheel, in a source tree."""
@@ -105,39 +108,9 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
             raise RecipeError(f"override {override!r}: {'.'.join(keys[:depth])} is no section")
 
 
-def _known_fields(location: Sequence[str | int]) -> list[str]:
-    """Return the field names at a place in the recipe, for suggestions."""
-    model: Any = Recipe
-    for key in location:
-        fields = getattr(model, "model_fields", None)
-        if fields is None or key not in fields:
-            continue  # the key of a mapping, the index of a list, the tag of a union
-        annotation = fields[key].annotation
-        found = [a for a in _classes(annotation) if hasattr(a, "model_fields")]
-        if not found:
-            return []
-        model = found[0]
-    return list(getattr(model, "model_fields", {}))
-
-
-def _classes(annotation: Any) -> list[Any]:
-    args = getattr(annotation, "__args__", None)
-    if not args:
-        return [annotation]
-    return [c for a in args for c in _classes(a)]
-
-
 def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for item in error.errors():
-        location = [str(part) for part in item["loc"] if part not in ("function-before", "list[str]")]
-        place = ".".join(location) or "recipe"
-        if item["type"] == "extra_forbidden":
-            known = _known_fields(item["loc"][:-1])
-            lines.append(f"{place}: unknown field{near(location[-1], known) if known else ''}")
-        else:
-            lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
-    return f"{where}: " + ("\n  ".join(["", *lines]) if len(lines) > 1 else lines[0])
+    found = list(lines(error, Recipe, "recipe"))
+    return f"{where}: " + ("\n  ".join(["", *found]) if len(found) > 1 else found[0])
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -165,16 +138,20 @@ def _with_files(tree: Any, folder: Path) -> Any:
     """Replace relative file names that exist beside the recipe but not in the working directory by full paths."""
     if isinstance(tree, dict):
         return {
-            k: _beside(v, folder) if k in ("source", "path", "data") and isinstance(v, str) else _with_files(v, folder)
+            k: _beside(v, folder) if k in FILE_KEYS and isinstance(v, str) else _with_files(v, folder)
             for k, v in tree.items()
         }
     if isinstance(tree, list):
         return [_with_files(v, folder) for v in tree]
+    if isinstance(tree, str) and _PYTHON.fullmatch(tree):  # a plug-in, or a function in one (`my_judge.py:judge`)
+        file, colon, name = tree.partition(".py")
+        return f"{_beside(file + '.py', folder)}{name}" if colon else tree
     return tree
 
 
-FIXTURES = Path(__file__).parents[1] / "questions" / "fixtures"
-"""Small files of questions and recorded completions that come with midway."""
+FILE_KEYS = ("source", "path", "data", "checkpoint")
+"""Keys whose values may be the name of a file."""
+_PYTHON = re.compile(r"[^\s:]+\.py(:\w+)?")
 
 
 FIXTURES = Path(__file__).parents[1] / "questions" / "fixtures"

@@ -1,30 +1,49 @@
 """What a recipe may say: pydantic models, each field documented by the text below it. Imports no torch.
 
-Promises: unknown fields are errors, also inside `midtrain` and `rl`, whose fields are those of TRL's SFTConfig and GRPOConfig; a recipe
-dumps to JSON and back unchanged; references between sections (arms to pools, treatment to arms) are checked here.
+Promises: unknown fields are errors, also inside `midtrain` and `rl`, whose fields are the trainer's, and inside the settings of a plug-in's
+parts; a recipe dumps to JSON and back unchanged; references between sections (arms to pools, treatment to arms) are checked here.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from midway.records import Sampling, UserError, content_id
+from midway import registry
+from midway.recipe.section import EngineSettings, Section, settings_error
+from midway.records import Sampling, content_id
 from midway.registry import near
 
 
-class RecipeError(UserError, ValueError):
-    """The recipe cannot be used; the message says where and what to write instead."""
+def _part(group: str, name: Any) -> Any:
+    try:
+        return registry.find(group, str(name))
+    except registry.RegistryError as error:
+        raise ValueError(str(error)) from None
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+def _settings(config: type[BaseModel] | None, value: Mapping[str, Any]) -> Any:
+    """Validate settings with the class of the part that they are for."""
+    if config is None:
+        if value:
+            raise ValueError(f"it takes no settings ({', '.join(value)})")
+        return None
+    try:
+        return config.model_validate(dict(value))
+    except ValidationError as error:
+        raise settings_error(error, config) from None
 
 
 class ModelConfig(Section):
@@ -57,20 +76,28 @@ class SamplingConfig(Section):
 
 class SourceConfig(Section):
     source: str
-    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway sources`), a Hub id (`org/name`), or a local .jsonl/.parquet/.csv file."""
+    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway sources`), a source of a plug-in, a Hub id (`org/name`), or a local
+    .jsonl/.parquet/.csv file."""
     split: str = "train"
     subset: str | None = None
     """Configuration of a Hub data set (`main` for openai/gsm8k)."""
     revision: str | None = None
     domain: str | None = None
-    """Needed for a file or Hub set midway does not know; known sets have one."""
+    """math, code, choice, text, python, or one of a plug-in. Needed for a file or Hub set midway does not know; known sets have one."""
     columns: dict[str, str] = {}
     """Where things are: midway's name -> the file's column (`question: problem`)."""
     limit: int | None = Field(None, ge=1)
     """Take this many, drawn with `seed`; all if left out."""
     seed: int = 0
     options: dict[str, Any] = {}
-    """Further options of a known set (for `lab`: families, levels)."""
+    """Further options of a source (for `lab`: families, levels) or of a domain (for `math`: gold; `text`: match; `python`: judge)."""
+
+    @field_validator("domain")
+    @classmethod
+    def _domain(cls, value: str | None) -> str | None:
+        if value is not None:
+            _part("domains", value)
+        return value
 
 
 class QuestionsConfig(Section):
@@ -96,53 +123,20 @@ class PromptConfig(Section):
     """Folders with heuristics of your own."""
 
 
-class TransformersEngine(Section):
-    kind: Literal["transformers"] = "transformers"
-    batch_size: int | None = Field(None, ge=1)
-    """Sequences in a batch; found by itself if left out."""
-    device: str = "auto"
+def engine_settings(value: Any) -> Any:
+    """Return the settings of an engine, of the class that the part named by `kind` brings. Raises ValueError for an unknown kind."""
+    if isinstance(value, Section):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"write `kind:` and its settings, not a {type(value).__name__}")
+    if "kind" not in value:
+        raise ValueError(f"name the engine: kind: {' or '.join(registry.names('engines'))}")
+    part = _part("engines", value["kind"])
+    return _settings(part.config, value)
 
 
-class VllmEngine(Section):
-    kind: Literal["vllm"]
-    args: dict[str, Any] = {}
-    """Passed to `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, max_model_len, ...)."""
-    seeded: bool = True
-    """Give each sample a seed of its own, so that it can be drawn again; false asks for a prompt's samples at once (`n`), which spares a
-    GPU some work in each step."""
-    lora: str | None = None
-    """Directory of a LoRA adapter."""
-
-
-class OpenAIEngine(Section):
-    kind: Literal["openai"]
-    base_urls: list[str] = ["http://127.0.0.1:8000/v1"]
-    """Servers, used side by side."""
-    model: str | None = None
-    """Name the server knows the model by; `model.path` if left out."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable with the key; never written anywhere. Local servers need none."""
-    chat: bool = True
-    """Send messages to /chat/completions, else to /completions with the template applied here. Plain text always goes to /completions."""
-    max_concurrency: int = Field(256, ge=1)
-    """Requests in flight at most, over all servers; fewer when a server says it is overloaded."""
-    timeout: float = Field(600, gt=0)
-    """Seconds for one request."""
-    max_retries: int = Field(8, ge=0)
-    """How often a request is tried again before it counts as failed."""
-    serve: list[str] | None = None
-    """Arguments for the local `vllm serve` that `midway serve` starts (`[--tensor-parallel-size, "2"]`)."""
-
-
-class RecordedEngine(Section):
-    kind: Literal["recorded"]
-    path: str
-    """JSONL or Parquet with completions somebody else generated."""
-    columns: dict[str, str] = {}
-    """Where things are: question (its text) or question_name, completion, heuristic."""
-
-
-EngineConfig = Annotated[TransformersEngine | VllmEngine | OpenAIEngine | RecordedEngine, Field(discriminator="kind")]
+EngineConfig = SerializeAsAny[Annotated[EngineSettings, BeforeValidator(engine_settings)]]
+"""The settings of an engine: a class of the part that `kind` names."""
 
 
 class PoolConfig(Section):
@@ -156,8 +150,11 @@ class PoolConfig(Section):
 
 
 class AdherenceConfig(Section):
-    scorer: Literal["none", "likelihood", "reward-model", "judge"] = "none"
-    """How well a solution follows its heuristic; `none` takes the shortest correct one."""
+    added: ClassVar[frozenset[str]] = frozenset({"options"})
+
+    scorer: str = "none"
+    """How well a solution follows its heuristic: likelihood, reward-model, judge, or one of a plug-in; `none` takes the shortest correct
+    one."""
     rivals: int = Field(4, ge=1)
     """likelihood: how many other heuristics' prompts to compare with."""
     model: str | None = None
@@ -166,15 +163,23 @@ class AdherenceConfig(Section):
     """judge: who judges; the recipe's engine if left out."""
     repeats: int = Field(2, ge=1)
     """judge: how often each completion is judged (positions swapped)."""
+    options: dict[str, Any] = {}
+    """Settings of a scorer of a plug-in."""
+
+    @model_validator(mode="after")
+    def _known(self) -> AdherenceConfig:
+        if self.scorer != "none":
+            _settings(_part("scorers", self.scorer).config, self.options)
+        return self
 
 
 class LabelsConfig(Section):
     """Which ways evaluation samples use, for the approach mix and composition. The labels of all arms are the base model's (or the
     judge's), and their error is measured on completions of a guided pool."""
 
-    by: Literal["program", "likelihood", "judge"] = "program"
+    by: str = "program"
     """`program`: where the benchmark comes with one (the lab), else no labels; `likelihood`: under whose heuristic's prompt are windows of
-    steps most probable; `judge`: a language model lists the ways."""
+    steps most probable; `judge`: a language model lists the ways; or a scorer of a plug-in that can label."""
     pool: str | None = None
     """The guided pool on whose completions the error is measured; found if only one is used."""
     heuristics: list[str] | None = None
@@ -193,6 +198,14 @@ class LabelsConfig(Section):
     """judge: another model than the base model. (Likelihood is of the model that wrote the pool.)"""
     engine: EngineConfig | None = None
     """Another engine than the recipe's, such as a server with a large judge."""
+
+    @field_validator("by")
+    @classmethod
+    def _by(cls, value: str) -> str:
+        able = [part.name for part in registry.parts("scorers") if part.label is not None]
+        if value != "program" and value not in able:
+            raise ValueError(f"{value!r} cannot label ways{near(value, ['program', *able])}")
+        return value
 
 
 class SelectionConfig(Section):
@@ -244,6 +257,11 @@ class DataConfig(Section):
     def _short(cls, value: Any) -> Any:
         return {"pool": value} if isinstance(value, str) else value
 
+    @property
+    def matched(self) -> bool:
+        """Whether as many solutions are taken as the treatment has."""
+        return self.match if self.match is not None else self.per_question is None and self.questions is None
+
     @model_validator(mode="after")
     def _complete(self) -> DataConfig:
         if self.strategy == "reference" and self.pool:
@@ -254,6 +272,8 @@ class DataConfig(Section):
 
 
 class ArmConfig(Section):
+    checkpoint: str | None = None
+    """Start from this model of your own (a directory or Hub id) instead of the base model."""
     midtrain: list[DataConfig] = []
     """What to fine-tune on before RL; nothing for RL only."""
     rl: bool = True
@@ -261,9 +281,9 @@ class ArmConfig(Section):
     compute_matched: bool = False
     """Give RL the seconds, as further steps, that the treatment spent on generation and mid-training."""
     midtrain_args: dict[str, Any] = {}
-    """Fields of SFTConfig that differ for this arm."""
+    """Arguments of mid-training that differ for this arm."""
     rl_args: dict[str, Any] = {}
-    """Fields of GRPOConfig that differ for this arm."""
+    """Arguments of RL that differ for this arm."""
     title: str | None = None
     """How the report calls it."""
 
@@ -310,6 +330,19 @@ class CurveConfig(Section):
     samples: int = Field(1, ge=1)
 
 
+class TrainingConfig(Section):
+    trainer: str = "trl"
+    """Who trains: trl, or a trainer of a plug-in. `midtrain` and `rl` hold its own arguments."""
+    reward: str = "verdict"
+    """What RL is rewarded with: `verdict` (1 right, 0 wrong, unjudged left out), or a reward of a plug-in."""
+
+    @model_validator(mode="after")
+    def _known(self) -> TrainingConfig:
+        _part("trainers", self.trainer)
+        _part("rewards", self.reward)
+        return self
+
+
 class VerifyConfig(Section):
     workers: int | None = Field(None, ge=1)
     """Verifier processes; the number of cores if left out."""
@@ -317,42 +350,6 @@ class VerifyConfig(Section):
     """CPU seconds for one answer."""
     require_sandbox: bool = False
     """Refuse to run programs without a real sandbox."""
-
-
-@cache
-def trl_fields(config: Literal["SFTConfig", "GRPOConfig"]) -> frozenset[str]:
-    """Return the names of the fields of TRL's config; read from a list that a test holds equal to the installed TRL's."""
-    names: list[str] = json.loads(Path(__file__).with_name("trl_fields.json").read_text())[config]
-    return frozenset(names)
-
-
-RESERVED = {
-    "output_dir": "the run directory decides it",
-    "seed": "it comes from `seeds`",
-    "data_seed": "it comes from `seeds`",
-}
-
-
-def _trl(config: Literal["SFTConfig", "GRPOConfig"], section: str, value: dict[str, Any]) -> dict[str, Any]:
-    known = trl_fields(config)
-    for key in value:
-        if key in RESERVED:
-            raise ValueError(f"{section}.{key} cannot be set here: {RESERVED[key]}")
-        if key not in known:
-            raise ValueError(f"{section}.{key} is no field of TRL's {config}{near(key, sorted(known))}")
-    return value
-
-
-def _groups(where: str, args: dict[str, Any]) -> None:
-    """TRL's own rule, told before anything is generated."""
-    group = int(args.get("num_generations", 8))
-    per_step = int(args.get("steps_per_generation") or args.get("gradient_accumulation_steps", 1))
-    batch = int(args.get("generation_batch_size") or int(args.get("per_device_train_batch_size", 8)) * per_step)
-    if group < 2 or batch % group:
-        raise ValueError(
-            f"{where}: a GRPO step of {batch} completions (rl.per_device_train_batch_size x gradient_accumulation_steps) does not "
-            f"divide into groups of rl.num_generations={group}"
-        )
 
 
 def _safe_name(what: str, name: str) -> str:
@@ -366,10 +363,12 @@ class Recipe(Section):
     """Name of the run: its directory is runs/NAME unless --out says otherwise."""
     title: str | None = None
     """One line about the experiment, for the report."""
+    plugins: list[str] = []
+    """Python files with parts of your own (engines, domains, sources, models, scorers, rewards, trainers), beside the recipe."""
     model: ModelConfig = ModelConfig()
     questions: QuestionsConfig = QuestionsConfig()
     prompt: PromptConfig = PromptConfig()
-    engine: EngineConfig = TransformersEngine()
+    engine: EngineConfig = Field(default_factory=lambda: engine_settings({"kind": "transformers"}))
     verify: VerifyConfig = VerifyConfig()
     pools: dict[str, PoolConfig] = {}
     """Named sets of completions that the base model writes for the training questions."""
@@ -377,10 +376,11 @@ class Recipe(Section):
     labels: LabelsConfig = LabelsConfig()
     """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
     midtrain: dict[str, Any] = {}
-    """Any field of TRL's SFTConfig."""
+    """The trainer's own arguments of mid-training: any field of TRL's SFTConfig."""
     rl: dict[str, Any] = {}
-    """Any field of TRL's GRPOConfig."""
+    """The trainer's own arguments of RL: any field of TRL's GRPOConfig."""
     lora: dict[str, Any] | None = None
     """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning."""
     launch: list[str] = []
@@ -402,22 +402,27 @@ class Recipe(Section):
     def _name(cls, value: str) -> str:
         return _safe_name("run name", value)
 
-    @field_validator("midtrain")
+    @model_validator(mode="before")
     @classmethod
-    def _midtrain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _trl("SFTConfig", "midtrain", value)
-
-    @field_validator("rl")
-    @classmethod
-    def _rl(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _trl("GRPOConfig", "rl", value)
+    def _plugins(cls, value: Any) -> Any:
+        """Load plug-in files first: the other sections may name what is in them."""
+        files = value.get("plugins") if isinstance(value, Mapping) else None
+        if isinstance(files, list) and all(isinstance(file, str) for file in files):
+            try:
+                registry.load_plugins(files)
+            except registry.RegistryError as error:
+                raise ValueError(str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        trainer = _part("trainers", self.training.trainer)
+        trainer.check("midtrain", "midtrain", self.midtrain)
+        trainer.check("rl", "rl", self.rl)
         for name, arm in self.arms.items():
             _safe_name("arm", name)
-            _trl("SFTConfig", f"arms.{name}.midtrain_args", arm.midtrain_args)
-            _trl("GRPOConfig", f"arms.{name}.rl_args", arm.rl_args)
+            trainer.check("midtrain", f"arms.{name}.midtrain_args", arm.midtrain_args)
+            trainer.check("rl", f"arms.{name}.rl_args", arm.rl_args)
             for data in arm.midtrain:
                 if data.pool and data.pool not in self.pools:
                     raise ValueError(
@@ -430,7 +435,7 @@ class Recipe(Section):
                         f"arms.{name}: compute_matched needs a `treatment` arm with mid-training and RL to match"
                     )
             if arm.rl and not self.launch:
-                _groups(f"arms.{name}", {**self.rl, **arm.rl_args})
+                trainer.check_groups(f"arms.{name}", {**self.rl, **arm.rl_args})
         for name in self.pools:
             _safe_name("pool", name)
         for role in ("treatment", "control"):

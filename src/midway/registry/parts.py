@@ -45,11 +45,14 @@ class EnginePart(Part):
     group: ClassVar[str] = "engines"
 
     config: type[BaseModel]
-    """Settings; its field `kind` is the literal NAME."""
+    """Settings (a `midway.recipe.EngineSettings`); its field `kind` is the literal NAME."""
     open: Callable[..., Any]
-    """`open(config, model, *, model_path, log) -> Engine`: `model` is the recipe's ModelConfig, `model_path` where the weights are."""
+    """`open(config, model, *, model_path, log) -> Engine` (see `midway.engines.Engine`): `model` is the recipe's ModelConfig, `model_path`
+    where the weights are."""
     identifies: tuple[str, ...] | None = None
     """Settings that change what is written, and so the digest (not ports, keys, time-outs). None: all of them."""
+    by_weights: bool = False
+    """What it writes depends on weights, prompt and seed alone: as the recipe's own engine it enters no digest."""
     any_weights: bool = True
     """It can serve a model that was just trained. A server or a file of completions cannot: transformers evaluates those models."""
     recorded: bool = False

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from midway.evidence import vendi_score_of_texts
 from midway.results.samples import Cell, Evaluation, Problem, as_dict, read_cell, read_dict, stack
+from midway.rundir import layout
+from midway.rundir.layout import Layout
 
 Array = NDArray[np.float64]
 PHASES = ("base", "before-rl", "after-rl")
@@ -291,11 +293,13 @@ def _folder(run: Run, arm: Arm, seed: int, benchmark: str, phase: str) -> Path |
 
 
 def _question_ids(run: Run, benchmark: str) -> list[str]:
-    """Return the ids of the question set of the same name, if the run keeps one; none otherwise."""
-    for file in (run.path / "questions").rglob("*.parquet"):
-        name = file.relative_to(run.path / "questions").with_suffix("").as_posix()
-        if _plain(name) == _plain(benchmark):
-            return pl.read_parquet(file, columns=["id"])["id"].to_list()
+    """Return the ids of the benchmark's question set, if the run keeps one; none otherwise. Old runs named it by the benchmark alone."""
+    files = Layout(run.path)
+    usual = files.questions(layout.benchmark_set(benchmark))
+    wanted = (_plain(layout.benchmark_set(benchmark)), _plain(benchmark))
+    others = [file for name, file in files.question_sets() if name not in ("train", "rl") and _plain(name) in wanted]
+    for file in [usual] if usual.is_file() else others:
+        return pl.read_parquet(file, columns=["id"])["id"].to_list()
     return []
 
 

@@ -4,21 +4,38 @@
 stage leaves about itself.
 """
 
+from midway.rundir import layout
 from midway.rundir.files import RunError, now, read_json, write_bytes, write_json, write_table
 from midway.rundir.journal import ShardWriter, read_table, recover, stored_ids
-from midway.rundir.manifest import COMPLETE, FAILED, INTERRUPTED, RUNNING, StageDir, difference, flatten
-from midway.rundir.rundir import RunDir
-from midway.rundir.tables import ADHERENCE, COMPLETIONS, EVALUATIONS, LABELS, QUESTIONS, SOLUTIONS, VERDICTS, Schema
+from midway.rundir.manifest import COMPLETE, FAILED, INTERRUPTED, RUNNING, StageDir, difference, flatten, stage_digest
+from midway.rundir.rundir import RunDir, find_run
+from midway.rundir.stopped import Stopped
+from midway.rundir.tables import (
+    ADHERENCE,
+    ASKED,
+    COMPLETIONS,
+    EVALUATIONS,
+    FUNNEL,
+    LABELS,
+    QUESTIONS,
+    REMOVED,
+    SOLUTIONS,
+    VERDICTS,
+    Schema,
+)
 
 __all__ = [
     "ADHERENCE",
+    "ASKED",
     "COMPLETE",
     "COMPLETIONS",
     "EVALUATIONS",
     "FAILED",
+    "FUNNEL",
     "INTERRUPTED",
     "LABELS",
     "QUESTIONS",
+    "REMOVED",
     "RUNNING",
     "SOLUTIONS",
     "VERDICTS",
@@ -27,12 +44,16 @@ __all__ = [
     "Schema",
     "ShardWriter",
     "StageDir",
+    "Stopped",
     "difference",
+    "find_run",
     "flatten",
+    "layout",
     "now",
     "read_json",
     "read_table",
     "recover",
+    "stage_digest",
     "stored_ids",
     "write_bytes",
     "write_json",

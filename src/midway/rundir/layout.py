@@ -127,6 +127,32 @@ class Layout:
         for file in sorted(self.root.rglob("stage.json")):
             yield file.parent.relative_to(self.root).as_posix(), file
 
+    def evaluations(self) -> Iterator[str]:
+        """Every evaluation that has a directory, in order of path; also one that only points to the base model's."""
+        folders = [f for phase in PHASES for f in self.arms.glob(f"*/seed-*/evaluations/**/{phase}") if f.is_dir()]
+        for rel in sorted(folder.relative_to(self.root).as_posix() for folder in folders):
+            if place(rel).part == "evaluation":
+                yield rel
+
+    def arm_names(self) -> list[str]:
+        """Arms that have a directory."""
+        return sorted(folder.name for folder in self.arms.glob("*") if folder.is_dir())
+
+    def seeds(self, arm: str) -> list[int]:
+        """Seeds of an arm that have a directory."""
+        numbers = [folder.name.removeprefix("seed-") for folder in (self.arms / arm).glob("seed-*")]
+        return sorted(int(number) for number in numbers if number.isdigit())
+
+    def pool_names(self) -> list[str]:
+        """Pools that have a directory."""
+        return sorted(folder.name for folder in (self.root / "pools").glob("*") if folder.is_dir())
+
+    def question_sets(self) -> Iterator[tuple[str, Path]]:
+        """Every stored set of questions with its name, as `questions` takes it."""
+        top = self.root / "questions"
+        for file in sorted(top.rglob("*.parquet")):
+            yield file.relative_to(top).with_suffix("").as_posix(), file
+
     @property
     def resolved(self) -> Path:
         return self.root / "resolved.json"
@@ -142,6 +168,15 @@ class Layout:
     @property
     def report(self) -> Path:
         return self.root / "report"
+
+    @property
+    def report_digest(self) -> Path:
+        """What the report was made from when it was written last."""
+        return self.report / "digest.json"
+
+    def report_of(self, treatment: str) -> Path:
+        """The report that sees the run from another arm."""
+        return self.root / f"report-{treatment}"
 
     @property
     def arms(self) -> Path:

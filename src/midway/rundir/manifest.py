@@ -7,11 +7,14 @@ the difference by name. Costs add up over attempts, also over one that was kille
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from midway.records import content_id
+from midway.rundir import locking
 from midway.rundir.files import now, read_json, write_json
 
 if TYPE_CHECKING:
@@ -45,6 +48,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def stage_digest(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Return the digest of a stage: of its configuration, and of the digests of what it reads by name."""
+    return content_id("stage", kind, json.loads(json.dumps(config, default=str)), dict(inputs))
+
+
 class StageDir:
     """A stage directory and its manifest `stage.json`. `config` and `inputs` make the digest: `inputs` maps names to the
     digests of what the stage reads, so a change anywhere upstream changes every digest downstream."""
@@ -53,7 +61,7 @@ class StageDir:
         self.run, self.rel, self.kind = run, rel, kind
         self.config = json.loads(json.dumps(config, default=str))
         self.inputs = dict(inputs)
-        self.digest = content_id("stage", kind, self.config, self.inputs)
+        self.digest = stage_digest(kind, self.config, self.inputs)
         self.path = run.path / rel
 
     @property
@@ -78,6 +86,34 @@ class StageDir:
         return difference(manifest.get("config", {}), self.config) + difference(
             {"inputs": manifest.get("inputs", {})}, {"inputs": self.inputs}
         )
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What earlier attempts cost."""
+        return dict(self.manifest.get("cost", {}))
+
+    @contextmanager
+    def locked(self, *, wait: bool = False, stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Own the stage while the block runs. The lock is the kernel's, so it goes with the process, however that ends.
+
+        Raises RunError naming the owner when another process has it; with `wait`, waits for that process (Stopped when asked to stop).
+        """
+        with locking.locked(self.run.files.lock(self.rel), f"{self.run.path}: {self.rel}", wait=wait, stop=stop):
+            yield
+
+    def clean(self, *, keep_rows: bool) -> bool:
+        """Take the stage back; return whether it was there. With `keep_rows` its tables stay, and what they cost is still true."""
+        manifest = self.manifest
+        if not manifest:
+            return False
+        if keep_rows:
+            kept = {"cost": manifest.get("cost", {}), "stage": manifest.get("stage"), "state": ""}
+            write_json(self.path / "stage.json", kept)
+        else:
+            (self.path / "stage.json").unlink()  # first: what is half removed must not look complete
+            shutil.rmtree(self.path)
+        self.run.log("clean", stage=self.rel)
+        return True
 
     def begin(self, versions: Mapping[str, str]) -> None:
         """Mark the stage as running; costs of earlier attempts are kept, also of one that was killed."""

@@ -34,6 +34,24 @@ SOLUTIONS: Schema = {
     "completion_id": pl.String,
     "adherence": pl.Float64,
 }
+FUNNEL: Schema = {
+    "step": pl.String,
+    "heuristic": pl.String,
+    "level": pl.String,
+    "count": pl.Int64,
+    "pool": pl.String,
+}
+"""How many completions of a pool are left after each step of selection; `pool` is `reference` for reference solutions."""
+REMOVED: Schema = {
+    "completion_id": pl.String,
+    "question_id": pl.String,
+    "step": pl.String,
+    "reason": pl.String,
+    "other": pl.String,
+}
+"""What selection dropped at which step and why; `other` is what it collides with."""
+ASKED: Schema = {"id": pl.String}
+"""The completions that a pool asked for last."""
 EVALUATIONS: Schema = {
     **COMPLETIONS,
     "judgement": pl.String,

@@ -11,7 +11,7 @@ import polars as pl
 
 from midway.recipe.schema import DataConfig, SelectionConfig
 from midway.records import UNGUIDED
-from midway.rundir import SOLUTIONS, Schema
+from midway.rundir import REMOVED, SOLUTIONS, Schema, tables
 from midway.selection.choose import Similarity, places
 from midway.selection.leaks import KINDS, find_leaks
 from midway.selection.text import stable_hash
@@ -23,14 +23,8 @@ CHUNK = 600_000
 REFERENCE = "reference"
 """The `heuristic` and `source` of a reference solution."""
 
-FUNNEL: Schema = {"step": pl.String, "heuristic": pl.String, "level": pl.String, "count": pl.Int64}
-REMOVED: Schema = {
-    "completion_id": pl.String,
-    "question_id": pl.String,
-    "step": pl.String,
-    "reason": pl.String,
-    "other": pl.String,
-}
+FUNNEL: Schema = {name: kind for name, kind in tables.FUNNEL.items() if name != "pool"}
+"""One pool's funnel."""
 
 
 @dataclass(frozen=True)

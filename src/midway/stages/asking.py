@@ -7,77 +7,59 @@ the same command asks for them again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
 from midway.engines.base import EngineError
 from midway.engines.stream import Progress, StreamReport
 from midway.records import Finish, Request
-from midway.rundir import COMPLETIONS, RunError, StageDir, read_table
-from midway.stages.common import Control, Outcome, Stopped
+from midway.rundir import COMPLETIONS, RunError, Stopped, read_table
+from midway.stages.base import Output
+from midway.workbench import Answer
 
 TOLERATED = 0.01
 """Share of a stage's requests that may have failed in a stage that counts as complete."""
 
 
-class Answer(Protocol):
-    """Stores an answer to every request that a folder does not hold: `engines.stream.complete` with an engine, or its Ray counterpart."""
-
-    def __call__(
-        self,
-        requests: Iterable[Request],
-        *,
-        folder: Path,
-        progress: Callable[[Progress], None] | None,
-        stop: Callable[[], bool] | None,
-    ) -> StreamReport: ...
-
-
-def ask(
-    stage: StageDir, control: Control, outcome: Outcome, requests: Iterable[Request], answer: Answer, folder: str
-) -> StreamReport:
-    """Ask for what `stage.path / folder` lacks and note what it cost.
+def ask(out: Output, requests: Iterable[Request], answer: Answer, folder: str) -> StreamReport:
+    """Ask for what `out.path / folder` lacks and note what it cost.
 
     Raises Stopped when asked to stop, RunError when more than TOLERATED of the requests failed.
     """
 
     def progress(p: Progress) -> None:
         failed = f", {p.failed} failed" if p.failed else ""
-        control.progress(p.held + p.done + p.failed, p.total or 0, f"{p.tokens_per_second:,.0f} tokens/s{failed}")
+        out.progress(p.held + p.done + p.failed, p.total or 0, f"{p.tokens_per_second:,.0f} tokens/s{failed}")
 
-    place = stage.path / folder
-    before = dict(stage.manifest.get("cost", {}))
+    place = out.path / folder
+    before = out.spent
     report: StreamReport | None = None
     try:
-        report = answer(requests, folder=place, progress=progress, stop=control.stop)
+        report = answer(requests, folder=place, progress=progress, stop=out.stop)
     except EngineError as error:
         report = error.report if isinstance(error.report, StreamReport) else None
         raise
     finally:
         if report is not None:
-            outcome.cost.update(_cost(report, place, before))
+            out.cost.update(_cost(report, place, before))
             told = report.as_dict()
-            outcome.result.update({key: told[key] for key in REPORTED})
-    outcome.result.update(account(place, set(ids(requests)), report))
+            out.result.update({key: told[key] for key in REPORTED})
+    out.result.update(account(place, set(ids(requests)), report))
     if report.deaths:
-        control.note(
-            f"{report.deaths:,} engine actors died; {report.rescued:,} of their completions were stored already"
-        )
+        out.note(f"{report.deaths:,} engine actors died; {report.rescued:,} of their completions were stored already")
     if report.held:
-        control.note(f"{report.held:,} were there already, {report.done:,} are new")
+        out.note(f"{report.held:,} were there already, {report.done:,} are new")
     if report.unasked:
-        control.note(
-            f"{report.unasked:,} stored completions are of other prompts, samplings or weights; they stay, unused"
-        )
+        out.note(f"{report.unasked:,} stored completions are of other prompts, samplings or weights; they stay, unused")
     if report.stopped:
         raise Stopped
     if report.failed > TOLERATED * report.asked:
         reasons = "; ".join(f"{reason} ({count}x)" for reason, count in report.failures.most_common(3))
         raise RunError(
-            f"{stage.rel}: {report.failed:,} of {report.asked:,} requests failed: {reasons}\n"
+            f"{out.rel}: {report.failed:,} of {report.asked:,} requests failed: {reasons}\n"
             "  what succeeded is kept: mend the cause and type the same command again, it asks for the failed ones"
         )
     return report

@@ -6,17 +6,20 @@ completion, its verdict, and the ways it used where a labeller is given); greedy
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
+from midway import registry
+from midway.recipe import BenchmarkConfig, PromptConfig, VerifyConfig
 from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
-from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, StageDir, read_table, write_table
-from midway.stages.asking import Answer, ask
-from midway.stages.common import Control, Outcome
-from midway.stages.judging import Judge, judge
+from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, read_table, write_table
+from midway.stages.asking import ask
+from midway.stages.base import Output, Stage, model_identity, prompt_identity, verify_identity
+from midway.stages.judging import judge
+from midway.workbench import Lease, Workbench, labelled_by
 
 
 class Labelled(Protocol):
@@ -32,26 +35,76 @@ class Labelled(Protocol):
     def steps_right(self) -> bool: ...
 
 
-LABELLERS = {"lab": "midway.lab.labels:label"}
-"""Sources whose answers a program can label with the ways they use: source -> `module:function`."""
-
-
-def labeller_of(source: str) -> Callable[[Question, str], Labelled] | None:
-    """Return the programmatic labeller of ways where the source has one."""
-    if source not in LABELLERS:
-        return None
-    module, _, function = LABELLERS[source].partition(":")
-    label: Callable[[Question, str], Labelled] = getattr(importlib.import_module(module), function)
-    return label
+Labeller = Callable[[Question, str], Labelled]
 
 
 SAMPLED, GREEDY = "sampled", "greedy"
 """What stands in the `heuristic` column of evaluation rows: how the sample was drawn."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluate(Stage):
+    """Answer a benchmark with one model; judge the answers; join them into one table."""
+
+    kind: ClassVar[str] = "evaluate"
+
+    benchmark: BenchmarkConfig
+    prompt: PromptConfig
+    verify: VerifyConfig
+    questions: str
+    """Digest of the benchmark's questions."""
+    lease: Lease
+
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "benchmark": self.benchmark.identity(),
+            "questions": self.questions,
+            "prompt": prompt_identity(self.prompt),
+            "model": model_identity(self.lease),
+            "verify": verify_identity(self.verify),
+        }
+
+    @property
+    def engine(self) -> Lease | None:
+        return self.lease
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        """Raises RunError when no sample at all could be drawn."""
+        questions = bench.questions.benchmark(self.benchmark.name)
+        requests = list(
+            benchmark_requests(
+                questions,
+                lambda q: bench.prompts.build(q, None, self.benchmark.few_shot),
+                samples=self.benchmark.samples,
+                sampling=bench.prompts.sampling(self.benchmark.sampling),
+                greedy=self.benchmark.greedy,
+                model_key=self.lease.weights.key,
+            )
+        )
+        completions, verdicts = out.path / "completions", out.path / "verdicts"
+        ask(out, requests, bench.engines.answer(self.lease), "completions")
+        by_id, wanted = {q.id: q for q in questions}, {request.id for request in requests}
+        judge(out, verdicts, completions=completions, questions=by_id, verifier=bench.verifier, ids=wanted)
+        drawn = read_table(completions, COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
+        if drawn.is_empty():
+            raise RunError(f"{out.rel}: not one of {len(requests)} samples could be drawn")
+        path = labelled_by(self.benchmark.source)
+        label: Labeller | None = registry.load_object(path) if path else None
+        _store(out, drawn.join(read_table(verdicts, VERDICTS), on="id", how="left"), by_id, label)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluateBase(Evaluate):
+    """The base model's evaluation, which all arms share."""
+
+    essential: ClassVar[bool] = True
+    keeps_rows: ClassVar[bool] = True
+
+
 def benchmark_requests(
     questions: Sequence[Question],
     prompt_of: Callable[[Question], Prompt],
+    *,
     samples: int,
     sampling: Sampling,
     greedy: bool,
@@ -67,26 +120,9 @@ def benchmark_requests(
             yield Request(id_, prompt, how, question.id, kind, index)
 
 
-def evaluate(
-    stage: StageDir,
-    control: Control,
-    outcome: Outcome,
-    questions: Sequence[Question],
-    requests: Sequence[Request],
-    answer: Answer,
-    verifier: Judge,
-    labeller: Callable[[Question, str], Labelled] | None = None,
-) -> None:
-    """Draw, judge and join. Raises RunError when no sample at all could be drawn, Stopped when asked to stop."""
-    ask(stage, control, outcome, requests, answer, "completions")
-    by_id: Mapping[str, Question] = {q.id: q for q in questions}
-    wanted = {request.id for request in requests}
-    judge(stage.path / "verdicts", control, outcome, stage.path / "completions", by_id, verifier, wanted)
-    completions = read_table(stage.path / "completions", COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
-    if completions.is_empty():
-        raise RunError(f"{stage.rel}: not one of {len(requests)} samples could be drawn")
-    results = completions.join(read_table(stage.path / "verdicts", VERDICTS), on="id", how="left")
-    found = [labeller(by_id[q], t) if labeller else None for q, t in results.select("question_id", "text").iter_rows()]
+def _store(out: Output, results: pl.DataFrame, questions: Mapping[str, Question], label: Labeller | None) -> None:
+    """Write the samples with their verdicts and ways, greedy ones apart, and what is to be known of them."""
+    found = [label(questions[q], t) if label else None for q, t in results.select("question_id", "text").iter_rows()]
     results = results.with_columns(
         pl.Series("ways", [list(f.ways) if f else None for f in found], dtype=pl.List(pl.String)),
         pl.Series("composed", [f.composed if f else None for f in found], dtype=pl.Boolean),
@@ -94,13 +130,14 @@ def evaluate(
     )
     results = results.select(list(EVALUATIONS)).sort("question_id", "heuristic", "index")
     sampled, once = results.filter(pl.col("heuristic") == SAMPLED), results.filter(pl.col("heuristic") == GREEDY)
-    write_table(stage.path / "results.parquet", sampled)
+    write_table(out.files.evaluated(out.rel), sampled)
     if once.height:
-        write_table(stage.path / "greedy" / "results.parquet", once)
+        write_table(out.files.greedy(out.rel), once)
         right = once.filter(pl.col("judgement") == Judgement.CORRECT).height
-        outcome.result["greedy_accuracy"] = round(right / once.height, 6)
+        out.result["greedy_accuracy"] = round(right / once.height, 6)
     judged = sampled.filter(pl.col("judgement") != Judgement.UNJUDGED)
-    outcome.result["samples"] = sampled.height
-    outcome.result["unjudged"] = sampled.height - judged.height
+    out.result["samples"] = sampled.height
+    out.result["unjudged"] = sampled.height - judged.height
     if judged.height:
-        outcome.result["accuracy"] = round(float((judged["judgement"] == Judgement.CORRECT).mean() or 0.0), 6)  # type: ignore[arg-type]
+        right = judged.filter(pl.col("judgement") == Judgement.CORRECT).height
+        out.result["accuracy"] = round(right / judged.height, 6)

@@ -6,14 +6,19 @@ are kept in `failures/` (see `asking`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import polars as pl
 
-from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id
-from midway.rundir import StageDir, write_table
-from midway.stages.asking import Answer, ask
-from midway.stages.common import Control, Outcome
+from midway.engines import engine_identity
+from midway.recipe import PoolConfig, PromptConfig
+from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id, content_id
+from midway.rundir import RunError, write_table
+from midway.stages.asking import ask
+from midway.stages.base import Output, Stage, model_identity
+from midway.workbench import TRAIN, Lease, Workbench
 
 PromptOf = Callable[[Question, Heuristic | None], Prompt]
 
@@ -38,6 +43,7 @@ class Requests:
 def pool_requests(
     questions: Sequence[Question],
     heuristics: Sequence[Heuristic | None],
+    *,
     samples: int,
     sampling: Sampling,
     prompt_of: PromptOf,
@@ -68,7 +74,63 @@ def pool_requests(
     return Requests(sum(wanted(q, s) for s in slugs for q in questions), make)
 
 
-def generate(stage: StageDir, control: Control, outcome: Outcome, requests: Requests, answer: Answer) -> None:
-    """Fill the stage's directory with exactly the requests that are not there yet, and note which ids were asked for."""
-    ask(stage, control, outcome, requests, answer, "")
-    write_table(stage.path / "asked" / "ids.parquet", pl.DataFrame({"id": requests.ids}, schema={"id": pl.String}))
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Generate(Stage):
+    """Fill a pool with exactly the completions that are not there yet, and note which were asked for."""
+
+    kind: ClassVar[str] = "generate"
+    essential: ClassVar[bool] = True
+    keeps_rows: ClassVar[bool] = True
+
+    pool: str
+    config: PoolConfig
+    prompt: PromptConfig
+    heuristics: Sequence[Heuristic | None]
+    questions: str
+    """Digest of the training questions."""
+    lease: Lease
+    adapter: str | None
+    """What names the weights where a LoRA adapter writes."""
+
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "pool": self.config.identity(exclude=["engine"]),
+            "engine": engine_identity(self.config.engine) if self.config.engine else None,
+            "lora": self.adapter,
+            "prompt": self.prompt.identity(),
+            "heuristics": {h.slug: content_id(asdict(h)) for h in self.heuristics if h},
+            "model": model_identity(self.lease),
+            "questions": self.questions,
+        }
+
+    @property
+    def engine(self) -> Lease | None:
+        return self.lease
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        questions = bench.questions.get(TRAIN)
+        key, there = bench.leases.writer_key(self.lease), None
+        if self.lease.part.recorded:
+            recorded: Any = bench.engines.open(self.lease)
+            key = recorded.model_key
+
+            def there(question: Question, slug: str) -> int:
+                return len(recorded.recorded(question, slug))
+
+        sampling = bench.prompts.sampling(self.config.sampling)
+        requests = pool_requests(
+            questions,
+            self.heuristics,
+            samples=self.config.samples,
+            sampling=sampling,
+            prompt_of=bench.prompts.build,
+            model_key=key,
+            there=there,
+        )
+        if not len(requests):
+            raise RunError(
+                f"pools.{self.pool}: its engine has no completions for any of the {len(questions):,} training questions"
+            )
+        ask(out, requests, bench.engines.answer(self.lease), "")
+        asked = pl.DataFrame({"id": requests.ids}, schema={"id": pl.String})
+        write_table(out.files.asked(self.pool), asked)

@@ -7,39 +7,26 @@ answer is there, else `truncated`, which is not `wrong-answer`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-from midway.domains import Item
-from midway.records import Finish, Question, Verdict
-from midway.rundir import COMPLETIONS, VERDICTS, ShardWriter, read_table, recover, stored_ids
-from midway.stages.common import Control, Outcome, Stopped
-
-
-class Judge(Protocol):
-    """Gives a verdict on each item, in order: `verify.Verifier`, or its counterpart on a cluster (`spread.ClusterVerifier`)."""
-
-    def verify_batch(self, items: Iterable[Item]) -> Iterator[Verdict]: ...
+from midway.records import Finish, Question
+from midway.rundir import COMPLETIONS, VERDICTS, ShardWriter, Stopped, read_table, recover, stored_ids
+from midway.stages.base import Output
+from midway.workbench import Judge
 
 
 def judge(
-    folder: Path,
-    control: Control,
-    outcome: Outcome,
-    completions: Path,
-    questions: Mapping[str, Question],
-    verifier: Judge,
-    ids: set[str] | None = None,
+    out: Output, folder: Path, *, completions: Path, questions: Mapping[str, Question], verifier: Judge, ids: set[str]
 ) -> None:
-    """Judge what `folder` has no verdict for yet; only completions with an id in `ids` if given. Raises Stopped when asked to."""
+    """Judge what `folder` has no verdict for yet, of `completions` with an id in `ids`. Raises Stopped when asked to."""
     recover(folder, VERDICTS)
     done = stored_ids(folder)
     table = read_table(completions, COMPLETIONS, ["id", "question_id", "text", "finish"])
     rows = [
         row
         for row in table.iter_rows(named=True)
-        if row["id"] not in done and row["finish"] != Finish.ERROR and (ids is None or row["id"] in ids)
+        if row["id"] not in done and row["finish"] != Finish.ERROR and row["id"] in ids
     ]
     counts: Counter[str] = Counter()
     items = ((questions[r["question_id"]], r["text"], r["finish"] == Finish.LENGTH) for r in rows)
@@ -59,7 +46,7 @@ def judge(
             if len(batch) >= 256 or n == len(rows):
                 writer.write(batch)
                 batch = []
-                control.progress(n, len(rows), f"{counts['correct']} correct")
-                if control.stop() and n < len(rows):
+                out.progress(n, len(rows), f"{counts['correct']} correct")
+                if out.stop() and n < len(rows):
                     raise Stopped
-    outcome.result["new_verdicts"] = dict(counts)
+    out.result["new_verdicts"] = dict(counts)

@@ -10,26 +10,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
-from midway.adherence import WaysLabeller, compared, measure
+from midway import registry
+from midway.adherence import WaysLabeller, compared, measure, open_labeller
 from midway.adherence.ways import BATCH, Known, steps
-from midway.records import Finish, Judgement, Question
+from midway.engines import engine_identity
+from midway.recipe import LabelsConfig, PromptConfig
+from midway.records import Finish, Heuristic, Judgement, Question, content_id
 from midway.rundir import (
     COMPLETIONS,
     LABELS,
     VERDICTS,
     RunError,
     ShardWriter,
-    StageDir,
+    layout,
+    read_json,
     read_table,
     recover,
     write_json,
 )
-from midway.stages.common import Control, Outcome, Stopped
+from midway.rundir.layout import Layout
+from midway.stages.base import Output, Stage
+from midway.stages.pools import asked
+from midway.workbench import TRAIN, Lease, Workbench
+from midway.workbench.prompts import chat_template
 
 ENOUGH = 100
 """Correct guided completions that are enough to leave out the others."""
@@ -38,15 +47,16 @@ TOLERATED = 0.2
 
 
 def known_texts(
-    pool: Path, questions: Mapping[str, Question], slugs: Sequence[str], ids: set[str], most: int
+    files: Layout, pool: str, questions: Mapping[str, Question], slugs: Sequence[str], most: int
 ) -> tuple[list[Known], bool]:
     """Return up to `most` guided completions with at least one step, and whether they are all correct ones.
 
     Correct ones are those that models are mid-trained on, and the most like what trained models write; where there are fewer than ENOUGH
     of them, or of one heuristic only, all completions serve. Whole questions in random order, one of each heuristic.
     """
-    rows = read_table(pool / "completions", COMPLETIONS, ["id", "question_id", "heuristic", "text", "finish"])
-    verdicts = read_table(pool / "verdicts", VERDICTS, ["id", "judgement"])
+    columns = ["id", "question_id", "heuristic", "text", "finish"]
+    rows, ids = read_table(files.stage(layout.completions(pool)), COMPLETIONS, columns), asked(files, pool)
+    verdicts = read_table(files.stage(layout.verdicts(pool)), VERDICTS, ["id", "judgement"])
     rows = rows.join(verdicts, on="id", how="left").sort("id")
     every, right = dict[str, dict[str, Known]](), dict[str, dict[str, Known]]()
     for row in rows.iter_rows(named=True):
@@ -62,26 +72,99 @@ def known_texts(
     return [known for id_ in order for known in chosen[id_].values()][:most], correct
 
 
-def prepare(
-    stage: StageDir, control: Control, outcome: Outcome, labeller: WaysLabeller, known: Sequence[Known], correct: bool
-) -> None:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FitLabeller(Stage):
+    """Fit the labeller on a guided pool and measure its error."""
+
+    kind: ClassVar[str] = "labeller"
+
+    pool: str
+    config: LabelsConfig
+    ways: Mapping[str, Heuristic]
+    prompt: PromptConfig
+    lease: Lease
+
+    def identity(self) -> Mapping[str, Any]:
+        model = self.lease.model
+        return {
+            "labels": self.config.identity(exclude=["engine", "model", "samples"]),
+            "engine": engine_identity(self.config.engine) if self.config.engine else None,
+            "ways": {slug: content_id(asdict(h)) for slug, h in self.ways.items()},
+            "prompt": self.prompt.identity(),
+            "model": {"key": self.lease.weights.key, "chat": model.chat, "dtype": model.dtype},
+            **registry.find("scorers", self.config.by).identity(),
+        }
+
+    @property
+    def engine(self) -> Lease | None:
+        return self.lease
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        """Raises RunError when fewer than two heuristics have completions with steps."""
+        known, correct = known_texts(
+            out.files, self.pool, bench.questions.by_id(TRAIN), list(self.ways), self.config.known
+        )
+        labeller = open_for(bench, self.config, self.lease, self.ways, None)
+        prepare(out, labeller, known, correct)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Label(Stage):
+    """Label the samples of one evaluation with the labeller that was fitted."""
+
+    kind: ClassVar[str] = "label"
+
+    benchmark: str
+    evaluation: Stage
+    config: LabelsConfig
+    ways: Mapping[str, Heuristic]
+    lease: Lease
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"samples": self.config.samples}
+
+    @property
+    def engine(self) -> Lease | None:
+        return self.lease
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        questions = {q.id: q for q in bench.questions.benchmark(self.benchmark)}
+        labeller = open_for(bench, self.config, self.lease, self.ways, read_json(out.files.labeller()))
+        label(out, out.files.evaluated(self.evaluation.rel), questions, labeller, self.config.samples)
+
+
+def open_for(
+    bench: Workbench,
+    config: LabelsConfig,
+    lease: Lease,
+    ways: Mapping[str, Heuristic],
+    state: Mapping[str, Any] | None,
+) -> WaysLabeller:
+    """Open the labeller that the recipe asks for; its engine stays open for the next stage."""
+    chat = getattr(lease.config, "chat", None)  # an engine that says itself whether it takes messages
+    if chat is None:
+        chat = chat_template(lease.model, lease.weights) is not None
+    return open_labeller(config, bench.engines.open(lease), bench.prompts.build, ways, state=state, chat=bool(chat))
+
+
+def prepare(out: Output, labeller: WaysLabeller, known: Sequence[Known], correct: bool) -> None:
     """Fit and measure the labeller. Raises RunError when fewer than two heuristics have completions with steps."""
     counts = {slug: sum(own == slug for _, _, own in known) for _, _, slug in known}
     if len(counts) < 2:
         raise RunError(
-            f"{stage.rel}: the guided pool holds completions with steps for {len(counts)} heuristics: two are needed to tell ways apart; "
+            f"{out.rel}: the guided pool holds completions with steps for {len(counts)} heuristics: two are needed to tell ways apart; "
             "look at the completions, or set `labels.by: program`"
         )
     labeller.fit(known)
     error = {**measure(labeller, known), "correct": correct}
-    write_json(stage.path / "labeller.json", labeller.state())
-    outcome.result["labeller"] = error
-    outcome.result["known"] = counts
-    control.note(sentence(error))
+    write_json(out.files.labeller(), labeller.state())
+    out.result["labeller"] = error
+    out.result["known"] = counts
+    out.note(sentence(error))
     if error["negatives"] + error["positives"] < (1 - TOLERATED) * (
         error["unlabelled"] + error["negatives"] + error["positives"]
     ):
-        raise RunError(f"{stage.rel}: {error['unlabelled']} texts got no label: {labeller.state()}")
+        raise RunError(f"{out.rel}: {error['unlabelled']} texts got no label: {labeller.state()}")
 
 
 def sentence(error: Mapping[str, Any]) -> str:
@@ -97,39 +180,33 @@ def sentence(error: Mapping[str, Any]) -> str:
 
 
 def label(
-    stage: StageDir,
-    control: Control,
-    outcome: Outcome,
-    results: Path,
-    questions: Mapping[str, Question],
-    labeller: WaysLabeller,
-    samples: int | None,
+    out: Output, results: Path, questions: Mapping[str, Question], labeller: WaysLabeller, samples: int | None
 ) -> None:
     """Label the samples of `results` that have no label yet, at most `samples` of each question."""
-    recover(stage.path, LABELS)
-    held = read_table(stage.path, LABELS)
+    recover(out.path, LABELS)
+    held = read_table(out.path, LABELS)
     rows = pl.read_parquet(results, columns=["id", "question_id", "index", "text", "finish", "ways"])
     rows = rows.filter(pl.col("finish") != Finish.ERROR)
     if samples is not None:
         rows = rows.sort("question_id", "index").filter(pl.int_range(pl.len()).over("question_id") < samples)
     todo = rows.join(held.select("id"), on="id", how="anti").select("id", "question_id", "text").rows()
     done = 0
-    with ShardWriter(stage.path, LABELS) as writer:
+    with ShardWriter(out.path, LABELS) as writer:
         for batch in (todo[start : start + BATCH] for start in range(0, len(todo), BATCH)):
             found = labeller.label((questions[q], text) for _, q, text in batch)
             ways = [(row[0], w) for row, w in zip(batch, found, strict=True) if w is not None]
             writer.write({"id": id_, "ways": w} for id_, w in ways)
             done += len(batch)
-            control.progress(done, len(todo), "")
-            if control.stop() and done < len(todo):
-                raise Stopped
-    held = read_table(stage.path, LABELS)
+            out.progress(done, len(todo), "")
+            if done < len(todo):
+                out.go_on()
+    held = read_table(out.path, LABELS)
     joined = rows.join(held.rename({"ways": "label"}), on="id", how="left")
     without = joined["label"].null_count()
-    outcome.result |= {"asked": rows.height, "labelled": rows.height - without, "unlabelled": without}
+    out.result |= {"asked": rows.height, "labelled": rows.height - without, "unlabelled": without}
     if joined["ways"].null_count() < joined.height:
-        outcome.result["program"] = compared(joined["label"].to_list(), joined["ways"].to_list())
+        out.result["program"] = compared(joined["label"].to_list(), joined["ways"].to_list())
     if without > TOLERATED * rows.height:
         raise RunError(
-            f"{stage.rel}: {without} of {rows.height} samples got no label: {labeller.state()}; what has one is kept"
+            f"{out.rel}: {without} of {rows.height} samples got no label: {labeller.state()}; what has one is kept"
         )

@@ -6,80 +6,97 @@ When nothing is left, RunError shows the funnel and the commonest reason for whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import polars as pl
 
 from midway.questions import worked_solution
-from midway.recipe import ArmConfig, DataConfig, SelectionConfig
+from midway.recipe import DataConfig, SelectionConfig
 from midway.records import Question
-from midway.rundir import RunError, StageDir, write_table
-from midway.selection import select
-from midway.stages.common import Control, Outcome
+from midway.rundir import RunError, write_table
+from midway.selection import Selection, select
+from midway.stages.base import Output, Stage
+from midway.stages.pools import PoolTables, tables
+from midway.workbench import TRAIN, Workbench
 
-NOTHING = pl.DataFrame()
-
-Tables = Callable[[str], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]]
-"""Gives completions, verdicts and (where scored) adherence of a pool by its name."""
+NOTHING = PoolTables(pl.DataFrame(), pl.DataFrame(), None)
 
 
-def select_solutions(
-    stage: StageDir,
-    control: Control,
-    outcome: Outcome,
-    name: str,
-    arm: ArmConfig,
-    config: SelectionConfig,
-    tables: Tables,
-    questions: Sequence[Question],
-    benchmarks: Mapping[str, Sequence[Question]],
-    reference: Path | None,
-    seed: int,
-) -> None:
-    """Select for one arm and seed. `benchmarks` are what the data must not contain; `reference` is the directory of the treatment's
-    selection, whose size the arm is matched to. Raises RunError when nothing is left."""
-    leaks = pl.DataFrame(
-        [{"name": n, "text": q.text} for n, qs in benchmarks.items() for q in qs],
-        schema={"name": pl.String, "text": pl.String},
-    )
-    parts, funnels, removed, notes = [], [], [], list[str]()
-    matched = [
-        d for d in arm.midtrain if (d.match if d.match is not None else d.per_question is None and d.questions is None)
-    ]
-    for data in arm.midtrain:
-        completions, verdicts, adherence = tables(data.pool) if data.pool else (NOTHING, NOTHING, None)
-        chosen = select(
-            completions,
-            verdicts,
-            adherence,
-            question_table(questions),
-            config,
-            data,
-            seed=seed,
-            benchmarks=leaks if benchmarks else None,
-            match=_counts(reference, matched.index(data), len(matched))
-            if reference is not None and data in matched
-            else None,
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Select(Stage):
+    """Select the solutions of one arm and seed. `reference` is the treatment's selection, whose size the arm is matched to."""
+
+    kind: ClassVar[str] = "select"
+
+    seed: int
+    data: Sequence[DataConfig]
+    config: SelectionConfig
+    questions: str
+    """Digest of the training questions with their reference solutions."""
+    benchmarks: Mapping[str, str]
+    """Digests of the benchmarks that the data must not contain."""
+    reference: Stage | None = None
+
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "data": [d.identity() for d in self.data],
+            "selection": self.config.identity(),
+            "questions": self.questions,
+            "benchmarks": dict(self.benchmarks),
+            "seed": self.seed,
+        }
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        """Raises RunError, with the funnel, when nothing is left."""
+        questions = question_table(bench.questions.get(TRAIN))
+        leaks = pl.DataFrame(
+            [{"name": n, "text": q.text} for n in self.benchmarks for q in bench.questions.benchmark(n)],
+            schema={"name": pl.String, "text": pl.String},
         )
-        if chosen.solutions.is_empty():
-            raise RunError(_empty(name, data, chosen.funnel, verdicts))
-        for text in chosen.notes:
-            control.note(f"{name}: {text}")
-        notes += chosen.notes
-        parts.append(chosen.solutions)
-        funnels.append(chosen.funnel.with_columns(pl.lit(data.pool or "reference").alias("pool")))
-        removed.append(chosen.removed)
-    solutions = pl.concat(parts)
-    write_table(stage.path / "funnel.parquet", pl.concat(funnels, how="diagonal_relaxed"))
-    write_table(stage.path / "removed.parquet", pl.concat(removed, how="diagonal_relaxed"))
-    write_table(stage.path / "solutions.parquet", solutions)
-    outcome.result.update(
-        solutions=solutions.height,
-        questions=solutions["question_id"].n_unique(),
-        heuristics=solutions["heuristic"].n_unique(),
-        notes=notes,
-    )
+        matched = [d for d in self.data if d.matched]
+        chosen: list[tuple[DataConfig, Selection]] = []
+        for data in self.data:
+            match = None
+            if self.reference is not None and data in matched:
+                solutions = out.files.solutions(self.reference.arm, self.seed)
+                match = _counts(solutions, matched.index(data), len(matched))
+            pool = tables(out.files, data.pool) if data.pool else NOTHING
+            found = select(
+                pool.completions,
+                pool.verdicts,
+                pool.adherence,
+                questions,
+                self.config,
+                data,
+                seed=self.seed,
+                benchmarks=leaks if self.benchmarks else None,
+                match=match,
+            )
+            if found.solutions.is_empty():
+                raise RunError(_empty(self.arm, data, found.funnel, pool.verdicts))
+            for text in found.notes:
+                out.note(f"{self.arm}: {text}")
+            chosen.append((data, found))
+        self._store(out, chosen)
+
+    def _store(self, out: Output, chosen: Sequence[tuple[DataConfig, Selection]]) -> None:
+        solutions = pl.concat([found.solutions for _, found in chosen])
+        funnels = [found.funnel.with_columns(pl.lit(data.pool or "reference").alias("pool")) for data, found in chosen]
+        write_table(out.files.funnel(self.arm, self.seed), pl.concat(funnels, how="diagonal_relaxed"))
+        write_table(
+            out.files.removed(self.arm, self.seed),
+            pl.concat([found.removed for _, found in chosen], how="diagonal_relaxed"),
+        )
+        write_table(out.files.solutions(self.arm, self.seed), solutions)
+        out.result.update(
+            solutions=solutions.height,
+            questions=solutions["question_id"].n_unique(),
+            heuristics=solutions["heuristic"].n_unique(),
+            notes=[text for _, found in chosen for text in found.notes],
+        )
 
 
 def question_table(questions: Sequence[Question]) -> pl.DataFrame:
@@ -99,7 +116,7 @@ def question_table(questions: Sequence[Question]) -> pl.DataFrame:
 
 def _counts(reference: Path, number: int, of: int) -> pl.DataFrame:
     """How many solutions of each question to match; `of` matched sources share them as evenly as can be."""
-    solutions = pl.read_parquet(reference / "solutions.parquet", columns=["question_id"])
+    solutions = pl.read_parquet(reference, columns=["question_id"])
     return solutions.group_by("question_id").agg(((pl.len() + number) // of).alias("count")).sort("question_id")
 
 

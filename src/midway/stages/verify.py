@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from midway.records import Question
-from midway.rundir import StageDir
-from midway.stages.common import Control, Outcome
-from midway.stages.judging import Judge, judge
+from midway.recipe import VerifyConfig
+from midway.rundir import layout
+from midway.stages.base import Output, Stage, verify_identity
+from midway.stages.judging import judge
+from midway.stages.pools import asked
+from midway.workbench import TRAIN, Workbench
 
 
-def verify_completions(
-    stage: StageDir,
-    control: Control,
-    outcome: Outcome,
-    completions: Path,
-    questions: Mapping[str, Question],
-    verifier: Judge,
-    ids: set[str],
-) -> None:
-    """Judge every completion of a pool, of those in `ids`, that is not judged yet."""
-    judge(stage.path, control, outcome, completions, questions, verifier, ids)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Verify(Stage):
+    """Judge every completion that a pool asked for and that is not judged yet."""
+
+    kind: ClassVar[str] = "verify"
+    essential: ClassVar[bool] = True
+
+    pool: str
+    config: VerifyConfig
+
+    def identity(self) -> Mapping[str, Any]:
+        return verify_identity(self.config)
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        judge(
+            out,
+            out.path,
+            completions=out.files.stage(layout.completions(self.pool)),
+            questions=bench.questions.by_id(TRAIN),
+            verifier=bench.verifier,
+            ids=asked(out.files, self.pool),
+        )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from midway import registry
+from midway.recipe import Recipe
 from midway.rundir import write_bytes
 
-
-class Interrupted(Exception):
-    """Training stopped on request after saving a checkpoint; the same command goes on from there."""
+Progress = Callable[[int, int, dict[str, Any]], None]
+"""Called with (step, steps, latest logs)."""
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Job:
     questions: str | None = None
     """grpo: Parquet file with the question records, for the reward."""
     verify: dict[str, Any] = field(default_factory=dict)
+    trainer: str = "trl"
+    reward: str = "verdict"
+    plugins: list[str] = field(default_factory=list)
+    """Plug-in files that the trainer and the reward may come from."""
     curve: dict[str, Any] = field(default_factory=dict)
     """grpo: `every` and `sets`, the slices of benchmarks to evaluate while RL runs (see `curve`)."""
 
@@ -50,3 +57,54 @@ class Job:
     @classmethod
     def load(cls, path: Path) -> Job:
         return cls(**json.loads(path.read_text()))
+
+
+def job_of(
+    recipe: Recipe,
+    *,
+    kind: str,
+    out: Path,
+    model: str,
+    revision: str | None,
+    seed: int,
+    args: Mapping[str, Any],
+    name: str,
+    stop: Sequence[str] = (),
+) -> Job:
+    """Return the job of a stage: what the recipe says of all training, and what is the stage's own. `name` is how trackers call it."""
+    verify = recipe.verify
+    return Job(
+        kind=kind,
+        model=model,
+        revision=revision,
+        dtype=recipe.model.dtype,
+        trust_remote_code=recipe.model.trust_remote_code,
+        rows=str(out / "rows.parquet"),
+        out=str(out),
+        seed=seed,
+        args=dict(args),
+        lora=recipe.lora,
+        report_to=recipe.report_to,
+        run_name=f"{recipe.name}-{name}",
+        stop=list(stop),
+        verify={
+            "workers": verify.workers,
+            "cpu_seconds": verify.seconds,
+            "require_sandbox": verify.require_sandbox,
+        },
+        trainer=recipe.training.trainer,
+        reward=recipe.training.reward,
+        plugins=recipe.plugins,
+    )
+
+
+def trainer_identity(recipe: Recipe) -> dict[str, Any]:
+    """Return what a digest holds of the trainer: nothing for TRL, which the first edition had alone."""
+    name = recipe.training.trainer
+    return {} if name == "trl" else {"trainer": {"name": name, **registry.find("trainers", name).identity()}}
+
+
+def reward_identity(recipe: Recipe) -> dict[str, Any]:
+    """Return what a digest holds of the reward: nothing for the verdict."""
+    name = recipe.training.reward
+    return {} if name == "verdict" else {"reward": {"name": name, **registry.find("rewards", name).identity()}}

@@ -13,28 +13,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from midway.rundir import RunError, write_json
+from midway import registry
+from midway.rundir import RunError, Stopped, write_json
+from midway.training.jobs import Job, Progress, Stop
 
 STOP = "stop-requested"
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
-def run_job(path: Path, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> dict[str, Any]:
+def run_job(path: Path, progress: Progress | None = None, stop: Stop | None = None) -> dict[str, Any]:
     """Run the job in file `path` in this process and return its result."""
-    from midway.training.jobs import Job
-
     job = Job.load(path)
-    if job.kind == "sft":
-        from midway.training.trainers.trl.sft import run_sft
-
-        return run_sft(job, progress, stop)
-    from midway.training.trainers.trl.rl import run_grpo
-
-    return run_grpo(job, progress, stop)
+    registry.load_plugins(job.plugins)
+    return dict(registry.find("trainers", job.trainer).train(job, progress, stop))
 
 
 def default_command() -> list[str]:
@@ -45,16 +39,12 @@ def default_command() -> list[str]:
     return [sys.executable] if torch.cuda.is_available() else []
 
 
-def launch(
-    path: Path, command: Sequence[str], progress: Progress | None, stop: Callable[[], bool] | None
-) -> dict[str, Any]:
+def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: Stop | None) -> dict[str, Any]:
     """Run the job under `command` (`accelerate launch ...`) and return its result.
 
     A stop request is passed on as a file beside the job, upon which every process of it saves a checkpoint and ends (a signal would
     make the launcher kill them).
     """
-    from midway.training.jobs import Interrupted
-
     result, log, ask = path.with_name("result.json"), path.with_name("train.log"), path.with_name(STOP)
     result.unlink(missing_ok=True)
     ask.unlink(missing_ok=True)
@@ -78,7 +68,7 @@ def launch(
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     if result.exists() and json.loads(result.read_text()) == {"stopped": True}:
-        raise Interrupted("stopped on request, with a checkpoint")
+        raise Stopped("stopped on request, with a checkpoint")
     if process.returncode or not result.exists():
         tail = "\n".join("    " + line for line in log.read_text(errors="replace").splitlines()[-15:])
         raise RunError(f"{' '.join(command)} ended with exit code {process.returncode}; whole output in {log}\n{tail}")
@@ -116,13 +106,11 @@ def _report(metrics: Path, progress: Progress) -> None:
 
 def main() -> None:
     """Entry point of a launched process: `-m midway.training.launch JOB.json`."""
-    from midway.training.jobs import Interrupted
-
     path = Path(sys.argv[1])
     try:
         asked = path.with_name(STOP)
         result = run_job(path, stop=lambda: asked.exists() or parent_gone())
-    except Interrupted:
+    except Stopped:
         result = {"stopped": True}
     if int(os.environ.get("RANK", "0")) == 0:
         write_json(path.with_name("result.json"), result)

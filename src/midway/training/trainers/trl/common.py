@@ -32,8 +32,8 @@ from transformers import (
     TrainerCallback,
 )
 
-from midway.rundir import RunError, write_bytes
-from midway.training.jobs import Interrupted, Job
+from midway.rundir import RunError, Stopped, write_bytes
+from midway.training.jobs import Job
 
 MARKER = "midway-complete"
 
@@ -166,7 +166,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
     """Run a trainer (with `callback` added) to its end, from its last finished checkpoint if there is one, and save the final model.
 
-    Returns steps, seconds, tokens and peak memory. Raises Interrupted when the callback was told to stop.
+    Returns steps, seconds, tokens and peak memory. Raises Stopped when the callback was told to stop.
     """
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
@@ -177,7 +177,7 @@ def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
     resumed = last_checkpoint(out / "checkpoints", remove=trainer.is_world_process_zero())
     trainer.train(resume_from_checkpoint=resumed)
     if callback.stopped:
-        raise Interrupted(f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}")
+        raise Stopped(f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}")
     save_final(trainer, out / "model", job)
     result = {
         "steps": trainer.state.global_step,

@@ -14,11 +14,11 @@ import polars as pl
 from datasets import Dataset, disable_progress_bars
 from trl import GRPOConfig, GRPOTrainer
 
+from midway import registry
 from midway.domains import Verifier
 from midway.engines.text import turn_end
 from midway.questions import from_frame
 from midway.training.jobs import Job
-from midway.training.rewards import TRLReward
 from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 
 
@@ -50,9 +50,10 @@ def run_grpo(
 
         peft_config = LoraConfig(**{"task_type": "CAUSAL_LM", **job.lora})
     with Verifier(**job.verify) as verifier:
+        reward = registry.find("rewards", job.reward).open({}, questions=questions, verifier=verifier, stop=job.stop)
         trainer = GRPOTrainer(
             model=load_model(job),
-            reward_funcs=TRLReward(questions, verifier, job.stop),
+            reward_funcs=reward,
             args=GRPOConfig(**rl_args(job)),
             train_dataset=rows,
             processing_class=tokenizer,

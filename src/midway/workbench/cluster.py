@@ -10,10 +10,11 @@ When things go wrong: actors that die three times in a row are an EngineError; w
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
+from midway import registry
 from midway.domains import Item, Verifier
 from midway.records import Verdict
 
@@ -24,7 +25,8 @@ AT_ONCE = 256
 class VerifierWorker:
     """What each actor runs."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, plugins: Sequence[str] = ()) -> None:
+        registry.load_plugins(plugins)
         self.verifier = verifier
 
     def judge(self, items: list[Item]) -> list[Verdict]:
@@ -35,9 +37,14 @@ class ClusterVerifier:
     """Judges on the cluster that `ray_pool.connect` joined. `actors`: how many, as many as there is room for if left out."""
 
     def __init__(
-        self, verifier: Verifier, *, actors: int | None = None, log: Callable[[str], None] | None = None
+        self,
+        verifier: Verifier,
+        *,
+        actors: int | None = None,
+        plugins: Sequence[str] = (),
+        log: Callable[[str], None] | None = None,
     ) -> None:
-        self.verifier, self.actors, self.log = verifier, actors, log
+        self.verifier, self.actors, self.plugins, self.log = verifier, actors, list(plugins), log
         self.deaths = 0
 
     def verify_batch(self, items: Iterable[Item]) -> Iterator[Verdict]:
@@ -48,7 +55,7 @@ class ClusterVerifier:
         verifier = copy(self.verifier)  # without its processes
         verifier.workers = each
         options = {"num_cpus": each, "scheduling_strategy": "SPREAD"}
-        crew = Crew(VerifierWorker, (verifier,), self.actors or count, options, self.log, "verifier")
+        crew = Crew(VerifierWorker, (verifier, self.plugins), self.actors or count, options, self.log, "verifier")
         with crew:
             try:
                 for verdicts in crew.map("judge", _batches(items)):

@@ -1,0 +1,28 @@
+"""What `midway check` looks at before anything is spent: a list of small checks, a file each. A new one is a file and a line in CHECKS."""
+
+from collections.abc import Collection, Iterator
+
+from midway.checks import arms, gold, model, pools, power, questions
+from midway.checks.base import Check, Finding, Level, Subject
+
+CHECKS: tuple[Check, ...] = (
+    questions.CHECK,
+    pools.CHECK,
+    arms.CHECK,
+    power.CHECK,
+    model.CHECK,
+    gold.CHECK,
+)
+"""In the order in which they are shown."""
+
+
+def run_checks(subject: Subject, without: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield the findings of all checks but those that need what is in `without` (`model`, `verifier`)."""
+    for check in CHECKS:
+        if check.needs and check.needs in without:
+            yield Finding(f"{check.name}: not looked at (--no-{check.name})")
+        else:
+            yield from check.run(subject)
+
+
+__all__ = ["CHECKS", "Check", "Finding", "Level", "Subject", "run_checks"]

@@ -1,0 +1,28 @@
+"""What each pool asks for: completions, and tokens at most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from midway.checks.base import Check, Finding, Subject
+from midway.workbench import TRAIN
+
+
+def requests(subject: Subject, pool: str) -> int:
+    """Return the completions that a pool asks for."""
+    config = subject.recipe.pools[pool]
+    return len(subject.bench.questions.get(TRAIN)) * len(subject.bench.prompts.heuristics(pool)) * config.samples
+
+
+def run(subject: Subject) -> Iterator[Finding]:
+    questions = len(subject.bench.questions.get(TRAIN))
+    for name, pool in subject.recipe.pools.items():
+        count = requests(subject, name)
+        guided = f"{len(subject.bench.prompts.heuristics(name))} heuristics" if pool.heuristics else "unguided"
+        yield Finding(
+            f"pool {name}: {guided} x {pool.samples} samples x {questions:,} questions = {count:,} completions, "
+            f"at most {count * pool.sampling.max_tokens:,} tokens"
+        )
+
+
+CHECK = Check("pools", run)

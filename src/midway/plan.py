@@ -1,0 +1,318 @@
+"""A recipe becomes the ordered list of its stages; what arms and seeds share is in it once.
+
+Promises
+- Every stage's digest is known before anything runs. Making a plan loads question files and hashes the base model's weights; it opens no
+  engine and imports no torch.
+- An arm has no code of its own. Controls are derived from the treatment: the same questions, as many solutions, as many optimizer steps,
+  the same RL budget.
+
+When things go wrong: what cannot be loaded raises QuestionError, EngineError (a model that is not there) or RecipeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from midway.recipe import ArmConfig, Recipe
+from midway.records import UserError
+from midway.registry import near
+from midway.rundir import layout
+from midway.rundir.layout import AFTER_RL, BASE_ARM, BEFORE_RL
+from midway.stages.base import Stage
+from midway.stages.evaluate import Evaluate, EvaluateBase
+from midway.stages.generate import Generate
+from midway.stages.label import FitLabeller, Label
+from midway.stages.midtrain import MidTrain
+from midway.stages.rl import ReinforcementLearning, Treatment
+from midway.stages.score import Score
+from midway.stages.select import Select
+from midway.stages.verify import Verify
+from midway.workbench import RL, TRAIN, Lease, Weights, Workbench
+from midway.workbench.engines import adapter_of
+
+S = TypeVar("S", bound=Stage)
+
+
+class PlanError(UserError, ValueError):
+    """What is asked of a plan is not in it; the message says what is."""
+
+
+@dataclass
+class Plan:
+    """The stages of a recipe by path, each after those that it needs."""
+
+    recipe: Recipe
+    stages: dict[str, Stage] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+    """Evaluation before RL of an arm that starts from the base model -> the base model's evaluation."""
+
+    def chosen(self, arm: str | None = None, seed: int | None = None, until: str | None = None) -> list[Stage]:
+        """Return the stages that an arm (`base`: the base model's evaluations), a seed and a kind of stage ask for, with what they need;
+        all of them if nothing is given. Raises PlanError for what is not there."""
+        self._refuse(arm, seed, until)
+        wanted = [s for s in self.stages.values() if self._asked(s, arm, seed, until)]
+        paths = {s.rel for s in with_needs(wanted)}
+        return [s for rel, s in self.stages.items() if rel in paths]
+
+    def _asked(self, stage: Stage, arm: str | None, seed: int | None, until: str | None) -> bool:
+        if until is not None and stage.kind != until:
+            return False
+        if arm is None and seed is None:
+            return True
+        mine = (arm is None or stage.arm == arm) and (seed is None or stage.seed == seed or stage.arm == BASE_ARM)
+        return mine or (stage.rel in self.shared.values() and self._shares(arm, seed))
+
+    def _shares(self, arm: str | None, seed: int | None) -> bool:
+        """Whether the state before RL of what is asked for is the base model's."""
+        places = [layout.place(rel) for rel in self.shared]
+        return any((arm is None or p.arm == arm) and (seed is None or p.seed == seed) for p in places)
+
+    def _refuse(self, arm: str | None, seed: int | None, until: str | None) -> None:
+        arms = [*self.recipe.arms, BASE_ARM]
+        if arm is not None and arm not in arms:
+            raise PlanError(f"--arm {arm}: the recipe has no such arm{near(arm, arms)}")
+        if seed is not None and seed not in self.recipe.seeds:
+            raise PlanError(f"--seed {seed}: the recipe's seeds are {', '.join(map(str, self.recipe.seeds))}")
+        kinds = list(dict.fromkeys(s.kind for s in self.stages.values()))
+        if until is not None and until not in kinds:
+            raise PlanError(f"--until {until}: the recipe has no such stage; it has {', '.join(kinds)}")
+
+    def closure(self, target: str) -> set[str]:
+        """Return the paths of the stages named by a path, a path's beginning or a kind, and of all that build on them.
+
+        Raises PlanError when nothing matches.
+        """
+        chosen = {
+            rel
+            for rel, stage in self.stages.items()
+            if rel == target or rel.startswith(f"{target}/") or stage.kind == target
+        }
+        if not chosen:
+            kinds = sorted({s.kind for s in self.stages.values()})
+            raise PlanError(
+                f"--clean {target}: no such stage; give a path such as {next(iter(self.stages))}, or one of {', '.join(kinds)}"
+            )
+        for rel, stage in self.stages.items():  # needs come before those who need them
+            if any(need.rel in chosen for need in stage.needs):
+                chosen.add(rel)
+        return chosen
+
+
+def with_needs(stages: Sequence[Stage]) -> Iterator[Stage]:
+    """Yield stages and everything that they need, each once."""
+    seen: set[str] = set()
+    todo = list(stages)
+    while todo:
+        stage = todo.pop()
+        if stage.rel not in seen:
+            seen.add(stage.rel)
+            todo += stage.needs
+            yield stage
+
+
+def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
+    """Return the plan of a recipe; `bench` knows its questions, prompts and models."""
+    return _Planner(recipe, bench).plan
+
+
+class _Planner:
+    def __init__(self, recipe: Recipe, bench: Workbench) -> None:
+        self.recipe, self.bench = recipe, bench
+        self.plan = Plan(recipe)
+        self.pools: dict[str, list[Stage]] = {}
+        self.selections: dict[int, Select] = {}
+        """The treatment's selection by seed."""
+        self.treatments: dict[int, Treatment] = {}
+        for name in self._used_pools():
+            self.pools[name] = list(self._pool(name))
+        base = bench.leases.base()
+        for benchmark in recipe.benchmarks:
+            self._evaluation(EvaluateBase, layout.base_evaluation(benchmark.name), benchmark.name, base, BASE_ARM, 0)
+        for seed in recipe.seeds:
+            for arm in self._order():
+                self._arm(arm, recipe.arms[arm], seed)
+        if recipe.labels.by != "program":
+            self._labels()
+
+    def _add(self, stage: S) -> S:
+        self.plan.stages[stage.rel] = stage
+        return stage
+
+    def _order(self) -> list[str]:
+        """The treatment first, since others are matched to it; those matched in compute last."""
+        names = sorted(self.recipe.arms, key=lambda name: name != self.recipe.treatment_arm)
+        return sorted(names, key=lambda name: self.recipe.arms[name].compute_matched)
+
+    # Pools ----------------------------------------------------------------------------------------------------------
+
+    def _used_pools(self) -> list[str]:
+        used = {d.pool for arm in self.recipe.arms.values() for d in arm.midtrain if d.pool}
+        if self.recipe.labels.by != "program":
+            used.add(self.recipe.labels_pool or "")
+        return [name for name in self.recipe.pools if name in used]
+
+    def _pool(self, name: str) -> Iterator[Stage]:
+        recipe, bench, config = self.recipe, self.bench, self.recipe.pools[name]
+        lease = bench.leases.pool(name)
+        generated = self._add(
+            Generate(
+                rel=layout.completions(name),
+                pool=name,
+                config=config,
+                prompt=recipe.prompt,
+                heuristics=bench.prompts.heuristics(name),
+                questions=bench.questions.digest(TRAIN),
+                lease=lease,
+                adapter=bench.leases.writer_key(lease) if adapter_of(lease.config) else None,
+            )
+        )
+        judged = self._add(Verify(rel=layout.verdicts(name), needs=[generated], pool=name, config=recipe.verify))
+        yield generated
+        yield judged
+        if recipe.adherence.scorer != "none" and config.heuristics:
+            yield self._add(
+                Score(
+                    rel=layout.adherence(name),
+                    needs=[generated, judged],
+                    pool=name,
+                    config=recipe.adherence,
+                    lease=bench.leases.judge(),
+                )
+            )
+
+    # Arms -----------------------------------------------------------------------------------------------------------
+
+    def _arm(self, name: str, arm: ArmConfig, seed: int) -> None:
+        start = self.bench.models.start(name)
+        needs: list[Stage] = []
+        pools = [stage for d in arm.midtrain if d.pool for stage in self.pools[d.pool]]
+        if arm.midtrain:
+            trained = self._midtrained(name, seed, start, pools)
+            start, needs = self._weights(trained), [trained]
+        if start != self.bench.models.base:
+            for benchmark in self.recipe.benchmarks:
+                rel = layout.evaluation(name, seed, benchmark.name, BEFORE_RL)
+                self._evaluation(Evaluate, rel, benchmark.name, self.bench.leases.trained(start), name, seed, needs)
+        elif arm.rl:
+            for benchmark in self.recipe.benchmarks:
+                rel = layout.evaluation(name, seed, benchmark.name, BEFORE_RL)
+                self.plan.shared[rel] = layout.base_evaluation(benchmark.name)
+        if not arm.rl:
+            return
+        matched = self.treatments[seed] if arm.compute_matched else None
+        tuned = self._add(
+            ReinforcementLearning(
+                rel=layout.rl(name, seed),
+                needs=[*needs, *([*matched.before, matched.rl] if matched else [])],
+                arm=name,
+                seed=seed,
+                recipe=self.recipe,
+                start=start,
+                questions=self.bench.questions.digest(RL),
+                matched_to=matched,
+            )
+        )
+        if name == self.recipe.treatment_arm:
+            self.treatments[seed] = Treatment(arm=name, before=[*pools, *needs], rl=tuned)
+        for benchmark in self.recipe.benchmarks:
+            rel = layout.evaluation(name, seed, benchmark.name, AFTER_RL)
+            lease = self.bench.leases.trained(self._weights(tuned))
+            self._evaluation(Evaluate, rel, benchmark.name, lease, name, seed, [tuned])
+
+    def _midtrained(self, name: str, seed: int, start: Weights, pools: Sequence[Stage]) -> MidTrain:
+        recipe = self.recipe
+        reference = self.selections.get(seed) if name != recipe.treatment_arm else None
+        selection = self._add(
+            Select(
+                rel=layout.selection(name, seed),
+                needs=[*pools, *([reference] if reference else [])],
+                arm=name,
+                seed=seed,
+                data=recipe.arms[name].midtrain,
+                config=recipe.selection,
+                questions=self.bench.questions.digest(TRAIN, solutions=True),
+                benchmarks=self._benchmark_digests() if recipe.selection.decontaminate else {},
+                reference=reference,
+            )
+        )
+        if name == recipe.treatment_arm:
+            self.selections[seed] = selection
+        return self._add(
+            MidTrain(
+                rel=layout.midtrain(name, seed),
+                needs=[selection, *([reference] if reference else [])],
+                arm=name,
+                seed=seed,
+                recipe=recipe,
+                start=start,
+                reference=reference,
+            )
+        )
+
+    def _weights(self, trained: Stage) -> Weights:
+        """The model that a training stage leaves."""
+        return Weights(str(self.bench.files.model(trained.rel)), trained.digest)
+
+    def _benchmark_digests(self) -> Mapping[str, str]:
+        names = [b.name for b in self.recipe.benchmarks]
+        return {name: self.bench.questions.digest(layout.benchmark_set(name)) for name in names}
+
+    def _evaluation(
+        self,
+        of: type[Evaluate],
+        rel: str,
+        benchmark: str,
+        lease: Lease,
+        arm: str,
+        seed: int,
+        needs: Sequence[Stage] = (),
+    ) -> None:
+        recipe = self.recipe
+        self._add(
+            of(
+                rel=rel,
+                needs=needs,
+                arm=arm,
+                seed=seed,
+                benchmark=next(b for b in recipe.benchmarks if b.name == benchmark),
+                prompt=recipe.prompt,
+                verify=recipe.verify,
+                questions=self.bench.questions.digest(layout.benchmark_set(benchmark)),
+                lease=lease,
+            )
+        )
+
+    # Labels ---------------------------------------------------------------------------------------------------------
+
+    def _labels(self) -> None:
+        """Label all evaluations, last, so that the labelling model is loaded once."""
+        recipe, pool = self.recipe, self.recipe.labels_pool or ""
+        lease, ways = self.bench.leases.labels(), self.bench.prompts.ways()
+        evaluations = [s for s in self.plan.stages.values() if isinstance(s, Evaluate)]
+        fitted = self._add(
+            FitLabeller(
+                rel=layout.LABELLER,
+                needs=self.pools[pool][:2],
+                pool=pool,
+                config=recipe.labels,
+                ways=ways,
+                prompt=recipe.prompt,
+                lease=lease,
+            )
+        )
+        for evaluation in evaluations:
+            self._add(
+                Label(
+                    rel=layout.labels(evaluation.rel),
+                    needs=[evaluation, fitted],
+                    arm=evaluation.arm,
+                    seed=evaluation.seed,
+                    benchmark=evaluation.benchmark.name,
+                    evaluation=evaluation,
+                    config=recipe.labels,
+                    ways=ways,
+                    lease=lease,
+                )
+            )

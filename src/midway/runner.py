@@ -1,0 +1,186 @@
+"""Runs a plan: skips what is complete, refuses what changed, takes back what is asked for, goes on after a failed arm.
+
+Knows stages by their protocol alone (`stages.base.Stage`): nothing of pools, arms or benchmarks. Several processes may run parts of one
+plan at once, on one machine or on many with a shared disk: each stage is locked while it is worked on.
+
+When things go wrong: RunError with what, where and what to type next. `Stopped` when the user asked to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midway.plan import Plan, make_plan
+from midway.recipe import Recipe
+from midway.rundir import RunDir, RunError, Stopped, now, read_json, write_bytes, write_json
+from midway.stages.base import Output, Stage, recorded, versions
+from midway.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that failed, and why."""
+
+    rel: str
+    error: str
+
+
+Watch = Callable[[Stage, int, int, Output], None]
+"""Called before a stage begins, with its number and how many there are: fills in the output's `progress`, `note` and `stop`."""
+
+
+def _unwatched(stage: Stage, number: int, count: int, out: Output) -> None:
+    """Nobody watches."""
+
+
+class Runner:
+    """A plan over a run directory."""
+
+    def __init__(self, plan: Plan, run: RunDir, bench: Workbench) -> None:
+        self.plan, self.run, self.bench = plan, run, bench
+        self.folders = {rel: stage.folder(run) for rel, stage in plan.stages.items()}
+
+    def pending(self, stages: Sequence[Stage] | None = None) -> list[Stage]:
+        """Return the stages, of those given or of all, that are not complete, in order."""
+        chosen = list(self.plan.stages.values()) if stages is None else stages
+        return [stage for stage in chosen if not self.folders[stage.rel].complete]
+
+    def refuse_changes(self, taken_back: set[str] | None = None) -> None:
+        """Raise RunError if a stored stage, other than those that will be taken back, was made with another configuration, naming the
+        difference and the ways out."""
+        changed = {
+            rel: lines
+            for rel, folder in self.folders.items()
+            if rel not in (taken_back or set()) and (lines := folder.changes())
+        }
+        if not changed:
+            return
+        roots = [rel for rel in changed if not any(need.rel in changed for need in self.plan.stages[rel].needs)]
+        text = [f"{self.run.path} was made with another recipe:"]
+        for rel in roots:
+            text += [f"  {rel}:"] + [f"    {line}" for line in changed[rel]]
+        if len(changed) > len(roots):
+            text.append(f"  and with them {len(changed) - len(roots)} stages that build on these")
+        text += [
+            "three ways out:",
+            "  a new run:      add name=NEW (nothing here is touched)",
+            f"  do it again:    add --clean {roots[0]} (its results and all that build on them are taken back; completions that are",
+            "                  still asked for are kept)",
+            "  keep this run:  leave the change out",
+        ]
+        raise RunError("\n".join(text))
+
+    def clean(self, chosen: set[str]) -> list[str]:
+        """Take back stages (see `Plan.closure`); return the paths of those that were there. Nobody else may be at work on the run."""
+        if not chosen:
+            return []
+        with self.run.alone():
+            return [
+                rel
+                for rel, stage in self.plan.stages.items()
+                if rel in chosen and self.folders[rel].clean(keep_rows=stage.keeps_rows)
+            ]
+
+    def execute(
+        self,
+        stages: Sequence[Stage] | None = None,
+        *,
+        watch: Watch = _unwatched,
+        stop: Callable[[], bool] = lambda: False,
+        wait: bool = False,
+    ) -> list[Failure]:
+        """Run what is pending of the stages given (or of all), in order; return what failed.
+
+        A stage that another process is at work on is refused (RunError), or waited for with `wait`. Raises Stopped when asked to stop.
+        """
+        failures: list[Failure] = []
+        failed: set[str] = set()
+        pending = self.pending(stages)
+        try:
+            for number, stage in enumerate(pending, start=1):
+                if stop():
+                    raise Stopped
+                if any(need.rel in failed for need in stage.needs):
+                    failed.add(stage.rel)
+                    continue
+                folder = self.folders[stage.rel]
+                with folder.locked(wait=wait, stop=stop):
+                    if folder.complete:
+                        continue  # another process did it meanwhile
+                    if error := self._do(stage, watch, (number, len(pending)), stop):
+                        failed.add(stage.rel)
+                        failures.append(Failure(stage.rel, error))
+        finally:
+            self.bench.close()
+        return failures
+
+    def _do(self, stage: Stage, watch: Watch, place: tuple[int, int], stop: Callable[[], bool]) -> str:
+        """Run one stage; return why it failed, empty if it did not. Raises what every other stage depends on."""
+        folder = self.folders[stage.rel]
+        out = Output(folder.path, stage.rel, self.run.files, stop=stop, spent=folder.cost)
+        self.bench.engines.keep(stage.engine)
+        watch(stage, *place, out)
+        self.bench.engines.say = out.note
+        try:
+            with recorded(folder, out):
+                stage.run(self.bench, out)
+        except Stopped:
+            raise
+        except Exception as error:
+            if stage.essential:
+                raise
+            out.note(f"{stage.rel} failed: {type(error).__name__}: {error}")
+            if not isinstance(error, RunError):
+                self.run.log("traceback", stage=stage.rel, error="".join(traceback.format_exception(error)))
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    # What is true of the run as a whole -------------------------------------------------------------------------------
+
+    def store(self, source: str | None) -> None:
+        """Write what was asked (`source`: the recipe as given), what it resolved to, which evaluations are shared; what is there stays."""
+        recipe = self.plan.recipe
+        self.store_recipe(recipe, source)
+        for rel, shared in self.plan.shared.items():
+            path, value = self.run.files.shared(rel), {"path": shared}
+            if read_json(path) != value:
+                write_json(path, value)
+
+    def store_recipe(self, recipe: Recipe, source: str | None) -> None:
+        """Write resolved.json (and the recipe as given), unless they say so already."""
+        path = self.run.files.resolved
+        value: dict[str, Any] = {
+            "name": recipe.name,
+            "recipe": {
+                **recipe.model_dump(mode="json"),
+                "treatment": recipe.treatment_arm,
+                "control": recipe.control_arm,
+            },
+            "digest": recipe.digest(),
+        }
+        old = read_json(path) or {}
+        if {k: old.get(k) for k in value} != json.loads(json.dumps(value)):
+            write_json(path, {**value, "versions": versions(), "created": old.get("created") or now()})
+        given = self.run.files.recipe
+        if source is not None and (not given.exists() or old.get("digest") != value["digest"]):
+            write_bytes(given, source.encode())
+
+
+@contextmanager
+def opened(
+    recipe: Recipe, out: Path | None = None, *, data: str | None = None, executor: str = "local"
+) -> Iterator[Runner]:
+    """Join the run directory of a recipe and yield its runner, with questions loaded and the plan made."""
+    run = RunDir(out or Path("runs") / recipe.name)
+    with run.joined():
+        bench = Workbench(recipe, run.files, data=data, executor=executor)
+        try:
+            yield Runner(make_plan(recipe, bench), run, bench)
+        finally:
+            bench.close()

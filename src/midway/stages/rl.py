@@ -1,0 +1,129 @@
+"""RL: ordinary policy gradient from the mid-trained model (or what the arm starts from).
+
+Reads questions, calls the trainer, writes `model/`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import polars as pl
+
+from midway.questions import to_frame
+from midway.recipe import Recipe, merge
+from midway.records import Prompt
+from midway.rundir import read_json, write_table
+from midway.stages.base import Output, Stage, prompt_identity, verify_identity
+from midway.stages.training import train
+from midway.training.dataset import MESSAGES
+from midway.training.jobs import job_of, reward_identity, trainer_identity
+from midway.workbench import RL, Weights, Workbench, labelled_by
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """What a compute-matched arm is matched to: the treatment's stages before RL, and its RL."""
+
+    arm: str
+    before: Sequence[Stage]
+    rl: Stage
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReinforcementLearning(Stage):
+    """Run RL for one arm and seed. `matched_to`: take the seconds of another arm's generation, mid-training and RL together."""
+
+    kind: ClassVar[str] = "rl"
+
+    seed: int
+    recipe: Recipe
+    start: Weights
+    questions: str
+    """Digest of the RL questions."""
+    matched_to: Treatment | None = None
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The trainer's arguments: the recipe's, and what differs for the arm."""
+        return merge(self.recipe.rl, self.recipe.arms[self.arm].rl_args)
+
+    def identity(self) -> Mapping[str, Any]:
+        model = self.recipe.model
+        return {
+            "args": self.args,
+            "lora": self.recipe.lora,
+            "model": {"key": self.start.key, "chat": model.chat, "dtype": model.dtype},
+            "verify": verify_identity(self.recipe.verify),
+            "questions": self.questions,
+            "prompt": prompt_identity(self.recipe.prompt),
+            "curve": self.recipe.curve.identity(),
+            "compute_matched": self.matched_to.arm if self.matched_to else None,
+            "seed": self.seed,
+            **trainer_identity(self.recipe),
+            **reward_identity(self.recipe),
+        }
+
+    def run(self, bench: Workbench, out: Output) -> None:
+        questions = bench.questions.get(RL)
+        rows = pl.DataFrame(
+            {
+                "prompt": prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat),
+                "question_id": pl.Series([q.id for q in questions], dtype=pl.String),
+            }
+        )
+        args = self.args
+        if self.matched_to is not None:
+            args["max_steps"] = matched_steps(self.matched_to, out)
+            out.result["compute_matched_steps"] = args["max_steps"]
+        job = job_of(
+            self.recipe,
+            kind="grpo",
+            out=out.path,
+            model=self.start.path,
+            revision=self.start.revision,
+            seed=self.seed,
+            args=args,
+            name=f"{self.arm}-{self.seed}-rl",
+            stop=bench.prompts.stop,
+        )
+        curve = self._curve(bench, out) if self.recipe.curve.every else {}
+        job = replace(job, questions=str(out.files.questions(RL)), curve=curve)
+        train(out, rows, job, self.recipe.launch)
+
+    def _curve(self, bench: Workbench, out: Output) -> dict[str, Any]:
+        """Write the slice of each benchmark that RL is watched on, and return what the training job needs to know of them."""
+        config, sets = self.recipe.curve, []
+        for benchmark in self.recipe.benchmarks:
+            questions = bench.questions.benchmark(benchmark.name)[: config.questions]
+            shown = prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat)
+            path = out.path / "curve" / f"{benchmark.name}.parquet"
+            write_table(path, to_frame(questions).with_columns(shown))
+            sets.append(
+                {
+                    "name": benchmark.name,
+                    "rows": str(path),
+                    "sampling": asdict(bench.prompts.sampling(benchmark.sampling)),
+                    "samples": config.samples,
+                    "labeller": labelled_by(benchmark.source),
+                }
+            )
+        return {"every": config.every, "sets": sets}
+
+
+def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:
+    """Return prompts as a column `prompt`: lists of messages, or texts."""
+    shown: Any = [[dict(m) for m in p.messages] for p in prompts] if chat else [p.text for p in prompts]
+    return pl.Series("prompt", shown, dtype=MESSAGES if chat else pl.String)
+
+
+def matched_steps(treatment: Treatment, out: Output) -> int:
+    """Return the RL steps that take as many seconds as the treatment's generation, mid-training and RL together."""
+    rl = read_json(out.files.manifest(treatment.rl.rel))
+    steps, seconds = int(rl["result"]["steps"]), float(rl["cost"]["seconds"])
+    extra = sum(float(read_json(out.files.manifest(stage.rel))["cost"]["seconds"]) for stage in treatment.before)
+    more = math.ceil(extra / (seconds / steps))
+    out.note(f"compute-matched: {extra:.0f} s of generation and mid-training buy {more} further RL steps")
+    return steps + more

@@ -1,0 +1,30 @@
+"""Run a training job in a stage's directory: shared by mid-training and RL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from midway.rundir import write_table
+from midway.stages.base import Output
+from midway.training.jobs import Job
+from midway.training.launch import default_command, launch, run_job
+
+
+def train(out: Output, rows: pl.DataFrame, job: Job, command: list[str]) -> None:
+    """Write `rows.parquet` and `job.json`, run the job, keep what it tells. Raises Stopped when asked to stop (a checkpoint is saved)."""
+    out.path.mkdir(parents=True, exist_ok=True)
+    write_table(out.path / "rows.parquet", rows)
+    path = out.path / "job.json"
+    job.save(path)
+
+    def progress(step: int, total: int, logs: dict[str, Any]) -> None:
+        shown = [f"{key} {logs[key]:.3g}" for key in ("loss", "reward") if isinstance(logs.get(key), int | float)]
+        out.progress(step, total, ", ".join(shown))
+
+    command = command or default_command()
+    result = launch(path, command, progress, out.stop) if command else run_job(path, progress, out.stop)
+    out.cost["peak_memory_mb"] = result.pop("peak_memory_mb", 0.0)
+    out.cost["training_tokens"] = result.get("tokens", 0)
+    out.result.update(result)

@@ -1,0 +1,41 @@
+"""Digests of `demo` and `lab/main` are those of e7b8f3f: ids of completions carry them and seed the sampling, and stored runs go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from midway.plan import make_plan
+from midway.recipe import Recipe, load_recipe
+from midway.rundir.layout import Layout
+from midway.workbench import Workbench
+
+STORED: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("digests-e7b8f3f.json").read_text())
+
+
+def digests(recipe: Recipe, folder: Path) -> dict[str, str]:
+    return {rel: stage.digest for rel, stage in make_plan(recipe, Workbench(recipe, Layout(folder))).stages.items()}
+
+
+@pytest.mark.parametrize("name", sorted(STORED))
+def test_every_digest_is_as_it_was(name: str, tmp_path: Path) -> None:
+    found = digests(load_recipe(name), tmp_path)
+    assert list(found) == list(STORED[name]), "the same stages in the same order"
+    assert found == STORED[name]
+
+
+def test_titles_trackers_and_the_recipes_engine_are_in_no_digest(tmp_path: Path) -> None:
+    given = [
+        "title=another", "arms.polya.title=another", "report_to=[tensorboard]", "name=another", "verify.workers=1",
+        "engine={kind: transformers, batch_size: 3}",
+    ]  # fmt: skip
+    assert digests(load_recipe("demo", given), tmp_path) == STORED["demo"]
+
+
+def test_what_changes_a_result_changes_its_digest_and_all_that_build_on_it(tmp_path: Path) -> None:
+    found = digests(load_recipe("demo", ["pools.guided.samples=3"]), tmp_path)
+    changed = {rel for rel in found if found[rel] != STORED["demo"][rel]}
+    assert "pools/guided/completions" in changed and "arms/polya/seed-0/rl" in changed
+    assert not any(rel.startswith(("pools/unguided", "arms/base", "arms/rl-only")) for rel in changed)
