@@ -59,10 +59,11 @@ def main() -> None:
     if read and "--show" in sys.argv:
         for (row, judgement, reason, extracted), agrees in zip(found, agree, strict=True):
             if not agrees:
-                gold = row.get("answer", row.get("choices", row.get("test_list", row.get("tests"))))
-                print(
-                    f"  {row['id']}: {gold!r} {row.get('answer_index', '')} {row['completion'][-90:]!r}: {judgement} {reason} ({extracted!r:.60}), expected {row['expected']}"
+                gold = next(
+                    (row[name] for name in ("answer", "choices", "test_list", "test", "tests") if name in row), None
                 )
+                print(f"  {row['id']}: {gold!r} {row.get('answer_index', '')} {row['completion'][-90:]!r}")
+                print(f"    {judgement} {reason} ({extracted!r:.60}), expected {row['expected']}")
 
 
 if __name__ == "__main__":

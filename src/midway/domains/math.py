@@ -14,6 +14,8 @@ from midway.records import Exemplar, Question, Verdict
 from midway.registry import Row, Task, near
 from midway.verifier.math import judge as judging
 
+NO_VALUE = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a"})
+"""Texts that a file of questions is not taken at their word for."""
 GOLDS: Mapping[str, Callable[[str], str]] = {"as-is": str.strip, "boxed": last_boxed, "hashes": after_hashes}
 
 
@@ -35,6 +37,11 @@ class Math(Domain):
         answer = row.pick("answer", what="answer")
         if isinstance(answer, bool | list | dict):
             raise RowError(f"no answer: `{row.column('answer')}` holds {type(answer).__name__}, not text or a number")
+        if isinstance(answer, str) and answer.strip().lower() in NO_VALUE:
+            raise RowError(
+                f"no answer: {answer.strip()!r} is what tables write where there is none; "
+                f"if it is the answer, write \\text{{{answer.strip()}}}"
+            )
         return {"answer": GOLDS[form](str(answer)) if isinstance(answer, str) else number_text(answer)}
 
     def of_columns(self, columns: Mapping[str, Any]) -> Question:

@@ -180,7 +180,7 @@ def _another(after: str, choices: tuple[str, ...], taken: int) -> bool:
     if (two := _TWO_LETTERS.match(after)) and _in_range(two[1], choices) and _LETTERS.index(two[1]) != taken:
         return True
     join = _JOIN.match(after)
-    if not join or not join.group().strip(" )]}*\"'`$\n") and "(" not in join.group():
+    if not join or (not join.group().strip(" )]}*\"'`$\n") and "(" not in join.group()):
         return False
     rest = after[join.end() :]
     letter = _LETTER.match(rest)
@@ -283,8 +283,6 @@ def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
         left = _letters(line, choices)
         return (left.pop(), "letter") if len(left) == 1 else None
     return None
-
-
 
 
 def _mentions(text: str, choices: tuple[str, ...]) -> list[tuple[int, int]]:

@@ -228,7 +228,7 @@ def _number(text: str) -> Fraction | None:
     apart = rules.on("spaced-comma")
     if (_THOUSANDS if apart else _SPACED_THOUSANDS).fullmatch(text):
         text = text.replace(",", "")
-    elif _LEADING_ZERO.fullmatch(text) or not apart and _DECIMAL_COMMA.fullmatch(text.replace(" ", "")):
+    elif _LEADING_ZERO.fullmatch(text) or (not apart and _DECIMAL_COMMA.fullmatch(text.replace(" ", ""))):
         text = text.replace(",", ".")
     text = text.replace(" ", "")
     whole, point, decimals = text.partition(".")

@@ -1,8 +1,8 @@
 """Whether a question's tests can fail at all, from their source. Nothing is executed.
 
-Promises: `cannot_fail` gives a reason only where no program whatever could fail: no `assert` that depends on anything, no `raise`, no call of
-something that is named like a check. Tests that might fail pass here, also weak ones: `midway check` tries those against programs that do
-nothing.
+Promises: `cannot_fail` gives a reason only where no program whatever could fail: no `assert` that depends on anything, no `raise`, no
+call of something that is named like a check. Tests that might fail pass here, also weak ones: `midway check` tries those against
+programs that do nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +44,21 @@ def read_list(text: str) -> list[object] | None:
         if isinstance(value, list | tuple):
             return list(value)
     return None
+
+
+def broken(tests: CodeTests) -> str:
+    """Return what of the tests does not compile, and why; empty where all of it does."""
+    parts = [
+        ("setup", tests.setup),
+        ("test", tests.test),
+        *((f"test {k}", t) for k, t in enumerate(tests.test_list, 1)),
+    ]
+    for name, source in parts:
+        try:
+            compile(source, "<tests>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return f"{name} does not compile: {error}: {source.strip()[:60]}"
+    return ""
 
 
 def cannot_fail(tests: CodeTests) -> str:

@@ -12,13 +12,14 @@ import builtins
 from midway.verifier import rules
 
 _FROM = {
-    "typing": "List Dict Tuple Set FrozenSet Optional Any Union Callable Iterable Iterator Generator Sequence Mapping Deque DefaultDict Type",
+    "typing": "List Dict Tuple Set FrozenSet Optional Any Union Callable Iterable Iterator Generator Sequence Mapping Deque"
+    " DefaultDict Type",
     "collections": "Counter defaultdict deque OrderedDict namedtuple ChainMap",
     "heapq": "heappush heappop heapify heapreplace heappushpop nlargest nsmallest",
     "bisect": "bisect_left bisect_right insort insort_left insort_right",
     "functools": "reduce lru_cache cache cmp_to_key partial cached_property",
-    "itertools": "accumulate permutations combinations combinations_with_replacement product chain groupby cycle zip_longest pairwise islice"
-    " count repeat takewhile dropwhile starmap",
+    "itertools": "accumulate permutations combinations combinations_with_replacement product chain groupby cycle zip_longest"
+    " pairwise islice count repeat takewhile dropwhile starmap",
     "math": "gcd lcm sqrt ceil floor inf log log2 log10 pi comb perm factorial isqrt prod sin cos tan atan2 hypot",
     "dataclasses": "dataclass field",
     "string": "ascii_lowercase ascii_uppercase ascii_letters digits",
@@ -28,15 +29,30 @@ _FROM = {
     "abc": "ABC abstractmethod",
 }
 _IMPORTS = {name: f"from {module} import {name}" for module, names in _FROM.items() for name in names.split()}
-_MODULES = (
-    "math sys os re collections itertools functools heapq bisect string random operator copy datetime json typing time statistics decimal"
-    " fractions"
-).split()
+_MODULES = [
+    *(
+        "math",
+        "sys",
+        "os",
+        "re",
+        "collections",
+        "itertools",
+        "functools",
+        "heapq",
+        "bisect",
+        "string",
+        "random",
+        "operator",
+        "copy",
+    ),
+    *("datetime", "json", "typing", "time", "statistics", "decimal", "fractions"),
+]
 _IMPORTS |= {name: f"import {name}" for name in _MODULES}
 _IMPORTS |= {name: f"from sys import exit as {name}" for name in ("exit", "quit")}
 _CLASSES = {
     "ListNode": "class ListNode:\n    def __init__(self, val=0, next=None):\n        self.val, self.next = val, next",
-    "TreeNode": "class TreeNode:\n    def __init__(self, val=0, left=None, right=None):\n        self.val, self.left, self.right = val, left, right",
+    "TreeNode": "class TreeNode:\n    def __init__(self, val=0, left=None, right=None):\n"
+    "        self.val, self.left, self.right = val, left, right",
 }
 _KNOWN = frozenset(dir(builtins)) - {"exit", "quit"}  # these two are site's, which the sandbox does without
 
