@@ -14,6 +14,7 @@ from midway.questions.gold import option_index, option_list
 from midway.records import Exemplar, Question, Verdict
 from midway.registry import Row, Task
 from midway.verifier import choice as judging
+from midway.verifier import explain
 
 _OPTION = re.compile(r"^\(([A-Z])\) \S", re.MULTILINE)
 _LETTER_AT_END = re.compile(r"The answer is \(([A-Z])\)\.\Z")
@@ -82,6 +83,9 @@ class Choice(Domain):
 
     def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
         return judging.judge(question, text, truncated)
+
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        yield from explain.choice(question, text, truncated=truncated)
 
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         index = question.answer_index

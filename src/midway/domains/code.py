@@ -13,6 +13,7 @@ from midway.domains.values import is_missing, positive
 from midway.questions.base import RowError
 from midway.records import CodeTests, Exemplar, Question, Verdict
 from midway.registry import Row, Task
+from midway.verifier import explain
 from midway.verifier.programs import judge as judging
 
 _FENCE_AT_END = re.compile(r"^```python\n(?:(?!```).)+\n```\Z", re.MULTILINE | re.DOTALL)
@@ -91,6 +92,9 @@ class Code(Domain):
 
     def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
         return judging.task(question, text, truncated, require_sandbox=require_sandbox)
+
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        yield from explain.code(question, text, truncated=truncated)
 
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         yield "solution", question.solution or ""

@@ -12,6 +12,7 @@ from midway.questions.base import RowError
 from midway.questions.gold import after_hashes, last_boxed, number_text
 from midway.records import Exemplar, Question, Verdict
 from midway.registry import Row, Task, near
+from midway.verifier import explain
 from midway.verifier.math import judge as judging
 
 NO_VALUE = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a"})
@@ -63,6 +64,9 @@ class Math(Domain):
             return judged
         fields = {"gold": judged.gold, "readings": list(judged.readings), "rule": judged.rule}
         return Task("midway.verifier.math.judge:judge_task", fields)
+
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        yield from explain.math(question, text, truncated=truncated)
 
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         yield "answer", f"\\boxed{{{question.answer or ''}}}"

@@ -14,6 +14,7 @@ Reasons: correct: `letter`, `number`, `text` or `mention`; wrong: `wrong-answer:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from midway.records import Judgement, Question, Verdict
 from midway.verifier import extract, options, rules
@@ -132,6 +133,16 @@ def judge(question: Question, text: str, truncated: bool = False) -> Verdict:
 def named(text: str, choices: tuple[str, ...], truncated: bool = False) -> tuple[int, str] | None:
     """Return `(choice, rule)` for the final choice of `text` (-1: a number that is none), HEDGE, AMBIGUOUS, or None."""
     return _explicit(text, choices) or (None if truncated else _mention(text, choices))
+
+
+def candidates(text: str, choices: tuple[str, ...]) -> Iterator[tuple[str, str, tuple[int, str] | None]]:
+    """Yield `(mark, what follows, what it names)` for everything that says what the answer is, the last first; then the text as a whole."""
+    for mark in reversed(list(_MARK.finditer(text))):
+        rest = text[mark.end() : mark.end() + 300]
+        rest = _inside(rest) if mark.group().rstrip().endswith("{") else rest
+        if rest.strip(" *\n"):
+            yield mark.group().strip(), rest.strip().split("\n")[0], _read(rest, choices)
+    yield "", text[-300:], _bare(text, choices) or _mention(text, choices)
 
 
 def _explicit(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:

@@ -9,6 +9,7 @@ answers win over guesses: `boxed`, `tag` (`<answer>`), `hashes` (`####`), `state
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from midway.verifier import rules, stated
@@ -109,6 +110,25 @@ def find(text: str) -> Found | None:
     if statement:
         return statement
     return _guess(_after_denial(text))
+
+
+def candidates(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield `(rule, readings)` of everything in `text` that may be its final answer, in the order in which rules are asked."""
+    text = full_width(answer_part(text))
+    inside = boxed(text) if "\\boxed" in text or "\\fbox" in text else ""
+    if inside:
+        yield "boxed", (inside,)
+    for tag in _TAG.findall(text):
+        yield "tag", (tag.strip(), *readings(tag[:2000]))
+    for line in _HASHES.findall(text):
+        yield "hashes", (line.strip(), *readings(line[:2000]))
+    for mark in reversed(_marks(text)):
+        rest = text[mark : mark + 2000].strip()
+        found = None if _DENIED.match(rest) else _stated(rest)
+        if found:
+            yield "statement", (found.answer, *found.also)
+    if guess := _guess(_after_denial(text)):
+        yield guess.rule, (guess.answer, *guess.also)
 
 
 def answer_part(text: str, limit: int = MAX_TEXT) -> str:

@@ -86,6 +86,30 @@ def forms(gold: str, given: str) -> tuple[Answer, Answer]:
     return _gold(gold), _normal(given)
 
 
+def why(gold: str, given: str, tolerance: float = 0.0) -> str:
+    """Return in words what decides whether the two are equal."""
+    result = equal(gold, given, tolerance)
+    said = {True: "equal", False: "not equal", None: "undecided"}[result]
+    g, c = forms(gold, given)
+    if moments.same(gold, given) is not None:
+        return f"{said}: compared as times or dates"
+    if g.unit and c.unit and g.unit != c.unit and not result:
+        return f"{said}: the units differ, {g.unit} and {c.unit}"
+    if g.key == c.key:
+        return f"{said}: the same text"
+    x, y = _number(g.text), _number(_as_number(g.text, c.text))
+    if x is not None and y is not None:
+        return f"{said}: the numbers {x} and {y}" + (f", {tolerance} apart at most" if tolerance else "")
+    parts = len(_split(g.text)), len(_split(c.text))
+    if max(parts) > 1:
+        return f"{said}: compared part by part, {parts[0]} and {parts[1]} of them"
+    if _words(g.text) is not None or _words(c.text) is not None:
+        return f"{said}: compared as words"
+    if tree(g.text) is not None and tree(c.text) is not None:
+        return f"{said}: compared as formulas, at several values of their symbols"
+    return f"{said}: " + ("compared by their structure" if result is not None else "left to math-verify")
+
+
 def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
     if g.unit and c.unit and g.unit != c.unit and "%" not in (g.unit, c.unit):
         return False

@@ -188,7 +188,7 @@ def _tests(content: Mapping[str, Any]) -> CodeTests:
 
 def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
     """The program in the text of a task, or the verdict where there is none that could run."""
-    name = tests.entry_point or _called(tests)
+    name = tests.entry_point or called(tests)
     program = find_program(task["text"], tests.prompt, name)
     if program is None:
         return Verdict(Judgement.WRONG, None, "no-answer")
@@ -205,7 +205,7 @@ def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
 
 
 @lru_cache(maxsize=512)
-def _called(tests: CodeTests) -> str:
+def called(tests: CodeTests) -> str:
     """The name that MBPP's statements call first: what the program must define."""
     with contextlib.suppress(SyntaxError, ValueError):
         given = {*_free_names((tests.setup,)), *re.findall(r"\w+", _definitions(tests.setup)), *dir(builtins)}
