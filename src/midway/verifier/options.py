@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     r"(?:(?<![\w)\]%])[-+])?\d+(?:\.\d+)?(?:/\d+)?%?|[^\W\d_]+(?:['’][^\W\d_]+)*(?:\+\+|#)?|\\[a-zA-Z]+|[-+*/^<>=≤≥≠±√∞π|°()\[\]]|[^\w\s.,;:!?\"'`*]"
 )
 _BRACKETS = frozenset("()[]")
+_ARTICLES = ("the", "a", "an")
 
 
 def content(text: str) -> str:
@@ -69,13 +70,16 @@ def at_start(head: str, choices: tuple[str, ...], *, words: bool = True) -> list
     if rules.on("choice-signs"):
         text = content(head).replace("’", "'")
         given = [(m.group().lower(), m.end()) for m in _TOKEN.finditer(text)]
+        first = given[0][0] if given else ""
         for k, choice in enumerate(choices):
             wanted = tokens(choice)
-            for start in {0, int(bool(given) and given[0][0] in ("the", "a", "an") and wanted[:1] != (given[0][0],))}:
-                part = given[start : start + len(wanted)]
-                fits = bool(wanted) and tuple(t for t, _ in part) == wanted
-                if fits and not _goes_on(text[part[-1][1] :], given[start + len(wanted) :], part[-1][1], wanted):
-                    found.append((len(wanted), k, text[part[-1][1] :]))
+            start = int(first in _ARTICLES and wanted[:1] != (first,))
+            if wanted[:1] and wanted[0] in _ARTICLES and len(wanted) > 1 and first not in _ARTICLES:
+                wanted = wanted[1:]
+            part = given[start : start + len(wanted)]
+            fits = bool(wanted) and tuple(t for t, _ in part) == wanted
+            if fits and not _goes_on(text[part[-1][1] :], given[start + len(wanted) :], part[-1][1], wanted):
+                found.append((len(wanted), k, text[part[-1][1] :]))
     if not found and (words or not rules.on("choice-signs")):
         given_words = plain(head)
         bare = given_words.removeprefix("the ")

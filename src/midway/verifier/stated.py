@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 _NUMBER_CJK = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?%?")
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])-?\d+,\d{1,2}(?![\d,])")
 _MOMENT = re.compile(
-    r"(?<![\w:.])\d{1,2}:\d{2}(?::\d{2})?(?!\d)(?:\s*[apAP]\.?\s?[mM]\b\.?)?|(?<![\w:.])\d{1,2}\s*[apAP]\.?[mM]\b\.?"
+    r"(?<![\w:.])\d{1,2}:\d{2}(?::\d{2})?(?!\d)(?:(?:\s|\\text\s*\{)*[apAP]\.?\s?[mM]\b\.?)?|(?<![\w:.])\d{1,2}\s*[apAP]\.?[mM]\b\.?"
     r"|(?<![\w-])\d{4}-\d{1,2}-\d{1,2}(?![\w-])"
     r"|\b(?:\d{1,2}(?:st|nd|rd|th)?\s+)?(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
     r"(?:\s+\d{1,2}(?:st|nd|rd|th)?)?(?:,?\s+\d{4})?"

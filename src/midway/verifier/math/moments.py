@@ -37,7 +37,7 @@ _CLOCK = re.compile(
     r"|(?P<h3>\d{1,2})\s*o['’]clock(?:\s*(?P<half3>[ap])\.?\s?m\.?)?|(?:12\s+)?(?P<word>noon|midnight)",
     re.IGNORECASE,
 )
-_WRAP = re.compile(r"\\(?:text\w*|mbox|mathrm|mathbf)\s*\{([^{}]*)\}|\\[ ,;:!]|[$~*]|\\\(|\\\)")
+_WRAP = re.compile(r"\\(?:text\w*|mbox|mathrm|mathbf)(?=\s*\{)|\\[ ,;:!]|[$~*{}]|\\\(|\\\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Moment:
 @lru_cache(maxsize=8192)
 def read(text: str) -> Moment | None:
     """Return the time or date that the whole of `text` names, or None."""
-    text = " ".join(_WRAP.sub(r" \1 ", text[:120]).split()).strip(" .,;")
+    text = " ".join(_WRAP.sub(" ", text[:120]).split()).strip(" .,;")
     text = re.sub(
         r"^(?:at|on|by|around)\s+|\s+(?:at|in\s+the)\s+(?:night|morning|afternoon|evening)$",
         "",
