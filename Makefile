@@ -1,5 +1,6 @@
 # make demo   set up, then run the shipped demo (runs/demo)
 # make test   set up, then lint, type check, import contracts, tests
+# make test-fast   the same with the fast tests alone
 # make setup  only set up
 # make engines-test   install a CPU build of vLLM in an environment of its own and test the vLLM and server engines with it
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo test lint fixtures engines-test docs clean
+.PHONY: setup demo test test-fast lint fixtures engines-test docs clean
 
 setup: $(VENV)/.run
 
@@ -38,6 +39,9 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-fast: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FAST)
 
 engines-test:
 	PYTHON=$(PYTHON) sh tools/engines-test.sh

@@ -12,8 +12,6 @@ import pytest
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'midway[ray]'")
 
-from midway.stages.spread import ClusterVerifier
-
 from midway import rundir
 from midway.domains import Verifier
 from midway.engines import EngineError, TransformersEngine, open_engine
@@ -21,6 +19,7 @@ from midway.engines.ray_pool import RayEngine, complete_on_ray
 from midway.engines.stream import complete
 from midway.recipe import ModelConfig
 from midway.records import Prompt, Question, Request, Sampling
+from midway.workbench.cluster import ClusterVerifier
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ from midway import run  # noqa: E402
 from midway.engines import Engine, EngineError, OpenAIEngine, TransformersEngine, VllmEngine, open_engine  # noqa: E402  # noqa: E402
 from midway.engines.serve import serve_command, serving  # noqa: E402
 from midway.engines.stream import complete  # noqa: E402
-from midway.recipe import ModelConfig
+from midway.recipe import ModelConfig  # noqa: E402
 from midway.records import Finish, Prompt, Request, Sampling  # noqa: E402
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +23,7 @@ from midway.rundir import (
     RunDir,
     RunError,
     ShardWriter,
+    Stopped,
     difference,
     read_json,
     read_table,
@@ -165,23 +167,65 @@ def test_damaged_shard_says_which_file(tmp_path: Path) -> None:
 
 HOLD = (
     "import sys, time; from midway.rundir import RunDir\n"
-    "with RunDir(sys.argv[1]).owned():\n"
+    "run = RunDir(sys.argv[1])\n"
+    "with run.joined(), run.stage('pools/g/completions', 'generate', {}, {}).locked():\n"
     "    print('owned', flush=True); time.sleep(60)\n"
 )
 
 
-def test_one_owner_and_a_killed_owner_locks_nobody_out(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "owned\n"
-        with pytest.raises(RunError, match=f"in use by process {process.pid}"), RunDir(tmp_path).owned():
+@contextmanager
+def held(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that is at work on a stage of the run."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "owned\n"
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def test_a_stage_has_one_owner_and_a_killed_owner_locks_nobody_out(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    mine, other = (run.stage(f"pools/{name}/completions", "generate", {}, {}) for name in ("g", "h"))
+    with held(tmp_path) as process, run.joined():
+        with pytest.raises(RunError, match=f"pools/g/completions is in use by process {process.pid}"), mine.locked():
             pass
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    start = time.monotonic()
-    with RunDir(tmp_path).owned():
+        with other.locked():
+            pass  # another stage is free
+    with mine.locked():
         pass
-    assert time.monotonic() - start < 10
+
+
+def test_who_waits_for_a_stage_gets_it_when_it_is_free(tmp_path: Path) -> None:
+    stage = RunDir(tmp_path).stage("pools/g/completions", "generate", {}, {})
+    with held(tmp_path) as process:
+        asked = 0
+
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                process.send_signal(signal.SIGKILL)
+            return False
+
+        with stage.locked(wait=True, stop=stop):
+            assert asked >= 2
+    with held(tmp_path), pytest.raises(Stopped), stage.locked(wait=True, stop=lambda: True):
+        pass
+
+
+def test_what_changes_the_whole_run_needs_it_alone(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    with (
+        held(tmp_path) as process,
+        run.joined(),
+        pytest.raises(RunError, match=f"process {process.pid}|process {os.getpid()}"),
+        run.alone(),
+    ):
+        pass
+    with run.joined(), run.alone(), pytest.raises(RunError, match="in use"), RunDir(tmp_path).joined():
+        pass
 
 
 def test_clean_takes_back_results_but_keeps_completions(tmp_path: Path) -> None:
@@ -190,15 +234,15 @@ def test_clean_takes_back_results_but_keeps_completions(tmp_path: Path) -> None:
     generated.begin({})
     with ShardWriter(generated.path, VERDICTS) as writer:
         writer.write([row("a")])
-    generated.end(COMPLETE, {})
+    generated.end(COMPLETE, {"seconds": 3.0})
     selected = run.stage("arms/x/seed-0/selection", "select", {}, {})
     selected.begin({})
     pl.DataFrame({"a": [1]}).write_parquet(selected.path / "solutions.parquet")
     selected.end(COMPLETE, {})
-    assert run.clean("pools/g") == ["pools/g/completions"]
-    assert stored_ids(generated.path) == {"a"}
-    assert run.clean("select") == ["arms/x/seed-0/selection"]
-    assert not selected.path.exists()
+    assert generated.clean(keep_rows=True) and not generated.complete
+    assert stored_ids(generated.path) == {"a"} and generated.cost == {"seconds": 3.0}
+    assert selected.clean(keep_rows=False) and not selected.path.exists()
+    assert not selected.clean(keep_rows=False)
 
 
 def test_reading_while_others_write_loses_no_row_for_a_moment(tmp_path: Path) -> None:

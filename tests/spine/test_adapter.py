@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from midway.experiment import Experiment
-from midway.materials import Materials
-
+from midway.plan import Plan, make_plan
 from midway.recipe import load_recipe
-from midway.rundir import RunDir
+from midway.rundir.layout import Layout
+from midway.workbench import Workbench
+from midway.workbench.engines import adapter_of
 
 
 def test_the_content_of_an_adapter_is_part_of_what_a_pool_is(lay_out: Callable[..., Path], tmp_path: Path) -> None:
@@ -20,25 +20,24 @@ def test_the_content_of_an_adapter_is_part_of_what_a_pool_is(lay_out: Callable[.
     (adapter / "adapter_config.json").write_text(json.dumps({"r": 8}))
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
 
-    def built(lora: str | None) -> Experiment:
+    def built(lora: str | None) -> tuple[Plan, Workbench]:
         recipe = load_recipe(str(lay_out(engine={"kind": "vllm", "lora": lora})))
-        run = RunDir(tmp_path / "run")
-        return Experiment(recipe, run, Materials(recipe, run))
+        bench = Workbench(recipe, Layout(tmp_path / "run"))
+        return make_plan(recipe, bench), bench
 
-    def digests(experiment: Experiment) -> list[str]:
+    def digests(plan: Plan) -> list[str]:
         return [
-            experiment.steps[rel].stage.digest
-            for rel in ("pools/guided/completions", "arms/base/seed-0/evaluations/test/base")
+            plan.stages[rel].digest for rel in ("pools/guided/completions", "arms/base/seed-0/evaluations/test/base")
         ]
 
-    bare, one = built(None), built(str(adapter))
-    plain, first = digests(bare), digests(one)
+    (without, bare), (with_one, _) = built(None), built(str(adapter))
+    plain, first = digests(without), digests(with_one)
     (adapter / "adapter_model.safetensors").write_bytes(b"others!")
-    two = built(str(adapter))
-    second = digests(two)
+    with_another, two = built(str(adapter))
+    second = digests(with_another)
     assert len({plain[0], first[0], second[0]}) == 3 and plain[1] == first[1] == second[1]
-    keys = {experiment.materials.writer_key() for experiment in (bare, two)}
-    assert len(keys) == 2 and all(key.startswith(bare.materials.base.key) for key in keys)
-    materials = two.materials
-    assert getattr(materials.engine_config(materials.base, adapter=True), "lora", None) == str(adapter)
-    assert getattr(materials.engine_config(materials.base), "lora", "?") is None
+    keys = {bench.leases.writer_key(bench.leases.writer()) for bench in (bare, two)}
+    assert len(keys) == 2 and all(key.startswith(bare.models.base.key) for key in keys)
+    assert adapter_of(two.leases.writer().config) == str(adapter)
+    assert adapter_of(two.leases.base().config) is None
+    assert adapter_of(two.leases.trained(two.models.base).config) is None

@@ -129,7 +129,7 @@ def test_help_is_light() -> None:
 def test_the_command_to_go_on_is_the_command_typed(typed: list[str], here: Here, monkeypatch: Any) -> None:
     """It may be pasted into a shell as it is printed: nothing is missing, and what has blanks is quoted."""
     told: list[str] = []
-    monkeypatch.setattr("midway.cli.run._execute", lambda *args: told.append(args[6]))
+    monkeypatch.setattr("midway.cli.run.execute", lambda asked: told.append(asked.again))
     here(*typed)
     assert shlex.split(told[0]) == ["midway", *typed]
 

@@ -61,7 +61,7 @@ def test_labels_go_on_where_they_were_stopped(lay_out: LayOut, here: Here, tmp_p
     shard.unlink()
     manifest = read_json(folder / "stage.json")
     (folder / "stage.json").write_text(json.dumps({**manifest, "state": "running"}))
-    here("label", run)
+    here("run", run, "--until", "label")
     assert read_table(folder, LABELS).sort("id").equals(whole)
     assert read_json(folder / "stage.json")["attempts"] == 2
 

@@ -82,7 +82,7 @@ def test_again_skips_refuses_and_cleans(lay_out: LayOut, here: Here, tmp_path: P
     assert snapshot(run) == before
 
     held = ids(run)["pools/guided/completions"]
-    here("generate", run)  # nothing to do
+    here("run", run, "--until", "generate")  # nothing to do
     more = here("run", recipe, "pools.guided.samples=4", "--out", run, "--clean", "pools/guided/completions")
     grown = ids(run)["pools/guided/completions"]
     assert set(held) < set(grown) and len(grown) == 2 * len(held), more.stderr

@@ -12,15 +12,11 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-pytest.importorskip("midway.materials")
-
-from midway.experiment import opened
-from midway.stages.common import Control
-
 from midway.cli import export
 from midway.lab.tiny import tiny_checkpoint
 from midway.recipe import load_recipe
 from midway.rundir import RunError
+from midway.runner import opened
 from midway.training.dataset import FORMATS
 
 ASKED = "Ann has {} apples and buys {} more. How many has she?"
@@ -53,10 +49,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "treatment": "polya",
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    with opened(load_recipe(str(folder / "recipe.yaml"), []), folder / "run") as experiment:
-        experiment.materials.store_questions()
-        experiment.store_recipe(None)
-        assert not experiment.execute(lambda *_: Control(), lambda: False, "select")
+    with opened(load_recipe(str(folder / "recipe.yaml"), []), folder / "run") as runner:
+        runner.bench.questions.store(runner.run.files)
+        runner.store(None)
+        assert not runner.execute(runner.plan.chosen(until="select"))
     return folder / "run"
 
 
@@ -115,7 +111,7 @@ def test_what_is_not_there_is_said(run: Path) -> None:
         (("polya", 0, "parquet"), "there is no such format; there are trl, messages"),
         (("poyla", 0, "trl"), "did you mean polya"),
         (("rl-only", 0, "trl"), "no arm with mid-training data"),
-        (("polya", 7, "trl"), "has no solutions yet: midway select"),
+        (("polya", 7, "trl"), "has no solutions yet: midway run .* --until select"),
     ):
         with pytest.raises(RunError, match=message):
             export.export_arm(str(run), *arguments, None)  # type: ignore[arg-type]

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from midway.rundir import layout
-from midway.rundir.layout import Layout
-
 if TYPE_CHECKING:
     import polars as pl
 
     from midway.records import Question
     from midway.rundir import RunDir
+    from midway.rundir.layout import Layout
     from midway.training.card import Card
     from midway.workbench import Workbench
 
@@ -50,7 +48,8 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
     import polars as pl
 
     from midway.recipe import loads_recipe, near
-    from midway.rundir import RunDir, RunError, find_run, read_json, write_bytes
+    from midway.rundir import RunDir, RunError, find_run, layout, read_json, write_bytes
+    from midway.rundir.layout import Layout
     from midway.training.card import FIGURE, figure, render
     from midway.training.dataset import FORMATS, rl_rows, training_rows, write_dataset
     from midway.workbench import Workbench
@@ -102,7 +101,7 @@ def _card(
 ) -> Card:
     import polars as pl
 
-    from midway.rundir import RunDir, read_json
+    from midway.rundir import RunDir, layout, read_json
     from midway.selection import diversity
     from midway.training.card import Card
 

@@ -99,9 +99,16 @@ class SourceConfig(Section):
             _part("domains", value)
         return value
 
+    @model_validator(mode="after")
+    def _options(self) -> SourceConfig:
+        name = self.source.partition(":")[0]
+        if registry.has("sources", name) and (part := registry.find("sources", name)).config is not None:
+            _settings(part.config, self.options)
+        return self
+
 
 class QuestionsConfig(Section):
-    train: list[SourceConfig] = [SourceConfig(source="lab", limit=200)]
+    train: list[SourceConfig] = Field(default_factory=lambda: [SourceConfig(source="lab", limit=200)])
     """Questions whose solutions become mid-training data."""
     rl: list[SourceConfig] | None = None
     """Questions for RL; those of `train` if left out."""
@@ -366,7 +373,7 @@ class Recipe(Section):
     plugins: list[str] = []
     """Python files with parts of your own (engines, domains, sources, models, scorers, rewards, trainers), beside the recipe."""
     model: ModelConfig = ModelConfig()
-    questions: QuestionsConfig = QuestionsConfig()
+    questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     prompt: PromptConfig = PromptConfig()
     engine: EngineConfig = Field(default_factory=lambda: engine_settings({"kind": "transformers"}))
     verify: VerifyConfig = VerifyConfig()
@@ -377,6 +384,7 @@ class Recipe(Section):
     """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """Who trains, and what RL is rewarded with."""
     midtrain: dict[str, Any] = {}
     """The trainer's own arguments of mid-training: any field of TRL's SFTConfig."""
     rl: dict[str, Any] = {}

@@ -102,8 +102,8 @@ def parts(group: str) -> Iterator[Any]:
 
 
 def has(group: str, name: str) -> bool:
-    """Whether there is a part of this name."""
-    return (group, name) in _own or name in _installed(group)[0]
+    """Whether there is a part of this name, or should be: `find` tells why one cannot be loaded."""
+    return (group, name) in _own or any(name in found for found in _installed(group))
 
 
 def find(group: str, name: str) -> Any:
