@@ -1,6 +1,6 @@
 """Judges random true rewritings and near-misses of golds of every family; prints what is refused and what is paid, by style.
 
-    python benchmarks/near_misses.py [N] [FAMILY ...]     # N cases a family, default 10,000
+python benchmarks/near_misses.py [N] [FAMILY ...]     # N cases a family, default 10,000
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "verifier"))
 
-from rewritings import FAMILIES  # noqa: E402  (the generators are the test suite's)
+from rewritings import FAMILIES  # (the generators are those of the test suite)
 
 
 def main() -> None:
@@ -37,7 +37,8 @@ def main() -> None:
             print(f"  {'refused' if right else 'PAID'} {style}: {len(cases)} of {seen[style, right]}")
             for text in cases[:3]:
                 print(f"    {text}")
-    print(f"all: {refused_all} of {rewritings_all} rewritings refused = {refused_all / max(1, rewritings_all):.2%}; {paid_all} near-misses paid")
+    share = refused_all / max(1, rewritings_all)
+    print(f"all: {refused_all} of {rewritings_all} rewritings refused = {share:.2%}; {paid_all} near-misses paid")
 
 
 if __name__ == "__main__":

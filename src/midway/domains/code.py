@@ -99,6 +99,17 @@ class Code(Domain):
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         yield "solution", question.solution or ""
 
+    def must_fail(self, question: Question) -> Iterator[tuple[str, str]]:
+        tests = question.tests or CodeTests()
+        if tests.io and not tests.entry_point:
+            yield "a program that prints nothing", "```python\npass\n```"
+            yield "a program that raises", "```python\nraise RuntimeError\n```"
+            return
+        names = judging.asked_for(tests)
+        for what, body in (("returns nothing", "return None"), ("raises", "raise RuntimeError")):
+            functions = "\n".join(f"def {name}(*args, **named):\n    {body}\n" for name in names)
+            yield f"a program that {what}", f"```python\n{functions}```"
+
     def no_gold(self) -> str:
         return "no reference program"
 

@@ -191,6 +191,10 @@ class DomainPart(Part, ABC):
         if question.solution:
             yield "solution", question.solution
 
+    def must_fail(self, question: Question) -> Iterator[tuple[str, str]]:
+        """Yield (what it is, text) of texts that no sound gold lets pass, such as a program that does nothing."""
+        yield from ()
+
     def no_gold(self) -> str:
         """Return the reason that is given where `golds` yields an empty text."""
         return "no gold"

@@ -222,6 +222,22 @@ def warm() -> None:
     warnings.simplefilter("ignore", SyntaxWarning)
 
 
+def asked_for(tests: CodeTests) -> list[str]:
+    """Return the names that a program must define for these tests: the entry point, or all functions that the statements call."""
+    if tests.entry_point:
+        return [tests.entry_point]
+    given = {*_free_names((tests.setup,)), *re.findall(r"\w+", _definitions(tests.setup)), *dir(builtins)}
+    names: dict[str, None] = {}
+    for statement in tests.test_list:
+        with contextlib.suppress(SyntaxError, ValueError):
+            tree = ast.parse(statement)
+            mine = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in given | mine:
+                    names[node.func.id] = None
+    return list(names)
+
+
 def judge_task(task: Mapping[str, Any]) -> Verdict:
     """Judge a task made by `task`. Runs tests in this process, the program in a sandbox."""
     tests = _tests(task["tests"])
