@@ -44,7 +44,11 @@ def check_gold(questions: Iterable[Question], verifier: Verifier | None = None) 
         verdicts = (verifier or own).verify_batch((q, text) for q, _, text in left)  # type: ignore[union-attr]
         for (question, check, text), verdict in zip(right, verdicts, strict=True):
             if not verdict.correct:
-                why = f"{verdict.judgement}: {verdict.reason}" if text else f"unjudged: {domain(question.domain).no_gold()}"
+                why = (
+                    f"{verdict.judgement}: {verdict.reason}"
+                    if text
+                    else f"unjudged: {domain(question.domain).no_gold()}"
+                )
                 checked = bool(text) or check != "solution"
                 yield Problem(question.id, question.name, check, why, checked)
     finally:

@@ -40,11 +40,12 @@ _LETTER_AFTER = re.compile(
     r"([A-T](?![A-Za-z'’])|[a-t](?=[)\]}`\"'*]*[.:]?[)\]}$*]*\s*(?:$|\n)|\)))",
 )
 _JOIN = re.compile(
-    r"[\s)\]}*\"'`$]*(?:,?\s*\b(?:and/or|or|and|oder|und|ou|et|o|y)\b(?:\s+(?:maybe|possibly|perhaps|even|also|else))?|[,;/|&+]|(?=\()|\?\s*)"
+    r"[\s)\]}*\"'`$]*(?:,?\s*\b(?:and/or|or|and|oder|und|ou|et|o|y)\b(?:\s+(?:maybe|possibly|perhaps|even|also|else))?"
+    r"|\\text\s*\{\s*(?:and|or)\s*\}|\\?[,;/|&+]|(?=\()|\?\s*)"
     r"\s*(?:(?:option|choice|maybe|possibly|perhaps|the|or|and)\s+)*[\s(*\[{\"'`$]*(?:\\(?:text\w*|mathrm)\s*\{)?",
     re.IGNORECASE,
 )
-_TWO_LETTERS = re.compile(r"\s+([A-T])(?=[\s)}\].,]*(?:$|\n|[)}\]]))")
+_TWO_LETTERS = re.compile(r"[)\]}.]?\s+\(?([A-T])(?=[\s)}\].,]*(?:$|\n|[)}\]]))")
 _LETTER = re.compile(r"([A-T])(?![\w'’+#])")
 _VERBS = (
     r"(?:is|was|are|were|isn't|wasn't|can|can't|could|cannot|must|has|had|fails|works|fits|seems|and|or|nor|but|because"
@@ -52,7 +53,8 @@ _VERBS = (
 )
 _CONCLUSION = re.compile(
     r"[,;:]?\s+(?:so|hence|therefore|thus)\b,?\s*(?!that\b)"
-    r"|[,;]?\s+but\s+(?=(?:i(?:'d)?\s+(?:would\s+)?(?:choose|pick|go|say|think|select)|it\s+(?:is|must)|it's|the\s+answer)\b)",
+    r"|[,;]?\s+but\s+(?=(?:i(?:'d)?\s+(?:would\s+)?(?:choose|pick|go|say|think|select)|it\s+(?:is|must)|it's|the\s+answer)\b"
+    r"|(?-i:\(?[A-T]\)?)\s+(?:is|seems|looks)\s+(?:better|best|right|correct|more|the)\b)",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(rf"\s+(?!{_VERBS})[a-z]")
@@ -63,7 +65,7 @@ _YES_NO = frozenset({"yes", "no", "true", "false", "correct", "incorrect", "vali
 _DETERMINER = re.compile(r"\s+(?!(?:because|since|it|they|he|she|this|that|there|as|so|and|or|but|is|was)\b)[a-z]")
 _ALONE = re.compile(r"\s*(?:[)\].,:;*}\"'$]|$|\n|(?:is|because|since|as)\b)")
 _CUE = re.compile(
-    r"\b(?:so|therefore|hence|thus|option|choice|answer|choose|pick|select|go\s+with|it's|it’s|it\s+is|must\s+be|correct|right)\b",
+    r"\b(?:so|therefore|hence|thus|option|choice|answer|choose|pick|select|go\s+with|it's|it’s|it\s+is|(?:must|has\s+to|should|would)\s+be|correct|right|better|best)\b",
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(
@@ -223,8 +225,12 @@ def _bare(text: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     head = text.removeprefix("(") if re.fullmatch(r"\([^()]*\)\W*", text) else text
     whole = [k for k, rest in options.at_start(head, choices) if not rest.strip(" .!)}\"'`*$\\\n")]
     if len(whole) == 1:
-        return whole[0], "text"
-    letter = re.fullmatch(r"\W*(?:([A-Ta-t])\W*|([A-T])[).:,].{0,200})", text)
+        return AMBIGUOUS if _is_place_of_another(whole[0], choices) else (whole[0], "text")
+    letter = re.fullmatch(
+        r"\W*(?:(?:option|choice|answer)\s+\W*)?(?-i:(?:([A-Ta-t])\W*|([A-T])(?:[).:,]|\s+(?:because|since)\b).{0,200}))",
+        text,
+        re.IGNORECASE,
+    )
     given = (letter[1] or letter[2]).upper() if letter else ""
     if given and letter and _LETTERS.index(given) < len(choices):
         after = text[letter.end(2) :] if letter[2] else ""
@@ -262,6 +268,13 @@ def _number(line: str, head: str, choices: tuple[str, ...]) -> tuple[int, str] |
     return (place, "number") if valid else (-1, "number")
 
 
+def _is_place_of_another(index: int, choices: tuple[str, ...]) -> bool:
+    """Whether an option is a single letter that is the place of another option: C among C, C++ and Java."""
+    alone = choices[index].strip()
+    letter = len(alone) == 1 and alone in _LETTERS
+    return letter and index != _LETTERS.index(alone) < len(choices) and rules.on("choice-ambiguous")
+
+
 def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
     """The choice named at the start of `rest`: its content, else its letter, else its number; HEDGE or AMBIGUOUS."""
     line = rest.strip().split("\n", 1)[0]
@@ -275,9 +288,7 @@ def _read(rest: str, choices: tuple[str, ...]) -> tuple[int, str] | None:
         return AMBIGUOUS
     if starts and not _DENIED_AFTER.match(starts[0][1]) and not _is_determiner(choices[starts[0][0]], starts[0][1]):
         index, behind = starts[0]
-        alone = choices[index].strip()
-        letters = len(alone) == 1 and alone in _LETTERS and index != _LETTERS.index(alone) < len(choices)
-        if letters and rules.on("choice-ambiguous"):
+        if _is_place_of_another(index, choices):
             return AMBIGUOUS
         return HEDGE if _another(behind, choices, index) else (index, "text")
     letter = _LETTER_AFTER.match(line)

@@ -89,6 +89,7 @@ _IS_THE_ANSWER = re.compile(
     r"(?:is|are)\s+(?:the|our|my)\s+(?:final\s+|correct\s+|right\s+)?answer\b",
     re.IGNORECASE,
 )
+_LEAD_IN = re.compile(r"^(?:so|therefore|thus|hence)\b[,:]?\s+(?=[^\n]{1,60}$)", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\\a-zA-Z{])[^\W\d_]{2,}")
 
 
@@ -290,7 +291,7 @@ def looks_bare(text: str) -> bool:
 
 
 def _guess(text: str) -> Found | None:
-    stripped = text.strip()
+    stripped = _LEAD_IN.sub("", text.strip()) if rules.on("stated-value") else text.strip()
     if not stripped:
         return None
     also: list[tuple[int, str, str]] = []

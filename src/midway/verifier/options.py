@@ -22,6 +22,8 @@ _LATEX = (
     (re.compile(r"\\gt(?![a-z])"), ">"),
     (re.compile(r"\\%"), "%"),
     (re.compile(r"[−–]"), "-"),
+    (re.compile(r"\\sqrt\s*"), "√"),
+    (re.compile(r"(?<![\w.])\.(?=\d)"), "0."),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
 )
 _TOKEN = re.compile(
@@ -55,9 +57,10 @@ def _plain_of(choices: tuple[str, ...]) -> tuple[str, ...]:
     if not rules.on("choice-signs"):
         return tuple(map(plain, choices))
     words = [
-        plain(c) if not re.search(r"[-+/^<>=%#]|\\|\d\.\d", content(c)) or re.search(r"[^\W\d_]{3}", c) else ""
+        "" if re.search(r"[-+/^<>=%#]|\d", content(c)) and not re.search(r"[^\W\d_]{3}.*[^\W\d_]{3}", c) else plain(c)
         for c in choices
     ]
+    words = ["" if re.search(r"\d", w) else w for w in words]
     return tuple(w if words.count(w) == 1 else "" for w in words)
 
 

@@ -399,6 +399,8 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     if len(parts_g) > 1 and len(parts_c) > 1:
         return _same_set(parts_g, parts_c, tolerance, depth)
     several, single, single_text = (parts_g, parts_c, c) if len(parts_g) > 1 else (parts_c, parts_g, g)
+    if "\\cup" in single_text and (union := _union_of(several)):
+        return _compare(*((union, single_text) if several is parts_g else (single_text, union)), tolerance, depth)
     inner = _brackets(single[0])
     if inner is None:
         lead, found, rest = single_text.partition("=")
@@ -418,6 +420,12 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     if left == "{":
         return _same_set(*((several, parts) if several is parts_g else (parts, several)), tolerance, depth, marked=True)
     return _same_tuple(several, parts, tolerance, depth) if left == "(" else False
+
+
+def _union_of(parts: list[str]) -> str:
+    """The union of intervals that `x < 1, x > 3` describes; empty where a part is no inequality."""
+    intervals = [_interval(*_relation(part)) for part in parts]
+    return " \\cup ".join(i for i in intervals if i) if all(intervals) else ""
 
 
 def _same_set(g: list[str], c: list[str], tolerance: float, depth: int, *, marked: bool = False) -> bool | None:
@@ -516,9 +524,11 @@ def _compare_matrices(g: str, c: str, tolerance: float, depth: int) -> bool | No
 
 
 def _compare_ratios(g: str, c: str, tolerance: float, depth: int) -> bool | None:
-    if ":" not in g or ":" not in c:
+    if ":" not in g + c:
         return NotImplemented
-    parts = [t.split(":") for t in (g, c)]
+    parts = [re.split(r":|(?<=\d)\s+to\s+(?=\d)", t) for t in (g, c)]
+    if len(parts[0]) == 1 or len(parts[1]) == 1:
+        return NotImplemented
     return _same_tuple(parts[0], parts[1], tolerance, depth)
 
 

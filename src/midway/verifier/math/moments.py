@@ -81,8 +81,8 @@ def read(text: str) -> Moment | None:
         return Moment("clock", (12, 0, 0, "p" if match["word"].lower() == "noon" else "a"))
     hour = int(match["h"] or match["h2"] or match["h3"])
     minute, second = (int(match[x] or match[x + "2"] or 0) for x in ("m", "s"))
-    half = (match["half"] or match["half3"] or "").lower()
-    if hour > 24 or minute > 59 or second > 59 or (half and hour > 12):
+    half = (match["half"] or match["half3"] or ("o" if match["h3"] else "")).lower()
+    if hour > 24 or minute > 59 or second > 59 or (half in ("a", "p") and hour > 12):
         return None
     return Moment("clock", (hour, minute, second, half or None))
 
@@ -102,7 +102,7 @@ def same(gold: str, given: str) -> bool | None:
     if a.kind != b.kind:
         return False
     if a.kind == "clock":
-        return a.parts[:3] == b.parts[:3] and (None in (a.parts[3], b.parts[3]) or a.parts[3] == b.parts[3])
+        return a.parts[:3] == b.parts[:3] and (a.parts[3] == b.parts[3] or not {a.parts[3], b.parts[3]} <= {"a", "p"})
     if a.kind == "named":
         return a.parts[:2] == b.parts[:2] and a.parts[2] in (None, b.parts[2])
     return a.parts == b.parts

@@ -68,6 +68,8 @@ _COMMANDS = (
     (re.compile(r"\\mathrm\{e\}|\\text\{e\}"), "e"),
     (re.compile(r"\\(?:mathrm|text)\{i\}"), "i"),
     (re.compile(r"\\arc(sin|cos|tan)"), r"\\arc\1"),
+    (re.compile(r"\\langle(?![a-zA-Z])"), "("),
+    (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
 )
 _FRAC = re.compile(r"\\frac\s*(?![\s{])(\\[a-zA-Z]+|.)\s*(?=(\{|\\[a-zA-Z]+|.))")
 _FRAC_TAIL = re.compile(r"(\\frac\s*(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}))\s*(?![\s{])(\\[a-zA-Z]+|.)")
@@ -85,6 +87,8 @@ _WORD_TAIL = re.compile(
 _TEXT_TAIL = re.compile(r"(?:\\?\s*\\t\{[^{}]*\}(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?)?|\s)+$")
 _TEXT_ONLY = re.compile(r"\\t\{([^{}]*)\}")
 _MONEY = re.compile(r"(?:(?:USD|US|EUR|GBP|Rs\.?)\s*)?(?:\\\$|[$€£¥₹])\s*(?=[-\d.(\\])|(?<=\d)\s*(?:\\\$|[$€£¥₹])")
+_CURRENCY = {"$": "$", "€": "euro", "¥": "yen"}
+_SIGN = re.compile(r"^\s*(?:negative|minus)\s+(?=[\d.\\])", re.IGNORECASE)
 _DELIMITED = re.compile(r"(?<!\\)\$\$?((?:[^$\\]|\\.)*?)(?<!\\)\$\$?")
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?![\w.])")
 _REPEATING = re.compile(r"(?<![\d.])(\d{1,30})\.(\d{0,30})\\overline\s*\{(\d{1,30})\}")
@@ -173,6 +177,8 @@ def normalise(raw: str) -> Answer:
     if len(raw) > MAX_LENGTH:
         return Answer(raw.strip(), key=raw.strip())
     text = _DELIMITED.sub(r" \1 ", full_width(raw)).strip()
+    text = _SIGN.sub("-", text.strip("`")) if text[:1].lower() in ("n", "m", "`") else text
+    text = text[2:-2] if len(text) > 4 and text.startswith("__") and text.endswith("__") else text
     money = _MONEY.search(text)
     text = clean(text)
     text = _MONEY.sub("", text)
@@ -186,7 +192,7 @@ def normalise(raw: str) -> Answer:
     text = _trim(text)
     if "\\dots" in text:
         text = _dotted(text)
-    unit, percent = ("$" if money else ""), False
+    unit, percent = (_CURRENCY.get(money.group().strip()[-1:], "") if money else ""), False
     if "%" in text or "er" in text or "pct" in text:
         shorter = _WORD_PERCENT.sub(" ", text)
         if shorter != text and re.search(r"[\d})]\s*$", _drop_braces(shorter)):
@@ -199,7 +205,7 @@ def normalise(raw: str) -> Answer:
     algebra, tight, bare = "", False, text
     number = _NUMERIC.match(text) if text[-1:].isalnum() or text[-1:] in "}%²³" else None
     tail = text[number.end() :] if number else ""
-    if 0 < len(tail) <= MAX_UNIT and rules.on("unit") and (found := unit_of(tail)):
+    if 0 < len(tail) <= MAX_UNIT and rules.on("unit") and (found := unit_of(tail)) and tail not in ("t", "T"):
         if not tail.lstrip().startswith("\\t") and any(w in LETTERS for w in re.findall(r"[^\W\d_]+", tail)):
             algebra, tight = text, not tail[0].isspace() and len(re.sub(r"\^.*", "", tail)) == 1
         text, unit = text[: number.end()], found  # type: ignore[union-attr]

@@ -39,7 +39,7 @@ _COMPOUND = {
 }
 LETTERS = {
     "m": "m", "s": "s", "g": "g", "l": "l", "L": "l", "h": "h", "N": "newton", "J": "joule", "W": "watt", "K": "kelvin", "C": "celsius",
-    "F": "fahrenheit", "V": "volt", "A": "ampere", "Ω": "ohm",
+    "F": "fahrenheit", "V": "volt", "A": "ampere", "Ω": "ohm", "T": "tesla", "t": "ton",
 }  # fmt: skip
 """Units of one letter, which might be a symbol of algebra; here the case counts."""
 _SYMBOL_CASE = {

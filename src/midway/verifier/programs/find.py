@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from midway.verifier import rules
 
 _FENCE = re.compile(
-    r"^(?P<margin>[ \t]*)(?:[^\n`~]*[ \t])?(?:```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n`]*\n(?P<body>.*?)(?:^[ \t]*(?:```|~~~)|\Z)",
+    r"^(?P<margin>[ \t]*)(?:[^\n`~]*[ \t>])?(?:```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n`]*\n(?P<body>.*?)(?:^[ \t]*(?:```|~~~)|\Z)",
     re.DOTALL | re.MULTILINE,
 )
 _OLD_TAGS = re.compile(r"\[/?(?:PYTHON|CODE|python|code)\]|</?(?:code|python|pre|program)>")
@@ -25,6 +25,8 @@ _TAGS = re.compile(
 _INLINE = re.compile(
     r"(?P<marks>`+)[ \t]*(?:(?:python3?|py)\b[ \t]*)?(?P<body>(?:def|class|import|from|print|async|lambda|@)\b[^`\n]*)(?P=marks)"
 )
+_LATE_FENCE = re.compile(r"^([ \t]*[^`\n]*[^`\s][ \t]*)```[ \t]*(</\w+>|\[/?\w+\])?[ \t]*$", re.MULTILINE)
+"""A fence that closes at the end of a line of code."""
 _FENCE_LINE = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*[\w+-]*[^\n`]*$", re.MULTILINE)
 MAX_LONGER = 8
 """Closing fences that are tried for one block."""
@@ -57,6 +59,8 @@ def find_program(text: str, prompt: str = "", entry_point: str = "") -> str | No
     """
     text = text.replace("\ufeff", "").replace("\r\n", "\n")
     text = re.sub(r"^[ \t\u00a0\u3000]+", lambda m: re.sub(r"[\u00a0\u3000]", " ", m[0]), text, flags=re.MULTILINE)
+    if rules.on("program-marks"):
+        text = _LATE_FENCE.sub(r"\1\n```\n\2", text)
     if not text.strip():
         return None
     bodies = _blocks(text)

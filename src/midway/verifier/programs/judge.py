@@ -194,8 +194,7 @@ def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
         return Verdict(Judgement.WRONG, None, "no-answer")
     if not defines(program, name):
         program = find_program(task["text"], tests.prompt) or program
-    if tests.io or defines(program, "Solution"):
-        program = with_usual_imports(program)
+    program = with_usual_imports(program, types_only=not (tests.io or defines(program, "Solution")))
     try:
         compile(program, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -57,8 +57,11 @@ _CLASSES = {
 _KNOWN = frozenset(dir(builtins)) - {"exit", "quit"}  # these two are site's, which the sandbox does without
 
 
-def with_usual_imports(program: str) -> str:
-    """Return the program with those usual imports in front that it needs; as it is where it cannot be read."""
+def with_usual_imports(program: str, *, types_only: bool = False) -> str:
+    """Return the program with those usual imports in front that it needs; as it is where it cannot be read.
+
+    `types_only`: no more than the names of types, with which signatures are written.
+    """
     if not rules.on("usual-imports"):
         return program
     try:
@@ -81,6 +84,8 @@ def with_usual_imports(program: str) -> str:
         elif isinstance(node, ast.ExceptHandler) and node.name:
             defined.add(node.name)
     missing = sorted(used - defined - _KNOWN)
+    if types_only:
+        missing = [name for name in missing if _IMPORTS.get(name, "").startswith("from typing ")]
     called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     lines = [_CLASSES[name] for name in missing if name in _CLASSES]
     for name in missing:
