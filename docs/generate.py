@@ -1,5 +1,6 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, the table of rules in docs/verify.md.
+from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, and the table of the
+verifier's rules in docs/verify.md.
 
 `python docs/generate.py --check` says whether they are true; a test runs it.
 """

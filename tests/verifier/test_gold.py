@@ -63,6 +63,9 @@ def test_published_golds(shared_data: Path) -> None:
             assert len(problems) <= most
 
 
+CATCHES = "def check(c):\n    try:\n        assert c(1) == 2\n    except Exception:\n        pass\n"
+
+
 def test_tests_that_let_a_program_pass_that_does_nothing() -> None:
     questions = [
         Question("code", "a", tests=CodeTests(test_list=("assert f(1) is None",)), name="nothing"),
@@ -71,7 +74,7 @@ def test_tests_that_let_a_program_pass_that_does_nothing() -> None:
         Question(
             "code",
             "d",
-            tests=CodeTests(entry_point="g", test="def check(c):\n    try:\n        assert c(1) == 2\n    except Exception:\n        pass\n"),
+            tests=CodeTests(entry_point="g", test=CATCHES),
             name="catches",
         ),
         Question("math", "e", answer="4"),

@@ -170,7 +170,7 @@ def test_a_missing_gold_is_no_gold(gold: str | None) -> None:
                 "entry_point": "Solution().top",
                 "test": "def check(candidate):\n    assert candidate(nums=[1, 1, 2]) == 1\n",
             },
-            "```python\nclass Solution:\n    def top(self, nums: List[int]) -> int:\n        return Counter(nums).most_common(1)[0][0]\n```",
+            "```python\nclass Solution:\n    def top(self, nums: List[int]) -> int:\n        return Counter(nums).most_common()[0][0]\n```",
         ),
         (
             {"entry_point": "f", "tests": [{"input": ["abc"], "output": "cba"}]},

@@ -55,7 +55,7 @@ _PLACEHOLDER = re.compile(
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _ANSWER_IS = (
-    r"(?:\b(?:final\s+)?answer\b(?:\s+to\s+[^.\n]{1,60}?)?(?:\s+here)?\s*(?:is|are|was|=|:|would\s+be|should\s+be|equals)"
+    r"(?:\b(?:final\s+)?answers?\b(?:\s+to\s+[^.\n]{1,60}?)?(?:\s+here)?\s*(?:is|are|was|=|:|would\s+be|should\s+be|equals)"
     r"(?:\s*\*\*)?(?:\s+(?:that|therefore|thus|simply|just|exactly|indeed|hence)\b)?[ \t]*[:=]?"
     r"|\banswer(?=\s+(?:\$|\\\(|\\\[|-?\d)))[ \t]*(?:\*\*)?"
 )
@@ -89,7 +89,11 @@ _IS_THE_ANSWER = re.compile(
     r"(?:is|are)\s+(?:the|our|my)\s+(?:final\s+|correct\s+|right\s+)?answer\b",
     re.IGNORECASE,
 )
-_LEAD_IN = re.compile(r"^(?:so|therefore|thus|hence)\b[,:]?\s+(?=[^\n]{1,60}$)", re.IGNORECASE)
+_LEAD_IN = re.compile(
+    r"^(?:(?:so|therefore|thus|hence|it\s+is|it['’]s|we\s+(?:get|have)|i\s+get|this\s+(?:is|gives))\b[,:]?\s+)+(?=[^\n]{1,60}$)",
+    re.IGNORECASE,
+)
+_LAST_REASON = re.compile(r",?\s+(?:since|because)\b[^.\n]*(?:\.\d[^.\n]*)*\.?\s*\Z", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\\a-zA-Z{])[^\W\d_]{2,}")
 
 
@@ -291,7 +295,11 @@ def looks_bare(text: str) -> bool:
 
 
 def _guess(text: str) -> Found | None:
-    stripped = _LEAD_IN.sub("", text.strip()) if rules.on("stated-value") else text.strip()
+    """The answer of a text that does not say what its answer is: all of it, its last formula, or its last number."""
+    stripped = text.strip()
+    if rules.on("stated-value"):
+        stripped = _LEAD_IN.sub("", stripped)
+        stripped = _LAST_REASON.sub("", stripped) or stripped
     if not stripped:
         return None
     also: list[tuple[int, str, str]] = []
@@ -301,9 +309,11 @@ def _guess(text: str) -> Found | None:
         if len(_WORD.findall(re.sub(r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}", " ", inner))) <= 1 and "?" not in inner:
             also.append((formula.end(), "math", inner))
     also = also[-1:]
-    covered = also[0][0] if also else 0
     line = next((s for s in reversed(tail.split("\n")) if re.search(r"\d", s)), "")
     last = numbers(line)[-1:]
+    if last and also and _in_passing(line, also[0][2]):
+        also = []
+    covered = also[0][0] if also else 0
     if last and tail.rfind(last[0]) + len(last[0]) > covered:
         also.append((tail.rfind(last[0]), "number", last[0]))
     if looks_bare(stripped):
@@ -313,3 +323,11 @@ def _guess(text: str) -> Found | None:
         return Found(spelt, "number") if spelt else None
     _, rule, answer = also[-1]
     return Found(answer, rule)
+
+
+def _in_passing(line: str, formula: str) -> bool:
+    """Whether a line that has a number mentions a symbol only in passing: `7 ways to choose $k$ of $n$`."""
+    place = line.rfind(f"${formula}$")
+    if place < 0 or not re.fullmatch(r"[a-zA-Z]", formula) or not rules.on("stated-value"):
+        return False
+    return not re.search(r"(?:\bis|\bequals|\bare|=|\bget)\s*$", line[:place])

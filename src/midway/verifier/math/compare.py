@@ -17,36 +17,25 @@ a row):
 from __future__ import annotations
 
 import re
-import struct
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 from midway.verifier import rules
-from midway.verifier.math import evaluate, moments, words
+from midway.verifier.math import evaluate, moments, numbers
 from midway.verifier.math.expression import Node, Unreadable, parse, symbols
 from midway.verifier.math.normalise import Answer, normalise
-from midway.verifier.math.units import unit_of
 
 MAX_PARTS = 60
-SIGNIFICANT = 6
 
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
-_SPACED_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\s?\d{3})+(?:\.\d+)?")
-_MEASURES = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z\\{}]+)\.?\s*,?\s*(?:and\s+)?(?=\d|$)")
 _TAIL = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LONG = re.compile(r"-?[\d,]{300,}")
 _INNER_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_SPACE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
-_LEADING_ZERO = re.compile(r"[-+]?0,\d{3,}")
-"""No list, and no number with separators: a decimal."""
-_DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _AND = re.compile(r"\\t\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-z])")
 _RELATION = re.compile(r"\\(?:ne|le|ge|approx|in|equiv)(?![a-zA-Z])|:=|[=<>]")
 _MATRIX = re.compile(r"^\(?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}\s*\)?$", re.DOTALL)
 _TEXT = re.compile(r"^\\t\{([^{}]*)\}$")
 _NAME = re.compile(r"[A-Za-z\\{}()_|:/'\s,0-9]+")
-_DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
 _FLIP = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 _ARTICLES = {"a", "an", "the"}
@@ -61,6 +50,8 @@ def equal(gold: str, given: str, tolerance: float = 0.0) -> bool | None:
     moment = moments.same(gold, given)
     if moment is not None:
         return moment
+    if rules.on("unit") and numbers.SIDE.search(gold) and numbers.opposed(gold, given):
+        return False
     try:
         return _equal(_gold(gold), _normal(given), tolerance)
     except RecursionError:
@@ -97,7 +88,7 @@ def why(gold: str, given: str, tolerance: float = 0.0) -> str:
         return f"{said}: the units differ, {g.unit} and {c.unit}"
     if g.key == c.key:
         return f"{said}: the same text"
-    x, y = _number(g.text), _number(_as_number(g.text, c.text))
+    x, y = numbers.number(g.text), numbers.number(numbers.as_number(g.text, c.text))
     if x is not None and y is not None:
         return f"{said}: the numbers {x} and {y}" + (f", {tolerance} apart at most" if tolerance else "")
     parts = len(_split(g.text)), len(_split(c.text))
@@ -116,87 +107,22 @@ def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
     if g.key and g.key == c.key:
         return True
     if g.unit and c.unit and " " in g.text and " " in c.text:
-        measures = _measures(f"{g.text} {g.unit}"), _measures(f"{c.text} {c.unit}")
+        measures = numbers.measures(f"{g.text} {g.unit}"), numbers.measures(f"{c.text} {c.unit}")
         if measures[0] and measures[1]:
             return measures[0] == measures[1]
-    answer = _compare(g.text, _as_number(g.text, c.text), tolerance, 0)
+    answer = _compare(g.text, numbers.as_number(g.text, c.text), tolerance, 0)
     if not answer and (g.algebra or c.algebra):
         answer = _compare(g.algebra or g.text, c.algebra or c.text, tolerance, 0) or answer
     if not answer:
-        meant = _without_noise(g.text), _without_noise(c.text)
+        meant = numbers.without_noise(g.text), numbers.without_noise(c.text)
         if any(meant):
             answer = _compare(meant[0] or g.text, meant[1] or c.text, tolerance, 0) or answer
-        answer = answer or _same_single(g.text, c.text) or answer
+        answer = answer or numbers.same_single(g.text, c.text) or answer
     if g.percent != c.percent and answer is False:
         scaled = Answer(f"({(g if g.percent else c).text})/100")
         pair = (scaled.text, c.text) if g.percent else (g.text, scaled.text)
         return _compare(*pair, tolerance, 0) or False
     return answer
-
-
-def _as_number(gold: str, given: str) -> str:
-    """What is given, where the gold is a number and it is one in words, or has a decimal comma: as digits, with a point."""
-    if not re.search(r"\d", given):
-        if rules.on("number-words") and re.search(r"[a-zA-Z]{3}", given) and _number(gold) is not None:
-            return words.number(given) or given
-        return given
-    if not rules.on("decimal-comma"):
-        return given
-    if re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+,\d+", given) and _number(gold) is not None:
-        return given.replace(".", "").replace(",", ".")
-    if _DECIMAL_COMMA.fullmatch(given) and re.fullmatch(r"[-+]?\d*\.\d+", gold):
-        return given.replace(",", ".")
-    return given
-
-
-@rules.remembered(4096)
-def _without_noise(text: str) -> str:
-    """The short number that a gold with the noise of a float was meant to be; empty if it shows none."""
-    digits = re.sub(r"^[-+]?0*\.?0*|\.", "", text)
-    if len(digits) < 9 or not re.fullmatch(r"[-+]?\d*\.\d+", text) or not rules.on("float-noise"):
-        return ""
-    value = float(text)
-    short = f"{value:.14g}"
-    if (
-        len(digits) >= 15
-        and len(re.sub(r"\D", "", short).lstrip("0")) <= 11
-        and len(short) <= len(text) - 3
-        and "e" not in short
-    ):
-        return short
-    single = _single(value)
-    if single and abs(single - value) <= abs(value) * 1e-9:
-        for places in range(1, 8):
-            short = f"{value:.{places}g}"
-            if _single(float(short)) == single and "e" not in short:
-                return short if len(short) <= len(text) - 3 else ""
-    return ""
-
-
-def _single(value: float) -> float:
-    """The value as a float of 32 bits keeps it; 0 for what it could not hold."""
-    kept: float = struct.unpack("f", struct.pack("f", value))[0] if abs(value) < 1e30 else 0.0
-    return kept
-
-
-def _same_single(gold: str, given: str) -> bool:
-    """Whether the gold is what a float of 32 bits keeps of the number given: 0.3333333432674408 of 1/3."""
-    value = _number(given) if len(gold) >= 10 and rules.on("float-noise") else None
-    if value is None or abs(value) > 10**30 or not re.fullmatch(r"[-+]?\d*\.\d{8,}", gold):
-        return False
-    return abs(_single(float(value)) - float(gold)) <= abs(float(gold)) * 1e-12
-
-
-@lru_cache(maxsize=4096)
-def _measures(text: str) -> tuple[tuple[Fraction, str], ...]:
-    """`5 ft 6 in` as pairs of number and unit; empty unless there are at least two, all in known units."""
-    if len(text) > 80 or len(re.findall(r"\d+", text)) < 2:
-        return ()
-    found = list(_MEASURES.finditer(text))
-    if len(found) < 2 or "".join(m.group() for m in found).strip() != text.strip():
-        return ()
-    pairs = tuple((Fraction(m[1]), unit_of(m[2])) for m in found)
-    return pairs if all(unit for _, unit in pairs) else ()
 
 
 def _key(text: str) -> str:
@@ -217,9 +143,12 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
     if _LONG.search(g) or _LONG.search(c):
         digits = [t.lstrip("+0").replace(",", "") if _LONG.fullmatch(t) else "" for t in (g, c)]
         return digits[0] == digits[1] if any(digits) else None
-    x, y = _number(g), _number(c)
+    x, y = numbers.number(g), numbers.number(c)
     if x is not None and y is not None:
-        return _same_number(g, c, x, y, tolerance)
+        return numbers.same_number(g, c, x, y, tolerance)
+    named = numbers.NAMED.fullmatch(g), numbers.NAMED.fullmatch(c)
+    if named[0] and named[1]:  # Room 12
+        return named[0][1].lower().split() == named[1][1].lower().split() and int(named[0][2]) == int(named[1][2])
     in_words = _words(g), _words(c)
     if in_words[0] is not None or in_words[1] is not None:
         return _compare_words(*in_words)
@@ -244,47 +173,6 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
 # numbers ----------------------------------------------------------------------------------------------------------
 
 
-@rules.remembered(8192)
-def _number(text: str) -> Fraction | None:
-    """The value of a plain number: sign, digits, separators, decimals, fraction a/b; None for anything else."""
-    if " " in text and not _SPACE_THOUSANDS.fullmatch(text) and re.search(r"\d \d", text):
-        return None
-    apart = rules.on("spaced-comma")
-    if (_THOUSANDS if apart else _SPACED_THOUSANDS).fullmatch(text):
-        text = text.replace(",", "")
-    elif _LEADING_ZERO.fullmatch(text) or (not apart and _DECIMAL_COMMA.fullmatch(text.replace(" ", ""))):
-        text = text.replace(",", ".")
-    text = text.replace(" ", "")
-    whole, point, decimals = text.partition(".")
-    if len(decimals) > 300:
-        text = whole + point + decimals[:300]
-    match = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:/(-?\d+(?:\.\d+)?))?", text)
-    if not match:
-        return None
-    value = Fraction(match[1].rstrip(".") if match[1][-1:] == "." else match[1])
-    if match[2]:
-        below = Fraction(match[2])
-        return value / below if below else None
-    return value
-
-
-def _same_number(g: str, c: str, x: Fraction, y: Fraction, tolerance: float) -> bool:
-    if x == y or (tolerance and abs(x - y) <= Fraction(tolerance)):
-        return True
-    return _rounds(g, c, x, y)
-
-
-def _rounds(g: str, c: str, x: Fraction, y: Fraction) -> bool:
-    """Whether the one is a decimal of at least SIGNIFICANT digits that the other rounds (or is cut) to."""
-    decimals = _DECIMAL.fullmatch(g.replace(",", ".")), _DECIMAL.fullmatch(c.replace(",", "."))
-    for mine, other in (decimals, decimals[::-1]):
-        if mine and not (other and len(other[2]) < len(mine[2]) and other[2]):
-            digits = (mine[1] + mine[2]).lstrip("0")
-            if len(digits) >= SIGNIFICANT and abs(x - y) <= Fraction(1, 10 ** len(mine[2])):
-                return True
-    return False
-
-
 def _compare_leaves(g: str, c: str, tolerance: float) -> bool | None:
     bases = _BASE.fullmatch(_key(g)), _BASE.fullmatch(_key(c))
     if any(bases):
@@ -305,7 +193,7 @@ def _close(a: Node, b: Node, g: str, c: str, tolerance: float) -> bool:
     if x is None or y is None or x.imag or y.imag or abs(x) > 1e30 or abs(y) > 1e30:
         return False
     x, y = (Fraction(*_ratio(v.real)) for v in (x, y))
-    return bool(tolerance and abs(x - y) <= Fraction(tolerance)) or _rounds(_key(g), _key(c), x, y)
+    return bool(tolerance and abs(x - y) <= Fraction(tolerance)) or numbers.rounds(_key(g), _key(c), x, y)
 
 
 def _ratio(value: Any) -> tuple[int, int]:
@@ -368,7 +256,7 @@ def _split(text: str, *, whole: bool = True) -> list[str]:
     is false), or where other commas have a space after them."""
     if "," not in text and ";" not in text:
         return [text]
-    if whole and (_THOUSANDS if rules.on("spaced-comma") else _SPACED_THOUSANDS).fullmatch(text.strip()):
+    if whole and (numbers.THOUSANDS if rules.on("spaced-comma") else numbers.SPACED_THOUSANDS).fullmatch(text.strip()):
         return [text]
     spaced = bool(_TAIL.search(text)) and bool(re.search(r"[,;]\s", text))
     parts, depth, start = [], 0, 0
@@ -408,7 +296,7 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     if inner is None:
         lead, found, rest = several[0].partition("=")
         bare = several if not found else [rest, *several[1:]]
-        if len(bare) == 2 and not rules.on("spaced-comma") and _DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
+        if len(bare) == 2 and not rules.on("spaced-comma") and numbers.DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
             return _compare(*((_key(",".join(bare)), single_text)), tolerance, depth)
         answers = [
             _compare(*((p, single_text) if several is parts_g else (single_text, p)), tolerance, depth) for p in several

@@ -37,6 +37,8 @@ _CLOCK = re.compile(
     r"|(?P<h3>\d{1,2})\s*o['’]clock(?:\s*(?P<half3>[ap])\.?\s?m\.?)?|(?:12\s+)?(?P<word>noon|midnight)",
     re.IGNORECASE,
 )
+_SPAN = re.compile(r"\s*\$?\s*(\d+)\s*(?:-|–|—|--|\bto\b)\s*(\d+)\s*\$?\s*\.?")
+"""`12-15`, which as a gold is no difference."""
 _WRAP = re.compile(r"\\(?:text\w*|mbox|mathrm|mathbf)(?=\s*\{)|\\[ ,;:!]|[$~*{}]|\\\(|\\\)")
 
 
@@ -89,6 +91,9 @@ def read(text: str) -> Moment | None:
 
 def same(gold: str, given: str) -> bool | None:
     """Return whether two texts name the same moment; None where neither names one, or a rule leaves it to the others."""
+    if (span := _SPAN.fullmatch(gold)) and rules.on("date"):
+        given_span = _SPAN.fullmatch(given)
+        return given_span is not None and span.groups() == given_span.groups()
     if not _MAYBE.search(gold) and not _MAYBE.search(given):
         return None
     a, b = read(gold), read(given)
