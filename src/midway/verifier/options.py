@@ -118,5 +118,7 @@ def by_value(value: str, choices: tuple[str, ...]) -> list[int]:
     exact = [
         k for k, c in enumerate(choices) if re.search(r"\d|\\", c) and len(c) <= 120 and compare.equal(c, value) is True
     ]
+    if "%" in value and not any("%" in choices[k] for k in exact) and rules.on("choice-signs"):
+        return []  # 10% is not the option 10
     alike = [k for k in exact if ("%" in choices[k]) == ("%" in value)]
     return alike or exact

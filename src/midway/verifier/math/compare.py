@@ -104,6 +104,8 @@ def why(gold: str, given: str, tolerance: float = 0.0) -> str:
 def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
     if g.unit and c.unit and g.unit != c.unit and "%" not in (g.unit, c.unit):
         return False
+    if g.things and c.things and not g.things & c.things and not (g.unit and c.unit) and rules.on("unit"):
+        return False  # 5 apples, 5 oranges
     if g.key and g.key == c.key:
         return True
     if g.unit and c.unit and " " in g.text and " " in c.text:
@@ -137,8 +139,8 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
         return True
     if depth > 6:
         return None
-    if "\\dots" in (g, c):
-        return False
+    if "\\dots" in (g, c) or re.search(r"[-+*/^]$", g) or re.search(r"[-+*/^]$", c):
+        return False  # a sign without its second side: `5+` is five or more
     depth += 1
     if _LONG.search(g) or _LONG.search(c):
         digits = [t.lstrip("+0").replace(",", "") if _LONG.fullmatch(t) else "" for t in (g, c)]
@@ -443,7 +445,7 @@ def _relation(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             sides, signs = sides[: k + 1], signs[:k]
         else:
             signs = ["=" if s == "\\approx" else s for s in signs]
-    while signs and not sides[0]:
+    while signs and not sides[0] and signs[0] in ("=", "\\approx", "\\equiv", "\\in"):
         sides, signs = sides[1:], signs[1:]
     return tuple(sides), tuple(signs)
 

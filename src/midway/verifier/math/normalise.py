@@ -105,6 +105,66 @@ _NUMERIC = re.compile(
 )
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\t\{\s*)?([CF])\s*\}?\.?$")
 _DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
+_FILLERS = frozenset(
+    [
+        "in",
+        "total",
+        "altogether",
+        "left",
+        "each",
+        "of",
+        "the",
+        "all",
+        "remaining",
+        "more",
+        "per",
+        "about",
+        "only",
+        "approximately",
+        "exactly",
+        "now",
+        "and",
+        "or",
+        "a",
+        "an",
+        "for",
+        "every",
+        "long",
+        "tall",
+        "wide",
+        "high",
+        "old",
+        "away",
+        "later",
+        "ago",
+        "overall",
+        "combined",
+        "so",
+        "far",
+        "together",
+        "is",
+        "are",
+        "was",
+        "be",
+        "on",
+        "at",
+        "by",
+        "to",
+        "from",
+        "with",
+        "than",
+        "that",
+        "this",
+        "it",
+        "its",
+        "his",
+        "her",
+        "their",
+        "answer",
+        "final",
+        "result",
+    ]
+)
 _KEEP_WORDS = {"sin", "cos", "tan", "log", "ln", "sqrt", "pi", "and", "or", "exp", "cup", "infty"}
 
 
@@ -122,6 +182,8 @@ class Answer:
     """Whether nothing stands between the number and that letter: `5m`."""
     key: str = ""
     """`text` without any space except between digits: equal keys are equal answers."""
+    things: frozenset[str] = frozenset()
+    """What a number counts, where it says so: `apple` of `5 red apples` is one of them."""
 
 
 def clean(text: str) -> str:
@@ -213,10 +275,17 @@ def normalise(raw: str) -> Answer:
         text, found = _without_unit(text)
         unit = found or unit
     text = _trim(text)
+    counted = things(bare[len(text) :]) if text and text != bare and bare.startswith(text) else frozenset()
     if (text != bare or money or unit) and _DECIMAL_COMMA.fullmatch(text) and rules.on("decimal-comma"):
         text = text.replace(",", ".")
     text = NUMBERS.get(text.removeprefix("\\t{").removesuffix("}").strip().lower(), text)
-    return Answer(text, percent, unit, algebra, tight, _key(text))
+    return Answer(text, percent, unit, algebra, tight, _key(text), counted)
+
+
+def things(tail: str) -> frozenset[str]:
+    """Return the words behind a number that say what it counts: units in canonical form, other words without their plural."""
+    found = (w.lower() if len(w) > 1 else w for w in re.findall(r"[^\W\d_]+", tail.replace("\\t{", " ")))
+    return frozenset(unit_of(w) or (w.rstrip("s") if len(w) > 3 else w) for w in found if w not in _FILLERS)
 
 
 def _dotted(text: str) -> str:

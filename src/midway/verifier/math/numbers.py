@@ -34,6 +34,8 @@ SIDE = re.compile(rf"\b(?:{'|'.join(_SIDES)})\b", re.IGNORECASE)
 _SPACE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
 _LEADING_ZERO = re.compile(r"[-+]?0,\d{3,}")
 """No list, and no number with separators: a decimal."""
+_NO_LIST = re.compile(r"[-+]?\d+,(?:0\d+|\d{4,})")
+"""No unit says that this is a decimal, but no list is written so: 2,00625."""
 DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 
@@ -54,7 +56,7 @@ def as_number(gold: str, given: str) -> str:
         return given
     if re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+,\d+", given) and number(gold) is not None:
         return given.replace(".", "").replace(",", ".")
-    if DECIMAL_COMMA.fullmatch(given) and re.fullmatch(r"[-+]?\d*\.\d+", gold):
+    if _NO_LIST.fullmatch(given) and re.fullmatch(r"[-+]?\d*\.\d+", gold):
         return given.replace(",", ".")
     return given
 

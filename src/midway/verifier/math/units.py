@@ -10,15 +10,15 @@ import re
 from functools import lru_cache
 
 _ALIASES = {
-    "cm": "cm centimeter centimeters centimetre centimetres", "mm": "mm millimeter millimeters millimetre millimetres",
-    "m": "m meter meters metre metres metro metros mètre mètres 米", "nm": "nm nanometer nanometers",
-    "um": "um µm μm micrometer micrometers", "km": "km kms kilometer kilometers kilometre kilometres kilometro kilometros 千米 公里",
+    "cm": "cm см centimeter centimeters centimetre centimetres", "mm": "mm мм millimeter millimeters millimetre millimetres",
+    "m": "m м метр метра метров meter meters metre metres metro metros mètre mètres 米", "nm": "nm nanometer nanometers",
+    "um": "um µm μm micrometer micrometers", "km": "km км kms kilometer kilometers kilometre kilometres kilometro kilometros 千米 公里",
     "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards", "mi": "mi mile miles",
-    "s": "s sec secs second seconds sekunde sekunden 秒", "ms": "ms millisecond milliseconds",
-    "min": "min mins minute minutes minuten 分钟", "h": "h hr hrs hour hours stunde stunden heures horas 小时", "day": "day days",
-    "week": "week weeks", "month": "month months", "year": "year years yr yrs", "g": "g gram grams gm gms",
-    "mg": "mg milligram milligrams", "kg": "kg kgs kilogram kilograms kilo kilos", "lb": "lb lbs pound pounds", "oz": "oz ounce ounces",
-    "ton": "ton tons tonne tonnes", "l": "l liter liters litre litres", "ml": "ml milliliter milliliters millilitre millilitres",
+    "s": "s сек секунд sec secs second seconds sekunde sekunden 秒", "ms": "ms millisecond milliseconds",
+    "min": "min мин минут mins minute minutes minuten 分钟", "h": "h час часа часов hr hrs hour hours stunde stunden heures horas 小时", "day": "day days",
+    "week": "week weeks", "month": "month months", "year": "year years yr yrs", "g": "g грамм gram grams gm gms",
+    "mg": "mg milligram milligrams", "kg": "kg кг kgs kilogram kilograms kilo kilos", "lb": "lb lbs pound pounds", "oz": "oz ounce ounces",
+    "ton": "ton tons tonne tonnes", "l": "l литр литра литров liter liters litre litres", "ml": "ml milliliter milliliters millilitre millilitres",
     "gal": "gal gallon gallons", "cl": "cl", "dl": "dl", "cup": "cup cups", "tsp": "tsp teaspoon teaspoons",
     "tbsp": "tbsp tablespoon tablespoons", "pint": "pint pints pt", "quart": "quart quarts qt", "$": "dollar dollars usd buck bucks",
     "cent": "cent cents ¢", "euro": "euro euros €", "degree": "degree degrees deg degs °", "celsius": "celsius °c",
