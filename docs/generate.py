@@ -7,13 +7,15 @@ verifier's rules in docs/verify.md.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+if TYPE_CHECKING:
+    from midway.results import Estimate
 
 HERE = Path(__file__).resolve().parent
 GROUPS = {"heuristics": ("list", "show", "preview"), "lab": ("pretrain", "play", "world", "label")}
@@ -132,41 +134,37 @@ WITH_TABLE = ("../README.md", "lab.md")
 def example_table() -> str:
     """Return the example report's headline and, for each arm, pass@1 before and after RL and the treatment's lead, in points."""
     from midway.report.words import verdict
+    from midway.results import read_results
+    from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
 
-    results = json.loads((HERE / "example-report/results.json").read_text(encoding="utf-8"))
+    results = read_results(HERE / "example-report/results.json")
     words = verdict(results)
-    names = [b["name"] for b in results["benchmarks"]]
-    titles = {a["name"]: a["title"] for a in results["arms"]}
-    first = names[0]
-    lines = ["> " + " ".join([f"**{words['headline']}**", *words["sentences"]]), ""]
-    lines.append(
-        f"| arm | {first}, before RL | {first}, after RL | several ways lead by | " + " | ".join(names[1:]) + " |"
-    )
-    lines.append("|" + "---|" * (4 + len(names[1:])))
-    for arm, title in titles.items():
-        found = {(s["benchmark"], s["phase"]): s["pass_at_1"] for s in results["scores"] if s["arm"] == arm}
-        after = "base" if arm == "base" else "after-rl"
-        lead = next(
-            (d["difference"] for d in results["differences"] if (d["benchmark"], d["against"]) == (first, arm)), None
-        )
+    first, *rest = [benchmark.name for benchmark in results.benchmarks]
+    lines = ["> " + " ".join([f"**{words.headline}**", *words.sentences]), ""]
+    lines.append(f"| arm | {first}, before RL | {first}, after RL | several ways lead by | " + " | ".join(rest) + " |")
+    lines.append("|" + "---|" * (4 + len(rest)))
+    for arm, title in results.titles.items():
+        found = {(s.benchmark, s.phase): s.pass_at_1 for s in results.scores if s.arm == arm}
+        after = BASE if arm == BASE_ARM else AFTER_RL
+        leads = [d.difference for d in results.differences if (d.benchmark, d.against) == (first, arm)]
         cells = [
             title,
-            "" if arm == "base" else points(found.get((first, "before-rl"))),
+            "" if arm == BASE_ARM else points(found.get((first, BEFORE_RL))),
             points(found.get((first, after)), interval=True),
-            points(lead, interval=True, sign=True) if lead else "",
-            *(points(found.get((name, after))) for name in names[1:]),
+            points(leads[0], interval=True, sign=True) if leads else "",
+            *(points(found.get((name, after))) for name in rest),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def points(estimate: dict[str, Any] | None, interval: bool = False, sign: bool = False) -> str:
+def points(estimate: Estimate | None, interval: bool = False, sign: bool = False) -> str:
     """Return an estimate in points, with its interval."""
-    if not estimate or estimate["value"] is None:
+    if estimate is None or estimate.value is None:
         return "none"
-    text = f"{100 * estimate['value']:+.1f}" if sign else f"{100 * estimate['value']:.1f}"
-    if interval and estimate["low"] is not None:
-        text += f" [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+    text = f"{100 * estimate.value:+.1f}" if sign else f"{100 * estimate.value:.1f}"
+    if interval and estimate.low is not None and estimate.high is not None:
+        text += f" [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
     return text.replace("-", "−")
 
 

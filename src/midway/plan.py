@@ -19,7 +19,7 @@ from midway.recipe import ArmConfig, Recipe
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
-from midway.rundir.layout import AFTER_RL, BASE_ARM, BEFORE_RL
+from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
 from midway.stages.base import Stage
 from midway.stages.evaluate import Evaluate, EvaluateBase
 from midway.stages.generate import Generate
@@ -125,11 +125,11 @@ class _Planner:
         self.selections: dict[int, Select] = {}
         """The treatment's selection by seed."""
         self.treatments: dict[int, Treatment] = {}
-        for name in self._used_pools():
+        for name in recipe.pools:
             self.pools[name] = list(self._pool(name))
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
-            self._evaluation(EvaluateBase, layout.base_evaluation(benchmark.name), benchmark.name, base, BASE_ARM, 0)
+            self._evaluation(benchmark.name, BASE, arm=BASE_ARM, seed=0, lease=base, of=EvaluateBase)
         for seed in recipe.seeds:
             for arm in self._order():
                 self._arm(arm, recipe.arms[arm], seed)
@@ -147,12 +147,6 @@ class _Planner:
 
     # Pools ----------------------------------------------------------------------------------------------------------
 
-    def _used_pools(self) -> list[str]:
-        used = {d.pool for arm in self.recipe.arms.values() for d in arm.midtrain if d.pool}
-        if self.recipe.labels.by != "program":
-            used.add(self.recipe.labels_pool or "")
-        return [name for name in self.recipe.pools if name in used]
-
     def _pool(self, name: str) -> Iterator[Stage]:
         recipe, bench, config = self.recipe, self.bench, self.recipe.pools[name]
         lease = bench.leases.pool(name)
@@ -164,11 +158,20 @@ class _Planner:
                 prompt=recipe.prompt,
                 heuristics=bench.prompts.heuristics(name),
                 questions=bench.questions.digest(TRAIN),
+                domains=bench.questions.domains(TRAIN),
                 lease=lease,
                 adapter=bench.leases.writer_key(lease) if adapter_of(lease.config) else None,
             )
         )
-        judged = self._add(Verify(rel=layout.verdicts(name), needs=[generated], pool=name, config=recipe.verify))
+        judged = self._add(
+            Verify(
+                rel=layout.verdicts(name),
+                needs=[generated],
+                pool=name,
+                config=recipe.verify,
+                domains=bench.questions.domains(TRAIN),
+            )
+        )
         yield generated
         yield judged
         if recipe.adherence.scorer != "none" and config.heuristics:
@@ -193,8 +196,8 @@ class _Planner:
             start, needs = self._weights(trained), [trained]
         if start != self.bench.models.base:
             for benchmark in self.recipe.benchmarks:
-                rel = layout.evaluation(name, seed, benchmark.name, BEFORE_RL)
-                self._evaluation(Evaluate, rel, benchmark.name, self.bench.leases.trained(start), name, seed, needs)
+                lease = self.bench.leases.trained(start)
+                self._evaluation(benchmark.name, BEFORE_RL, arm=name, seed=seed, lease=lease, needs=needs)
         elif arm.rl:
             for benchmark in self.recipe.benchmarks:
                 rel = layout.evaluation(name, seed, benchmark.name, BEFORE_RL)
@@ -211,15 +214,15 @@ class _Planner:
                 recipe=self.recipe,
                 start=start,
                 questions=self.bench.questions.digest(RL),
+                domains=self.bench.questions.domains(RL),
                 matched_to=matched,
             )
         )
         if name == self.recipe.treatment_arm:
             self.treatments[seed] = Treatment(arm=name, before=[*pools, *needs], rl=tuned)
         for benchmark in self.recipe.benchmarks:
-            rel = layout.evaluation(name, seed, benchmark.name, AFTER_RL)
             lease = self.bench.leases.trained(self._weights(tuned))
-            self._evaluation(Evaluate, rel, benchmark.name, lease, name, seed, [tuned])
+            self._evaluation(benchmark.name, AFTER_RL, arm=name, seed=seed, lease=lease, needs=[tuned])
 
     def _midtrained(self, name: str, seed: int, start: Weights, pools: Sequence[Stage]) -> MidTrain:
         recipe = self.recipe
@@ -261,18 +264,19 @@ class _Planner:
 
     def _evaluation(
         self,
-        of: type[Evaluate],
-        rel: str,
         benchmark: str,
-        lease: Lease,
+        phase: str,
+        *,
         arm: str,
         seed: int,
+        lease: Lease,
         needs: Sequence[Stage] = (),
+        of: type[Evaluate] = Evaluate,
     ) -> None:
         recipe = self.recipe
         self._add(
             of(
-                rel=rel,
+                rel=layout.evaluation(arm, seed, benchmark, phase),
                 needs=needs,
                 arm=arm,
                 seed=seed,
@@ -280,6 +284,7 @@ class _Planner:
                 prompt=recipe.prompt,
                 verify=recipe.verify,
                 questions=self.bench.questions.digest(layout.benchmark_set(benchmark)),
+                domains=self.bench.questions.domains(layout.benchmark_set(benchmark)),
                 lease=lease,
             )
         )

@@ -39,3 +39,22 @@ def test_what_changes_a_result_changes_its_digest_and_all_that_build_on_it(tmp_p
     changed = {rel for rel in found if found[rel] != STORED["demo"][rel]}
     assert "pools/guided/completions" in changed and "arms/polya/seed-0/rl" in changed
     assert not any(rel.startswith(("pools/unguided", "arms/base", "arms/rl-only")) for rel in changed)
+
+
+JUDGED = [
+    "pools.guided.samples=1",
+    "adherence={scorer: judge, engine: {kind: openai, model: m, base_urls: ['http://127.0.0.1:1/v1']}}",
+    "labels={by: judge, engine: {kind: openai, model: m, base_urls: ['http://127.0.0.1:1/v1']}}",
+]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["base_urls=['http://127.0.0.1:2/v1']", "api_key_env=ANOTHER", "timeout=5", "max_retries=1", "max_concurrency=3"],
+)
+def test_a_judges_port_key_and_patience_change_no_digest(change: str, tmp_path: Path) -> None:
+    before = digests(load_recipe("demo", JUDGED), tmp_path)
+    changed = [*JUDGED, f"adherence.engine.{change}", f"labels.engine.{change}"]
+    assert digests(load_recipe("demo", changed), tmp_path) == before
+    other = digests(load_recipe("demo", [*JUDGED, "adherence.engine.model=n", "labels.engine.model=n"]), tmp_path)
+    assert other["pools/guided/adherence"] != before["pools/guided/adherence"] and other["labels"] != before["labels"]

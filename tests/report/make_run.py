@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from midway.questions import to_frame
+from midway.recipe import Recipe
 from midway.records import UNGUIDED, Question
 from midway.rundir import (
     ADHERENCE,
@@ -38,7 +39,7 @@ from midway.rundir.layout import Layout
 
 WAYS = ["forward", "backward", "decompose", "analogy", "auxiliary", "cases", "table", "guess"]
 ARMS: dict[str, dict[str, Any]] = {
-    "base": {"midtrain": [], "rl": False, "title": "base model"},
+    "base": {"midtrain": [], "rl": False},
     "rl-only": {"midtrain": [], "rl": True, "title": "RL only"},
     "unguided-8-rl": {"midtrain": ["unguided"], "rl": True, "title": "8 unguided solutions + RL"},
     "star-rl": {"midtrain": ["unguided"], "rl": True, "title": "one own solution + RL"},
@@ -79,9 +80,9 @@ def write_samples(
     path: Path,
     rel: str,
     rng: np.random.Generator,
+    *,
     ids: list[str],
     p: np.ndarray[Any, Any],
-    *,
     samples: int,
     truth: tuple[float, float, float, float],
 ) -> None:
@@ -157,18 +158,26 @@ def make_run(
     arms = ARMS if arms is None else arms
     rng = np.random.default_rng(rng_seed)
     path.mkdir(parents=True)
-    recipe = {
-        "treatment": "polya-8-rl",
-        "control": "rl-only",
-        "arms": arms,
-        "seeds": list(seeds),
-        "benchmarks": [{"name": b, "samples": samples} for b in (*benchmarks, *empty)],
-        "model": "lab-base",
-    }
+    trained = {name: spec for name, spec in arms.items() if name != layout.BASE_ARM}
+    recipe = Recipe.model_validate(
+        {
+            "name": path.name,
+            "pools": {"guided": {"heuristics": "all"}, "unguided": {}},
+            "arms": trained,
+            "treatment": "polya-8-rl",
+            "control": "rl-only" if "rl-only" in trained else None,
+            "seeds": seeds,
+            "benchmarks": [{"source": "lab", "name": b, "samples": samples} for b in (*benchmarks, *empty)],
+        }
+    )
     resolved = {
-        "name": path.name,
-        "recipe": recipe,
-        "digest": "0123456789abcdef",
+        "name": recipe.name,
+        "recipe": {
+            **recipe.model_dump(mode="json"),
+            "treatment": recipe.treatment_arm,
+            "control": recipe.control_arm,
+        },
+        "digest": recipe.digest(),
         "versions": {"midway": "0.1.0", "torch": "2.13.0", "trl": "1.16.0"},
         "created": "2026-11-22T09:00:00Z",
     }
@@ -205,24 +214,17 @@ def make_run(
                 _metrics(files.metrics(rel), rng, before, after + drift, steps=steps, benchmark=benchmarks[0])
             for benchmark in benchmarks:
                 p = np.clip(difficulty[benchmark] + rng.normal(0, 0.05, questions), 0, 1)
-
-                def sample(
-                    phase: str, rate: float, p: Any = p, benchmark: str = benchmark, arm: str = arm, seed: int = seed
-                ) -> None:
-                    rel = layout.evaluation(arm, seed, benchmark, phase)
-                    chance = np.clip(p + rate, 0, 1)
-                    write_samples(path, rel, rng, ids[benchmark], chance, samples=samples, truth=TRUTH[arm])
-
-                if arm == "base":
-                    sample(layout.BASE, before)
-                    continue
+                rates = {layout.BASE: before} if arm == layout.BASE_ARM else {}
                 if spec["midtrain"]:
-                    sample(layout.BEFORE_RL, before)
-                else:
+                    rates[layout.BEFORE_RL] = before
+                elif arm != layout.BASE_ARM:
                     link = files.shared(layout.evaluation(arm, seed, benchmark, layout.BEFORE_RL))
                     write_json(link, {"path": layout.base_evaluation(benchmark)})
                 if spec["rl"] and not broken:
-                    sample(layout.AFTER_RL, after + drift)
+                    rates[layout.AFTER_RL] = after + drift
+                for phase, rate in rates.items():
+                    rel, chance = layout.evaluation(arm, seed, benchmark, phase), np.clip(p + rate, 0, 1)
+                    write_samples(path, rel, rng, ids=ids[benchmark], p=chance, samples=samples, truth=TRUTH[arm])
     return path
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,8 @@ import pytest
 
 from midway.report import build_comparison, build_report
 from midway.report.words import verdict
+from midway.results import Results, read_results
+from midway.results.dump import as_json
 from midway.rundir import LABELS, ShardWriter, layout, write_table
 from midway.rundir.layout import Layout
 
@@ -30,8 +31,8 @@ ERROR = {
 }  # fmt: skip
 
 
-def results(path: Path) -> Any:
-    return json.loads((path / "report" / "results.json").read_text(encoding="utf-8"))
+def results(path: Path) -> Results:
+    return read_results(path / "report" / "results.json")
 
 
 def labelled(path: Path, flip: float = 0.0) -> None:
@@ -64,32 +65,29 @@ def samples_of(path: Path) -> list[str]:
 def test_labels_of_their_own_stage_are_read_with_their_error(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", seeds=(0, 1), questions=50, samples=4, benchmarks=("lab-test",))
     build_report(path)
-    before = results(path)["ways"]
+    before = results(path).ways
     labelled(path)
     build_report(path)
-    after = results(path)["ways"]
-    assert [c["rate"] for c in after["composition"]] == [c["rate"] for c in before["composition"]]
-    assert [m["counts"] for m in after["mix"]] == [m["counts"] for m in before["mix"]]
-    assert before["labellers"] == [] and after["labellers"] == [ERROR]
-    row = next(c for c in after["composition"] if (c["arm"], c["phase"]) == ("polya-8-rl", "after-rl"))
-    assert row["corrected"]["value"] == pytest.approx((row["rate"]["value"] - 0.1) / 0.7)
-    assert row["corrected"]["low"] < row["corrected"]["value"] < row["corrected"]["high"]
-    share = next(s for s in after["shares"] if (s["arm"], s["phase"], s["way"]) == ("base", "base", "forward"))
-    assert share["corrected"]["value"] == pytest.approx((share["rate"]["value"] - 0.05) / 0.85)
-    other = next(s for s in after["shares"] if s["way"] == "cases")
-    assert other["corrected"] is None  # its error was not measured
-    told = after["program"][0]
-    assert told["samples"] in (10, 20)  # summed over seeds
-    for matched in after["length_matched"]:
-        assert matched["corrected"]["value"] == pytest.approx(matched["matched"]["value"] / 0.7)
-        assert (
-            matched["corrected"]["high"] - matched["corrected"]["low"]
-            > matched["matched"]["high"] - matched["matched"]["low"]
-        )
+    after = results(path).ways
+    assert [c.rate for c in after.composition] == [c.rate for c in before.composition]
+    assert [m.counts for m in after.mix] == [m.counts for m in before.mix]
+    assert before.labellers == () and [as_json(labeller) for labeller in after.labellers] == [ERROR]
+    row = next(c for c in after.composition if (c.arm, c.phase) == ("polya-8-rl", "after-rl"))
+    assert row.corrected.value == pytest.approx((row.rate.value - 0.1) / 0.7)
+    assert row.corrected.low < row.corrected.value < row.corrected.high
+    share = next(s for s in after.shares if (s.arm, s.phase, s.way) == ("base", "base", "forward"))
+    assert share.corrected.value == pytest.approx((share.rate.value - 0.05) / 0.85)
+    other = next(s for s in after.shares if s.way == "cases")
+    assert other.corrected is None  # its error was not measured
+    told = after.program[0]
+    assert told.samples in (10, 20)  # summed over seeds
+    for matched in after.length_matched:
+        assert matched.corrected.value == pytest.approx(matched.matched.value / 0.7)
+        assert matched.corrected.high - matched.corrected.low > matched.matched.high - matched.matched.low
     page = (path / "report/report.html").read_text(encoding="utf-8")
     assert "found two ways in 120 of 150 that had them (74 of 75 whole ones, 46 of 75 halves) and in 20 of 200" in page
     assert "The labels against a program that knows" in page and "How often each way is used" in page
-    assert any(c["part"] == "label" for c in results(path)["cost"])
+    assert any(c.part == "label" for c in results(path).cost)
 
 
 def test_a_rate_that_the_measured_error_cannot_explain_is_not_shrunk_to_a_point(tmp_path: Path) -> None:
@@ -97,8 +95,8 @@ def test_a_rate_that_the_measured_error_cannot_explain_is_not_shrunk_to_a_point(
     path = make_run(tmp_path / "r", seeds=(0, 1), questions=50, samples=4, benchmarks=("lab-test",))
     labelled(path, flip=1.0)
     build_report(path)
-    for row in results(path)["ways"]["composition"]:
-        assert row["corrected"]["value"] == 0 and row["corrected"]["high"] >= row["rate"]["high"] > 0
+    for row in results(path).ways.composition:
+        assert row.corrected.value == 0 and row.corrected.high >= row.rate.high > 0
 
 
 def test_labels_without_information_are_said_to_be(tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ def test_labels_without_information_are_said_to_be(tmp_path: Path) -> None:
     write_stage(path, layout.LABELLER, "labeller", result={"labeller": blind})
     page = build_report(path).html.read_text(encoding="utf-8")
     assert "these labels cannot tell" in page
-    assert all(c["corrected"] is None for c in results(path)["ways"]["composition"])
+    assert all(c.corrected is None for c in results(path).ways.composition)
 
 
 def add_greedy(path: Path, right: dict[str, float]) -> None:
@@ -130,18 +128,18 @@ def test_greedy_is_shown_and_in_nothing_that_is_drawn(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", seeds=(0, 1, 2), questions=60, samples=4, benchmarks=("lab-test",))
     build_report(path)
     before = results(path)
-    assert before["greedy"] == [] and "Greedy" not in (path / "report/report.md").read_text(encoding="utf-8")
+    assert before.greedy == () and "Greedy" not in (path / "report/report.md").read_text(encoding="utf-8")
     add_greedy(path, {"polya-8-rl": 0.9, "base": 0.1})
     build_report(path)
     after = results(path)
-    assert {k: v for k, v in after.items() if k != "greedy"} == {k: v for k, v in before.items() if k != "greedy"}
-    rows = {(g["arm"], g["phase"]): g for g in after["greedy"]}
+    assert replace(after, greedy=()) == before
+    rows = {(g.arm, g.phase): g for g in after.greedy}
     base, treated = rows["base", "base"], rows["polya-8-rl", "after-rl"]
-    assert base["seeds"] == [] and base["samples"] == 60 and treated["samples"] == 180
-    assert treated["accuracy"]["value"] == pytest.approx(0.9, abs=0.06) and treated["treatment_minus_this"] is None
-    gap = base["treatment_minus_this"]
-    assert gap["value"] == pytest.approx(treated["accuracy"]["value"] - base["accuracy"]["value"])
-    assert gap["low"] < gap["value"] < gap["high"] and rows["polya-8-rl", "before-rl"]["treatment_minus_this"] is None
+    assert base.seeds == () and base.samples == 60 and treated.samples == 180
+    assert treated.accuracy.value == pytest.approx(0.9, abs=0.06) and treated.treatment_minus_this is None
+    gap = base.treatment_minus_this
+    assert gap.value == pytest.approx(treated.accuracy.value - base.accuracy.value)
+    assert gap.low < gap.value < gap.high and rows["polya-8-rl", "before-rl"].treatment_minus_this is None
     assert "Greedy decoding" in (path / "report/report.html").read_text(encoding="utf-8")
 
 
@@ -153,12 +151,12 @@ def test_greedy_and_labels_survive_a_comparison_of_runs(tmp_path: Path) -> None:
     for run in runs:
         add_greedy(run, {})
     labelled(runs[1])
-    found = json.loads(build_comparison(runs, tmp_path / "out").results.read_text(encoding="utf-8"))
-    rows = {(g["arm"], g["phase"]): g for g in found["greedy"]}
-    assert rows["two: base", "base"]["samples"] == 12 and rows["one: base", "base"]["samples"] == 20
-    assert rows["two: base", "base"]["accuracy"]["questions"] == 12
-    shares = [s for s in found["ways"]["shares"] if s["arm"] == "two: base"]
-    assert shares and all(s["rate"]["questions"] == 12 for s in shares)
+    found = read_results(build_comparison(runs, tmp_path / "out").results)
+    rows = {(g.arm, g.phase): g for g in found.greedy}
+    assert rows["two: base", "base"].samples == 12 and rows["one: base", "base"].samples == 20
+    assert rows["two: base", "base"].accuracy.questions == 12
+    shares = [s for s in found.ways.shares if s.arm == "two: base"]
+    assert shares and all(s.rate.questions == 12 for s in shares)
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])
@@ -170,8 +168,8 @@ def test_few_seeds_are_said_to_be_few(tmp_path: Path, seeds: tuple[int, ...]) ->
     page = (path / "report/report.html").read_text(encoding="utf-8")
     once, luck = "no variation between training runs is in it", "its width is largely luck"
     assert (once in page) == (len(seeds) == 1)
-    assert (luck in words["sentences"][-1]) == (len(seeds) == 2)
+    assert (luck in words.sentences[-1]) == (len(seeds) == 2)
     if len(seeds) == 1:
-        assert words["tone"] == "good" and words["headline"].endswith(", in one training run.")
+        assert words.tone == "good" and words.headline.endswith(", in one training run.")
     else:
-        assert "in one training run" not in words["headline"]
+        assert "in one training run" not in words.headline

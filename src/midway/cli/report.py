@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
+
+from midway.records import UserError
+
+if TYPE_CHECKING:
+    from midway.report import ReportPaths
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def report(
-        run: Path = typer.Argument(..., help="Run directory, such as runs/NAME.", show_default=False),
+        run: str = typer.Argument(..., help="A run directory, or a name under runs/.", show_default=False),
         treatment: str | None = typer.Option(
             None, "--treatment", help="Compare this arm with all others, not the recipe's treatment."
         ),
@@ -27,26 +32,30 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write report.html, report.md and results.json of a run, and print the verdict."""
         from midway.report import build_report
+        from midway.results import open_run
 
         try:
-            paths = build_report(run, treatment=treatment, control=control, out=out)
-        except (FileNotFoundError, ValueError) as error:
+            paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
+        except (UserError, ValueError) as error:
             _stop(error)
-        _print(paths.html, paths.results)
+        _print(paths)
 
     @app.command()
     def compare(
-        runs: list[Path] = typer.Argument(..., help="Two or more run directories.", show_default=False),
+        runs: list[str] = typer.Argument(
+            ..., help="Two or more runs: directories, or names under runs/.", show_default=False
+        ),
         out: Path = typer.Option(Path("comparison"), "--out", help="Where the joint report goes."),
     ) -> None:
         """Write one report over several runs: the first run's treatment against every other arm of all of them."""
         from midway.report import build_comparison
+        from midway.results import open_run
 
         try:
-            paths = build_comparison(runs, out)
-        except (FileNotFoundError, ValueError) as error:
+            paths = build_comparison([open_run(run).path for run in runs], out)
+        except (UserError, ValueError) as error:
             _stop(error)
-        _print(paths.html, paths.results)
+        _print(paths)
 
 
 def _stop(error: Exception) -> NoReturn:
@@ -54,14 +63,13 @@ def _stop(error: Exception) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _print(html: Path, results: Path) -> None:
-    import json
-
+def _print(paths: ReportPaths) -> None:
     from midway.report.words import verdict
+    from midway.results import read_results
 
-    data = json.loads(results.read_text(encoding="utf-8"))
-    words = verdict(data)
-    typer.echo("\n".join([words["headline"], "", *words["sentences"]]))
-    if data["problems"]:
-        typer.echo(f"\n{len(data['problems'])} things are missing; the report lists them.")
-    typer.echo(f"\n{html}")
+    results = read_results(paths.results)
+    words = verdict(results)
+    typer.echo("\n".join([words.headline, "", *words.sentences]))
+    if results.problems:
+        typer.echo(f"\n{len(results.problems)} things are missing; the report lists them.")
+    typer.echo(f"\n{paths.html}")

@@ -186,7 +186,8 @@ def execute(asked: Asked) -> None:
 def _tell(runner: Runner, asked: Asked, *, made: bool, seconds: float, console: Console) -> None:
     """Say what there is now: the report's summary, or that a part is done."""
     from midway.cli.console import duration
-    from midway.cli.showing import build_run_report, summary
+    from midway.cli.showing import summary
+    from midway.report import build_run_report
 
     path = runner.run.path
     if asked.until is not None:

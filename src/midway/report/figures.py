@@ -62,6 +62,20 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return out
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Return the powers of ten that span low to high, at most about six of them."""
+    first, last = floor(log10(low) + 1e-9), -floor(-log10(high) + 1e-9)
+    last = max(last, first + 1)
+    every = -(-(last - first) // 6)
+    return [10.0**e for e in range(first, last + every, every)]
+
+
+def power(value: float) -> str:
+    """Return the tick label of a power of ten: as a number from 0.01 on, below as 10 with an exponent."""
+    exponent = str(round(log10(value)))
+    return short(value) if value > 0.005 else "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def short(value: float) -> str:
     """Return a tick label: 1500 -> 1.5k, 2000000 -> 2M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -83,10 +97,12 @@ def marker(x: float, y: float, style: int, size: float = 3.4) -> str:
     return f'<polygon {c} points="{" ".join(f"{x + a:.1f},{y + b:.1f}" for a, b in shape)}"/>'
 
 
-def key(style: int) -> str:
-    """Return the small sample of a line for a legend."""
-    line = f'<line class="l c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
-    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{marker(15, 7, style)}</svg>'
+def key(style: int, faint: bool = False) -> str:
+    """Return the small sample of a line for a legend; a faint one has no marker."""
+    kind = "l faint" if faint else "l"
+    line = f'<line class="{kind} c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
+    mark = "" if faint else marker(15, 7, style)
+    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{mark}</svg>'
 
 
 def lines(
@@ -95,19 +111,29 @@ def lines(
     x_label: str,
     y_label: str,
     log_x: bool = False,
+    log_y: bool = False,
     percent: bool = False,
+    x_ticks: Sequence[float] = (),
     describe: str = "",
     height: float = 250.0,
 ) -> str:
-    """Return a line chart; `percent` shows shares as percentages, `log_x` is base 2 (for k)."""
+    """Return a line chart; `percent` shows shares as percentages.
+
+    A logarithmic x axis has a tick at each value of x (for k), or at `x_ticks`; a logarithmic y axis has them at powers of ten and leaves
+    out values that are not positive. Not both `percent` and `log_y`.
+    """
+
+    def drawn(v: float) -> bool:
+        return isfinite(v) and (v > 0 or not log_y)
+
     xs = [log2(v) if log_x else v for s in series for v in s.x]
-    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v)]
+    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if drawn(v)]
     if not xs or not ys:
         return nothing()
     scale = 100.0 if percent else 1.0
-    y_ticks = ticks(min(ys) * scale, max(ys) * scale)
-    y0, y1 = y_ticks[0], y_ticks[-1]
-    x_values = sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5)
+    y_ticks = decades(min(ys), max(ys)) if log_y else ticks(min(ys) * scale, max(ys) * scale)
+    y0, y1 = (log10(y_ticks[0]), log10(y_ticks[-1])) if log_y else (y_ticks[0], y_ticks[-1])
+    x_values = list(x_ticks) or (sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5))
     x0, x1 = (min(xs), max(xs)) if log_x else (x_values[0], max(max(xs), x_values[0] + 1e-9))
     x1 = x1 if x1 > x0 else x0 + 1
 
@@ -116,31 +142,32 @@ def lines(
         return LEFT + 6 + (v - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 12)
 
     def py(v: float) -> float:
-        return height - BOTTOM - (v * scale - y0) / (y1 - y0) * (height - TOP - BOTTOM)
+        v = log10(v) if log_y else v * scale
+        return height - BOTTOM - (v - y0) / (y1 - y0) * (height - TOP - BOTTOM)
 
     out = [_open(height, describe)]
     for t in y_ticks:
         y = py(t / scale)
         out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(_text(LEFT - 5, y + 4, short(t), "end"))
+        out.append(_text(LEFT - 5, y + 4, power(t) if log_y else short(t), "end"))
     shown = x_values if log_x else [t for t in x_values if x0 <= t <= x1]
     last = -99.0
     for t in shown:
         if px(t) - last > 24:
             out.append(_text(px(t), height - BOTTOM + 16, short(t), "middle"))
             last = px(t)
-    out.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 6, x_label, "middle", "axis"))
+    out.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 6, x_label, "middle", kind="axis"))
     middle = (TOP + height - BOTTOM) / 2
     turn = f'transform="rotate(-90 11 {middle:.0f})"'
-    out.append(_text(11, middle, y_label, "middle", "axis", turn))
+    out.append(_text(11, middle, y_label, "middle", kind="axis", more=turn))
     for s in series:
         if s.low and s.high:
-            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if isfinite(b)]
-            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if isfinite(b)]
+            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if drawn(b)]
+            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if drawn(b)]
             if edge:
                 out.append(f'<polygon class="band c{s.style % COLOURS}" points="{_points(edge)}"/>')
     for s in series:
-        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if isfinite(b)]
+        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if drawn(b)]
         kind = "l faint" if s.faint else "l"
         out.append(f'<polyline class="{kind} c{s.style % COLOURS}"{_dash(s.style)} points="{_points(at)}"/>')
         if not s.faint:
@@ -171,12 +198,12 @@ def forest(rows: Sequence[tuple[str, float, float, float, int]], *, x_label: str
         out.append(_text(px(t), height - BOTTOM + 16, short(t), "middle"))
     for i, (label, value, low, high, style) in enumerate(rows):
         y = TOP + row_height * i
-        out.append(_text(14, y + 12, label, "start", "row"))
+        out.append(_text(14, y + 12, label, "start", kind="row"))
         if isfinite(low) and isfinite(high):
             line = f'x1="{px(low):.1f}" x2="{px(high):.1f}" y1="{y + 23:.1f}" y2="{y + 23:.1f}"'
             out.append(f'<line class="l whisker c{style % COLOURS}" {line}/>')
         out.append(marker(px(value), y + 23, style, 4.2))
-    out.append(_text(WIDTH / 2, height - 6, x_label, "middle", "axis"))
+    out.append(_text(WIDTH / 2, height - 6, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
@@ -191,10 +218,10 @@ def bars(rows: Sequence[tuple[str, float, str]], *, x_label: str, style: int = 0
     for i, (label, value, text) in enumerate(rows):
         y = TOP + row_height * i
         wide = max(1.0, value / top * (WIDTH - 90))
-        out.append(_text(6, y + 11, label, "start", "row"))
+        out.append(_text(6, y + 11, label, "start", kind="row"))
         out.append(f'<rect class="bar c{style % COLOURS}" x="6" y="{y + 15:.1f}" width="{wide:.1f}" height="13"/>')
         out.append(_text(10 + wide, y + 26, text, "start"))
-    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", "axis"))
+    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
@@ -207,15 +234,15 @@ def stacked(rows: Sequence[tuple[str, Sequence[float]]], *, x_label: str, descri
     out = [_open(height, describe)]
     for i, (label, parts) in enumerate(rows):
         y, x, total = TOP + row_height * i, 6.0, sum(parts) or 1.0
-        out.append(_text(6, y + 11, label, "start", "row"))
+        out.append(_text(6, y + 11, label, "start", kind="row"))
         for j, part in enumerate(parts):
             wide = part / total * (WIDTH - 12)
             out.append(f'<rect class="part p{j % 10}" x="{x:.1f}" y="{y + 15:.1f}" width="{wide:.1f}" height="16"/>')
             if wide > 24:
                 share = f"{100 * part / total:.0f}"
-                out.append(_text(x + wide / 2, y + 27, share, "middle", f"on{j % 10}"))
+                out.append(_text(x + wide / 2, y + 27, share, "middle", kind=f"on{j % 10}"))
             x += wide
-    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", "axis"))
+    out.append(_text(WIDTH / 2, height - 5, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
@@ -228,7 +255,7 @@ def _open(height: float, describe: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(describe, quote=True)}">'
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick", more: str = "") -> str:
+def _text(x: float, y: float, text: str, anchor: str, *, kind: str = "tick", more: str = "") -> str:
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
 

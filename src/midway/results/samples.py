@@ -6,7 +6,7 @@ missing or unjudged are counted, never taken as wrong; greedy samples (`greedy/`
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from midway.rundir import LABELS, RunError, read_table
+from midway.records import Finish, Judgement
+from midway.results.edge import as_dict, counted, labeller_of, read_dict
+from midway.results.types import Agreement, Labeller, Problem
+from midway.rundir import EVALUATIONS, LABELS, RunError, layout, read_table
+from midway.rundir.layout import Layout
 
 Array = NDArray[np.float64]
 ARRAYS = (
@@ -31,30 +35,14 @@ ARRAYS = (
     "majority",
 )
 """The fields of Evaluation that are arrays (seeds, questions)."""
-COLUMNS = (
-    "id",
-    "question_id",
-    "finish",
-    "completion_tokens",
-    "judgement",
-    "extracted",
-    "reason",
-    "ways",
-    "composed",
-    "steps_right",
-)
+NOT_READ = ("heuristic", "index", "text", "prompt_tokens", "cached_tokens", "logprob", "error")
+COLUMNS = tuple(name for name in EVALUATIONS if name not in NOT_READ)
+DECIDED = (Judgement.CORRECT, Judgement.WRONG)
+NO_ANSWER = "no-answer"
+"""The verifier's reason where a sample has no answer that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that the reader of the report must know: where it is, what happened, what follows from it."""
-
-    where: str
-    what: str
-    so: str
-
-
-@dataclass(slots=True)
 class Labels:
     """One entry per labelled sample of an evaluation; `ways[i]` counts samples that use way i."""
 
@@ -67,13 +55,13 @@ class Labels:
     counts: dict[str, int]
     by_way: dict[str, Array]
     """For each way the number of samples of each seed and question that use it, (S, Q)."""
-    error: dict[str, Any] | None
-    """The labeller's measured error: name, hits, positives, rejections, negatives; for each way of `ways` the same four."""
-    program: dict[str, Any] | None = None
+    labeller: Labeller | None
+    """Who labelled and how often that is wrong; None for a program."""
+    program: Agreement | None = None
     """How the labels agree with a program's, where there is one: summed over the evaluations of all seeds."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """All samples of one arm in one phase on one benchmark; arrays are (S, Q), Q the benchmark's questions in order."""
 
@@ -101,7 +89,7 @@ class Evaluation:
     """The greedy samples, one of each question, where they were asked for."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One evaluation directory: a row per question, and a row per labelled sample."""
 
@@ -109,56 +97,70 @@ class Cell:
     samples: pl.DataFrame | None = None
     ways: pl.DataFrame | None = None
     """question_id, way, n: labelled samples of the question that use the way."""
-    error: dict[str, Any] | None = None
-    program: dict[str, Any] | None = None
+    labeller: Labeller | None = None
+    program: dict[str, int] | None = None
+    """The numbers of an `Agreement`."""
     asked: int | None = None
+    """Samples of each question that were asked for."""
     greedy: pl.DataFrame | None = None
     """As `table`, of the greedy samples."""
 
 
-def read_cell(folder: Path, where: str, problems: list[Problem], labeller: dict[str, Any] | None = None) -> Cell:
-    """Return what an evaluation directory holds; `where` names it in `problems`, `labeller` is the error of the labels in `labels/`."""
-    config = as_dict((read_dict(folder / "stage.json") or {}).get("config"))
+def read_cell(files: Layout, rel: str, problems: list[Problem], labeller: Labeller | None = None) -> Cell:
+    """Return what the evaluation `rel` holds; `labeller` is who wrote its labels, where it has any."""
+    config = as_dict((read_dict(files.manifest(rel)) or {}).get("config"))
     asked = config.get("samples") or as_dict(config.get("benchmark")).get("samples")
-    frame = _frame(folder, where, problems)
+    frame = _frame(files, files.evaluated(rel).parent, problems)
     if frame is None:
-        return Cell(pl.DataFrame({"question_id": []}, schema={"question_id": pl.String}))
-    once = _frame(folder / "greedy", f"{where}/greedy", problems)
-    cell = Cell(
-        table=_by_question(frame),
-        asked=asked if isinstance(asked, int) else None,
-        greedy=None if once is None else _by_question(once),
-        error=as_dict(config.get("labeller")) or None,
-    )
-    labels = folder / "labels"
-    if (labels / "stage.json").is_file():
-        cell.error = labeller
-        stage = read_dict(labels / "stage.json") or {}
-        cell.program = as_dict(as_dict(stage.get("result")).get("program")) or None
-        try:
-            told = read_table(labels, LABELS)
-        except RunError as error:
-            told = pl.DataFrame(schema=dict(LABELS))
-            problems.append(
-                Problem(f"{where}/labels", str(error).split(":", 1)[0], "Its samples count as not labelled.")
-            )
+        return Cell(pl.DataFrame(schema={"question_id": pl.String}))
+    once = _frame(files, files.greedy(rel).parent, problems)
+    error, program = labeller_of(as_dict(config.get("labeller"))), None
+    labels = layout.labels(rel)
+    if files.manifest(labels).is_file():
+        error = labeller
+        result = as_dict((read_dict(files.manifest(labels)) or {}).get("result"))
+        program = counted(as_dict(result.get("program")))
+        labelled = read_labels(files, labels, problems)
         frame = (
             frame.drop("ways", strict=False)
             .with_columns(composed=None)
-            .join(told, on="id", how="left", maintain_order="left")
+            .join(labelled, on="id", how="left", maintain_order="left")
         )
-    if "ways" in frame.columns and frame["ways"].null_count() < frame.height:
-        labelled = frame.filter(pl.col("ways").is_not_null()).with_columns(
-            composed=pl.coalesce(pl.col("composed").cast(pl.Boolean), pl.col("ways").list.n_unique() >= 2),
-            way=pl.col("ways").list.unique(),
-        )
-        cell.samples = labelled.select("question_id", "completion_tokens", "judged", "right", "composed")
-        each = labelled.select("question_id", pl.col("way")).explode("way").drop_nulls()
-        cell.ways = each.group_by("question_id", "way").agg(n=pl.len())
-    return cell
+    samples, ways = _labelled(frame)
+    return Cell(
+        table=_by_question(frame),
+        samples=samples,
+        ways=ways,
+        labeller=error,
+        program=program,
+        asked=asked if isinstance(asked, int) else None,
+        greedy=None if once is None else _by_question(once),
+    )
 
 
-def _frame(folder: Path, where: str, problems: list[Problem]) -> pl.DataFrame | None:
+def read_labels(files: Layout, rel: str, problems: list[Problem]) -> pl.DataFrame:
+    """Return the labels of a label stage, a row for each sample that has one."""
+    try:
+        return read_table(files.stage(rel), LABELS)
+    except RunError as error:
+        problems.append(Problem(rel, str(error).split(":", 1)[0], "Its samples count as not labelled."))
+        return pl.DataFrame(schema=dict(LABELS))
+
+
+def _labelled(frame: pl.DataFrame) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+    """Return the labelled samples, and for each question and way how many of them use it; None where nothing is labelled."""
+    if "ways" not in frame.columns or frame["ways"].null_count() == frame.height:
+        return None, None
+    labelled = frame.filter(pl.col("ways").is_not_null()).with_columns(
+        composed=pl.coalesce(pl.col("composed").cast(pl.Boolean), pl.col("ways").list.n_unique() >= 2),
+        way=pl.col("ways").list.unique(),
+    )
+    each = labelled.select("question_id", pl.col("way")).explode("way").drop_nulls()
+    ways = each.group_by("question_id", "way").agg(n=pl.len())
+    return labelled.select("question_id", "completion_tokens", "judged", "right", "composed"), ways
+
+
+def _frame(files: Layout, folder: Path, problems: list[Problem]) -> pl.DataFrame | None:
     """Return the samples of a folder, each once, with `judged` and `right`; None where there are none."""
     frames = []
     for file in sorted(folder.glob("*.parquet")):
@@ -166,8 +168,9 @@ def _frame(folder: Path, where: str, problems: list[Problem]) -> pl.DataFrame | 
             have = pl.read_parquet_schema(file)
             frames.append(pl.read_parquet(file, columns=[c for c in COLUMNS if c in have]))
         except (pl.exceptions.PolarsError, OSError) as error:
-            so = "Its samples count as missing."
-            problems.append(Problem(f"{where}/{file.name}", f"cannot be read ({type(error).__name__})", so))
+            effect = "Its samples count as missing."
+            where = file.relative_to(files.root).as_posix()
+            problems.append(Problem(where, f"cannot be read ({type(error).__name__})", effect))
     if not frames:
         return None
     frame = pl.concat(frames, how="diagonal_relaxed")
@@ -182,9 +185,9 @@ def _frame(folder: Path, where: str, problems: list[Problem]) -> pl.DataFrame | 
     )
     if frame["id"].null_count() == 0:
         frame = frame.unique("id", keep="first", maintain_order=True)
-    judged = pl.col("judgement").is_in(["correct", "wrong"]) & (pl.col("finish").fill_null("") != "error")
+    judged = pl.col("judgement").is_in(list(DECIDED)) & (pl.col("finish").fill_null("") != Finish.ERROR)
     return frame.with_columns(
-        judged=judged.fill_null(False), right=(pl.col("judgement") == "correct").fill_null(False)
+        judged=judged.fill_null(False), right=(pl.col("judgement") == Judgement.CORRECT).fill_null(False)
     ).with_columns(right=pl.col("right") & pl.col("judged"))
 
 
@@ -193,8 +196,8 @@ def _by_question(frame: pl.DataFrame) -> pl.DataFrame:
         rows=pl.len(),
         judged=pl.col("judged").sum(),
         correct=pl.col("right").sum(),
-        no_answer=(pl.col("judged") & (pl.col("reason").fill_null("") == "no-answer")).sum(),
-        truncated=(pl.col("finish").fill_null("") == "length").sum(),
+        no_answer=(pl.col("judged") & (pl.col("reason").fill_null("") == NO_ANSWER)).sum(),
+        truncated=(pl.col("finish").fill_null("") == Finish.LENGTH).sum(),
         tokens=pl.col("completion_tokens").sum(),
         steps_right=(pl.col("right") & pl.col("steps_right")).sum(),
         steps_known=(pl.col("right") & pl.col("steps_right").is_not_null()).sum(),
@@ -220,15 +223,15 @@ def _majority(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def stack(
-    benchmark: str, arm: str, phase: str, seeds: tuple[int, ...], fixed: bool, cells: list[Cell], index: pl.DataFrame
+    key: tuple[str, str, str], *, seeds: tuple[int, ...], fixed: bool, cells: Sequence[Cell], index: pl.DataFrame
 ) -> Evaluation:
-    """Return the directories of all seeds as one evaluation; `index` numbers the questions (question_id, q)."""
-    whole = Evaluation(benchmark, arm, phase, seeds, fixed, **_arrays([c.table for c in cells], index))
-    whole.labels = _labels(seeds, cells, index)
-    if once := [(s, c.greedy) for s, c in zip(seeds, cells, strict=True) if c.greedy is not None]:
-        tables = [table for _, table in once]
-        whole.greedy = Evaluation(benchmark, arm, phase, tuple(s for s, _ in once), fixed, **_arrays(tables, index))
-    return whole
+    """Return the directories of all seeds as the evaluation `key` (benchmark, arm, phase); `index` numbers the questions
+    (question_id, q)."""
+    greedy = None
+    if once := {seed: cell.greedy for seed, cell in zip(seeds, cells, strict=True) if cell.greedy is not None}:
+        greedy = Evaluation(*key, tuple(once), fixed, **_arrays(list(once.values()), index))
+    arrays = _arrays([cell.table for cell in cells], index)
+    return Evaluation(*key, seeds, fixed, **arrays, labels=_labels(key, seeds, cells, index), greedy=greedy)
 
 
 def spread(ev: Evaluation, columns: NDArray[np.int64], width: int, arm: str) -> Evaluation:
@@ -243,12 +246,14 @@ def spread(ev: Evaluation, columns: NDArray[np.int64], width: int, arm: str) -> 
     labels = ev.labels
     if labels:
         by_way = {way: wide(n) for way, n in labels.by_way.items()}
-        labels = replace(labels, question=columns[labels.question], by_way=by_way)
+        program = replace(labels.program, arm=arm) if labels.program else None
+        labels = replace(labels, question=columns[labels.question], by_way=by_way, program=program)
     greedy = spread(ev.greedy, columns, width, arm) if ev.greedy else None
     return replace(ev, arm=arm, labels=labels, greedy=greedy, **arrays)  # type: ignore[arg-type]
 
 
-def _arrays(tables: list[pl.DataFrame], index: pl.DataFrame) -> dict[str, Any]:
+def _arrays(tables: Sequence[pl.DataFrame], index: pl.DataFrame) -> dict[str, Any]:
+    """Return the fields of Evaluation that are arrays (`ARRAYS`), of one table for each seed."""
     joined = [index.join(t, on="question_id", how="left", maintain_order="left") for t in tables]
     arrays: dict[str, Array] = {
         n: np.stack(
@@ -260,7 +265,9 @@ def _arrays(tables: list[pl.DataFrame], index: pl.DataFrame) -> dict[str, Any]:
     return {**arrays, "unjudged": arrays["rows"] - arrays["judged"]}
 
 
-def _labels(seeds: tuple[int, ...], cells: list[Cell], index: pl.DataFrame) -> Labels | None:
+def _labels(
+    key: tuple[str, str, str], seeds: tuple[int, ...], cells: Sequence[Cell], index: pl.DataFrame
+) -> Labels | None:
     frames = [
         c.samples.join(index, on="question_id").with_columns(seed=pl.lit(s))
         for c, s in zip(cells, seeds, strict=True)
@@ -284,25 +291,12 @@ def _labels(seeds: tuple[int, ...], cells: list[Cell], index: pl.DataFrame) -> L
         composed=frame["composed"].to_numpy(),
         counts={way: int(n.sum()) for way, n in sorted(by_way.items())},
         by_way=dict(sorted(by_way.items())),
-        error=next((c.error for c in cells if c.error), None),
-        program=_summed([c.program for c in cells if c.program]),
+        labeller=next((c.labeller for c in cells if c.labeller), None),
+        program=_summed(key, [c.program for c in cells if c.program]),
     )
 
 
-def _summed(parts: list[dict[str, Any]]) -> dict[str, Any] | None:
-    keys = ("samples", "same", "hits", "positives", "rejections", "negatives")
-    return {k: sum(int(p.get(k) or 0) for p in parts) for k in keys} if parts else None
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    """Return `value` if it is a dict, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def read_dict(file: Path) -> dict[str, Any] | None:
-    """Return the dict in a JSON file, None where there is none."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return data if isinstance(data, dict) else None
+def _summed(key: tuple[str, str, str], parts: Sequence[dict[str, int]]) -> Agreement | None:
+    benchmark, arm, phase = key
+    total = {name: sum(part[name] for part in parts) for name in parts[0]} if parts else None
+    return Agreement(benchmark=benchmark, arm=arm, phase=phase, **total) if total else None

@@ -26,6 +26,8 @@ BASE_ARM = "base"
 """The arm of the base model: nothing is trained, one seed, one phase."""
 BASE, BEFORE_RL, AFTER_RL = "base", "before-rl", "after-rl"
 PHASES = (BASE, BEFORE_RL, AFTER_RL)
+TRAINING_SETS = ("train", "rl")
+"""The sets of questions that are no benchmark's."""
 LABELLER = "labels"
 """The stage that fits the labeller of ways."""
 
@@ -110,11 +112,27 @@ def place(rel: str) -> Place:
     )
 
 
+def rel_of(place: Place) -> str:
+    """Return the path of a stage: `rel_of(place(rel)) == rel`."""
+    if place.pool:
+        return f"pools/{place.pool}/{place.part}"
+    if not place.arm or place.seed is None:
+        return place.part
+    if not place.phase:
+        return f"arms/{place.arm}/seed-{place.seed}/{place.part}"
+    rel = evaluation(place.arm, place.seed, place.benchmark, place.phase)
+    return labels(rel) if place.part == "labels" else rel
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The files of one run directory."""
 
     root: Path
+
+    def is_run(self) -> bool:
+        """Is there a run, or what is left of one?"""
+        return self.resolved.is_file() or self.arms.is_dir()
 
     def stage(self, rel: str) -> Path:
         return self.root / rel

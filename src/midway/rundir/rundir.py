@@ -80,12 +80,10 @@ class RunDir:
 
 
 def find_run(name: str | Path) -> Path:
-    """Return the directory of a run given by path or by name under runs/. Raises RunError when there is none."""
+    """Return the directory of a run given by path, or by name under runs/. Raises RunError naming the runs that are there."""
     for path in (Path(name), Path("runs") / name):
         if Layout(path).resolved.exists():
             return path
-    known = sorted(p.parent.name for p in Path("runs").glob("*/resolved.json"))
-    raise RunError(
-        f"{name}: no run there"
-        + (f"; runs here: {', '.join(known)}" if known else "; start one with `midway run RECIPE`")
-    )
+    known = sorted(path.name for path in Path("runs").glob("*") if Layout(path).resolved.exists())
+    there = f"runs here: {', '.join(known)}" if known else "start one with `midway run RECIPE`"
+    raise RunError(f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}; {there}")

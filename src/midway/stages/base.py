@@ -100,6 +100,11 @@ def verify_identity(verify: VerifyConfig) -> dict[str, Any]:
     return {"seconds": verify.seconds, "require_sandbox": verify.require_sandbox}
 
 
+def domains_identity(domains: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """What of domains that are not built in changes prompts and verdicts."""
+    return {"domains": {name: dict(identity) for name, identity in domains.items()}} if domains else {}
+
+
 def model_identity(lease: Lease) -> dict[str, Any]:
     """What of a model changes what it writes; of an engine too, if what it writes is not given by weights, prompt and seed alone."""
     from midway.engines import engine_identity

@@ -17,7 +17,7 @@ from midway.recipe import BenchmarkConfig, PromptConfig, VerifyConfig
 from midway.records import Judgement, Prompt, Question, Request, Sampling, completion_id
 from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, read_table, write_table
 from midway.stages.asking import ask
-from midway.stages.base import Output, Stage, model_identity, prompt_identity, verify_identity
+from midway.stages.base import Output, Stage, domains_identity, model_identity, prompt_identity, verify_identity
 from midway.stages.judging import judge
 from midway.workbench import Lease, Workbench, labelled_by
 
@@ -53,6 +53,7 @@ class Evaluate(Stage):
     verify: VerifyConfig
     questions: str
     """Digest of the benchmark's questions."""
+    domains: Mapping[str, Mapping[str, str]]
     lease: Lease
 
     def identity(self) -> Mapping[str, Any]:
@@ -62,6 +63,7 @@ class Evaluate(Stage):
             "prompt": prompt_identity(self.prompt),
             "model": model_identity(self.lease),
             "verify": verify_identity(self.verify),
+            **domains_identity(self.domains),
         }
 
     @property

@@ -17,7 +17,7 @@ from midway.recipe import PoolConfig, PromptConfig
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id, content_id
 from midway.rundir import RunError, write_table
 from midway.stages.asking import ask
-from midway.stages.base import Output, Stage, model_identity
+from midway.stages.base import Output, Stage, domains_identity, model_identity
 from midway.workbench import TRAIN, Lease, Workbench
 
 PromptOf = Callable[[Question, Heuristic | None], Prompt]
@@ -88,6 +88,7 @@ class Generate(Stage):
     heuristics: Sequence[Heuristic | None]
     questions: str
     """Digest of the training questions."""
+    domains: Mapping[str, Mapping[str, str]]
     lease: Lease
     adapter: str | None
     """What names the weights where a LoRA adapter writes."""
@@ -101,6 +102,7 @@ class Generate(Stage):
             "heuristics": {h.slug: content_id(asdict(h)) for h in self.heuristics if h},
             "model": model_identity(self.lease),
             "questions": self.questions,
+            **domains_identity(self.domains),
         }
 
     @property

@@ -47,7 +47,7 @@ TOLERATED = 0.2
 
 
 def known_texts(
-    files: Layout, pool: str, questions: Mapping[str, Question], slugs: Sequence[str], most: int
+    files: Layout, pool: str, *, questions: Mapping[str, Question], slugs: Sequence[str], most: int
 ) -> tuple[list[Known], bool]:
     """Return up to `most` guided completions with at least one step, and whether they are all correct ones.
 
@@ -102,9 +102,13 @@ class FitLabeller(Stage):
     def run(self, bench: Workbench, out: Output) -> None:
         """Raises RunError when fewer than two heuristics have completions with steps."""
         known, correct = known_texts(
-            out.files, self.pool, bench.questions.by_id(TRAIN), list(self.ways), self.config.known
+            out.files,
+            self.pool,
+            questions=bench.questions.by_id(TRAIN),
+            slugs=list(self.ways),
+            most=self.config.known,
         )
-        labeller = open_for(bench, self.config, self.lease, self.ways, None)
+        labeller = open_for(bench, self.config, self.lease, ways=self.ways, state=None)
         prepare(out, labeller, known, correct)
 
 
@@ -129,14 +133,21 @@ class Label(Stage):
 
     def run(self, bench: Workbench, out: Output) -> None:
         questions = {q.id: q for q in bench.questions.benchmark(self.benchmark)}
-        labeller = open_for(bench, self.config, self.lease, self.ways, read_json(out.files.labeller()))
-        label(out, out.files.evaluated(self.evaluation.rel), questions, labeller, self.config.samples)
+        labeller = open_for(bench, self.config, self.lease, ways=self.ways, state=read_json(out.files.labeller()))
+        label(
+            out,
+            out.files.evaluated(self.evaluation.rel),
+            questions=questions,
+            labeller=labeller,
+            samples=self.config.samples,
+        )
 
 
 def open_for(
     bench: Workbench,
     config: LabelsConfig,
     lease: Lease,
+    *,
     ways: Mapping[str, Heuristic],
     state: Mapping[str, Any] | None,
 ) -> WaysLabeller:
@@ -180,7 +191,7 @@ def sentence(error: Mapping[str, Any]) -> str:
 
 
 def label(
-    out: Output, results: Path, questions: Mapping[str, Question], labeller: WaysLabeller, samples: int | None
+    out: Output, results: Path, *, questions: Mapping[str, Question], labeller: WaysLabeller, samples: int | None
 ) -> None:
     """Label the samples of `results` that have no label yet, at most `samples` of each question."""
     recover(out.path, LABELS)

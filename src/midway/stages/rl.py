@@ -16,7 +16,7 @@ from midway.questions import to_frame
 from midway.recipe import Recipe, merge
 from midway.records import Prompt
 from midway.rundir import read_json, write_table
-from midway.stages.base import Output, Stage, prompt_identity, verify_identity
+from midway.stages.base import Output, Stage, domains_identity, prompt_identity, verify_identity
 from midway.stages.training import train
 from midway.training.dataset import MESSAGES
 from midway.training.jobs import job_of, reward_identity, trainer_identity
@@ -43,6 +43,7 @@ class ReinforcementLearning(Stage):
     start: Weights
     questions: str
     """Digest of the RL questions."""
+    domains: Mapping[str, Mapping[str, str]]
     matched_to: Treatment | None = None
 
     @property
@@ -62,6 +63,7 @@ class ReinforcementLearning(Stage):
             "curve": self.recipe.curve.identity(),
             "compute_matched": self.matched_to.arm if self.matched_to else None,
             "seed": self.seed,
+            **domains_identity(self.domains),
             **trainer_identity(self.recipe),
             **reward_identity(self.recipe),
         }

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from midway.recipe import VerifyConfig
 from midway.rundir import layout
-from midway.stages.base import Output, Stage, verify_identity
+from midway.stages.base import Output, Stage, domains_identity, verify_identity
 from midway.stages.judging import judge
 from midway.stages.pools import asked
 from midway.workbench import TRAIN, Workbench
@@ -23,9 +23,10 @@ class Verify(Stage):
 
     pool: str
     config: VerifyConfig
+    domains: Mapping[str, Mapping[str, str]]
 
     def identity(self) -> Mapping[str, Any]:
-        return verify_identity(self.config)
+        return {**verify_identity(self.config), **domains_identity(self.domains)}
 
     def run(self, bench: Workbench, out: Output) -> None:
         judge(

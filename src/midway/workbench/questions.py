@@ -54,6 +54,11 @@ class QuestionSets:
         """Return a content hash of a set, with `solutions` of the reference solutions too; order counts."""
         return content_id([[q.id, q.solution] if solutions else q.id for q in self.get(name)])
 
+    def domains(self, name: str) -> dict[str, dict[str, str]]:
+        """Return the domains of a set that are not built in, with what of each enters digests."""
+        used = dict.fromkeys(q.domain for q in self.get(name))
+        return {domain: identity for domain in used if (identity := registry.domain(domain).identity())}
+
     def store(self, files: Layout) -> None:
         """Keep a copy of every set in the run directory, unless it is there."""
         for name in self.names:
