@@ -128,6 +128,17 @@ def unit(r: Random) -> Case:
         return math(
             f"{a}-{b}{r.choice('mnsgh')}", r.choice(PLAIN[:2]).format(r.choice((str(a - b), str(a)))), False, "unit"
         )
+    if r.random() < 0.1:  # what is counted is not in the table of units
+        thing, another = r.sample(("apples", "pears", "birds", "cups of tea", "tickets"), 2)
+        right = r.random() < 0.5
+        text = r.choice(
+            (f"{n} {thing}", f"{n} {thing} in total", f"{n}\\text{{ {thing}}}")
+            if right
+            else (f"{n} {another}", f"{miss} {thing}")
+        )
+        return math(f"{n} {thing}", r.choice(PLAIN[:5]).format(text), right, "unit")
+    if r.random() < 0.05:  # a bound is no number
+        return math(r.choice((f"> {n}", f"{n}+", f"x > {n}")), f"\\boxed{{{n}}}", False, "bound")
     misses = [f"{n} {r.choice(UNITS[other])}", f"{n}\\text{{ {r.choice(UNITS[other])}}}", f"{miss} {word}", miss]
     right = r.random() < 0.5
     return math(f"{n} {name}", r.choice(PLAIN[:5]).format(r.choice(spellings if right else misses)), right, "unit")
