@@ -41,7 +41,7 @@ class Workbench:
         verifier = Verifier(config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox)
         if self.engines.executor != RAY:
             return verifier
-        from midway.engines.ray_pool import connect
+        from midway.engines.cluster import connect
         from midway.workbench.cluster import ClusterVerifier
 
         connect()

@@ -11,24 +11,28 @@ import builtins
 
 from midway.verifier import rules
 
-_FROM = {
-    "typing": "List Dict Tuple Set FrozenSet Optional Any Union Callable Iterable Iterator Generator Sequence Mapping Deque"
-    " DefaultDict Type",
-    "collections": "Counter defaultdict deque OrderedDict namedtuple ChainMap",
-    "heapq": "heappush heappop heapify heapreplace heappushpop nlargest nsmallest",
-    "bisect": "bisect_left bisect_right insort insort_left insort_right",
-    "functools": "reduce lru_cache cache cmp_to_key partial cached_property",
-    "itertools": "accumulate permutations combinations combinations_with_replacement product chain groupby cycle zip_longest"
-    " pairwise islice count repeat takewhile dropwhile starmap",
-    "math": "gcd lcm sqrt ceil floor inf log log2 log10 pi comb perm factorial isqrt prod sin cos tan atan2 hypot",
-    "dataclasses": "dataclass field",
-    "string": "ascii_lowercase ascii_uppercase ascii_letters digits",
-    "operator": "itemgetter attrgetter xor",
-    "sys": "stdin stdout maxsize",
-    "copy": "deepcopy",
-    "abc": "ABC abstractmethod",
+_FROM = (
+    "typing: List Dict Tuple Set FrozenSet Optional Any Union Callable Iterable Iterator Generator Sequence"
+    " Mapping Deque DefaultDict Type",
+    "collections: Counter defaultdict deque OrderedDict namedtuple ChainMap",
+    "heapq: heappush heappop heapify heapreplace heappushpop nlargest nsmallest",
+    "bisect: bisect_left bisect_right insort insort_left insort_right",
+    "functools: reduce lru_cache cache cmp_to_key partial cached_property",
+    "itertools: accumulate permutations combinations combinations_with_replacement product chain groupby cycle"
+    " zip_longest pairwise islice count repeat takewhile dropwhile starmap",
+    "math: gcd lcm sqrt ceil floor inf log log2 log10 pi comb perm factorial isqrt prod sin cos tan atan2 hypot",
+    "dataclasses: dataclass field",
+    "string: ascii_lowercase ascii_uppercase ascii_letters digits",
+    "operator: itemgetter attrgetter xor",
+    "sys: stdin stdout maxsize",
+    "copy: deepcopy",
+    "abc: ABC abstractmethod",
+)
+_IMPORTS = {
+    name: f"from {module} import {name}"
+    for module, _, names in (line.partition(":") for line in _FROM)
+    for name in names.split()
 }
-_IMPORTS = {name: f"from {module} import {name}" for module, names in _FROM.items() for name in names.split()}
 _MODULES = [
     *(
         "math",
