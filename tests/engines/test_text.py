@@ -13,7 +13,10 @@ from midway.records import Prompt
 @pytest.mark.parametrize(
     ("template", "says"),
     [
-        ("{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}", "leaves out the user message"),
+        (
+            "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
+            "leaves out the user message",
+        ),
         ("{% for m in messages %}{{ m.name.upper() }}: {{ m.content }}{% endfor %}", "cannot show a prompt of user"),
         ("{% for m in messages %}{{ m.content }}", "cannot show a prompt of user"),
         ("{{ raise_exception('no system message, please') }}", "no system message, please"),

@@ -31,6 +31,7 @@ _MARK = re.compile(
     r"\\(?:boxed|fbox)\s*\{|<answer>|####"
     r"|\b(?:final\s+|correct\s+|best\s+|right\s+)?(?:answer|choice|option|conclusion)\b(?:\s+(?:here|to\s+[^.\n]{1,60}?))?"
     r"\s*(?:is|are|would\s+be|should\s+be|must\s+be|:|=)+(?:\s*\*\*)?(?!\s+(?:not|neither)\b)"
+    r"|\b(?:which|that|this)\s+leaves(?:\s+us\s+with)?(?:\s+only)?\b"
     rf"|^[ \t]*(?:\*\*)?A(?:nswer)?(?:\*\*)?[ \t]*:|{extract.OTHER_MARKS}",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -251,6 +252,15 @@ def _number(line: str, head: str, choices: tuple[str, ...]) -> tuple[int, str] |
     number = _NUMBER_AFTER.match(line)
     place = int(number[1]) - 1 if number else -1
     valid = bool(number) and 0 <= place < len(choices)
+    if number and valid and (more := _JOIN.match(line[number.end() :])):
+        second = _NUMBER_AFTER.match(line[number.end() + more.end() :])
+        if (
+            second
+            and second[1] != number[1]
+            and 1 <= int(second[1]) <= len(choices)
+            and not options.by_value(head, choices)
+        ):
+            return HEDGE
     by_place = bool(number and re.match(r"[\s*:\"'(\[{$#]*(?:option|choice|number|no\.)", line, re.IGNORECASE))
     fits: list[int] = []
     if rules.on("choice-content") and not by_place:

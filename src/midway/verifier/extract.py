@@ -182,6 +182,13 @@ def _boxed(text: str) -> tuple[str | None, str]:
     if rules.on("placeholder"):
         blank = [b for b in outer if b[2] is not None and _PLACEHOLDER.fullmatch(b[2])]
         if blank:
+            if (
+                not blank[-1][2]
+                and len(outer) > 1
+                and outer[-1] == blank[-1]
+                and not text[blank[-1][1] :].strip(" $.\n)]\\")
+            ):
+                return "", text  # a final box with nothing in it: what was boxed before it no longer stands
             outer = [b for b in outer if b not in blank]
             if not outer:
                 left = text[blank[-1][1] :].strip(" $.\n)]\\")

@@ -138,7 +138,11 @@ def _formulas(rest: str, spans: list[re.Match[str]], depth: int) -> list[str]:
         parts.append(span(other))
         end = other.end()
     tail = rest[end:]
-    said = re.match(rf"[\s*]*(?:=|≈|is|are|equals?|is\s+equal\s+to)[\s*]*(?={_VALUE})", tail, re.IGNORECASE)
+    said = re.match(
+        rf"[\s*]*(?:=|≈|is|are|equals?|is\s+equal\s+to|(?:must|has\s+to|should|can\s+only|will)\s+be)[\s*]*(?={_VALUE})",
+        tail,
+        re.IGNORECASE,
+    )
     if said and depth < 2 and len(parts) == 1 and not re.fullmatch(r"[-+−]?[\d.,\s/]+", parts[0]):
         return _stated(tail[said.end() :], depth + 1)
     joined = ", ".join(parts)

@@ -139,6 +139,8 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
         return True
     if depth > 6:
         return None
+    if (r"\dots" in g) != (r"\dots" in c):
+        return False  # one goes on, the other ends
     if "\\dots" in (g, c) or re.search(r"[-+*/^]$", g) or re.search(r"[-+*/^]$", c):
         return False  # a sign without its second side: `5+` is five or more
     depth += 1

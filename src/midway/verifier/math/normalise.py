@@ -249,7 +249,7 @@ def _dotted(text: str) -> str:
         period = repeats[3]
         if len(decimals) >= 2 * len(period) and (len(decimals) - len(fixed)) >= 2:
             return text[: repeats.start()] + _fraction(repeats[1], fixed, period)
-    return re.sub(r"(?<=\d)\s*\\dots\s*$", "", text)
+    return re.sub(r"(\d\.\d+)\s*\\dots\s*$", r"\1", text)  # a decimal may be cut short, a whole number may not
 
 
 def _repeating(match: re.Match[str]) -> str:

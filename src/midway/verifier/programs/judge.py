@@ -194,7 +194,9 @@ def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
         return Verdict(Judgement.WRONG, None, "no-answer")
     if not defines(program, name):
         program = find_program(task["text"], tests.prompt) or program
-    program = with_usual_imports(program, types_only=not (tests.io or defines(program, "Solution")))
+    if tests.io or defines(program, "Solution") or "[BEGIN]" in task["text"]:
+        types_only = not (tests.io or defines(program, "Solution"))
+        program = with_usual_imports(program, types_only=types_only)
     try:
         compile(program, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
