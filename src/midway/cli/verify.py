@@ -8,10 +8,10 @@ import sys
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -36,9 +36,39 @@ class _Row:
     text: str = ""
     truncated: bool = False
     problem: str = ""
+    columns: dict[str, Any] = field(default_factory=dict)
+    """The row as it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How rows are read: what the file calls midway's columns, the domain of rows that name none, and questions from another file."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    domain: str | None = None
+    questions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Rows with the gold, by id and by text."""
+
+    def named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row under midway's names, with its question's gold. Raises KeyError for a column or question that is not there."""
+        named = dict(row)
+        for name, column in self.columns.items():
+            if column not in row:
+                raise KeyError(f"no column '{column}' (for {name})")
+            named[name] = row[column]
+        if self.questions:
+            key = named.get("question_id", named.get("question"))
+            if str(key) not in self.questions:
+                raise KeyError(f"its question {str(key)[:60]!r} is not in the file of questions")
+            named = {**self.questions[str(key)], **{k: v for k, v in named.items() if k not in ("domain",) or v}}
+        if self.domain is not None:
+            named.setdefault("domain", self.domain)
+        return named
 
 
 def _open(path: Path) -> BinaryIO:
+    if str(path) == "-":
+        return sys.stdin.buffer
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
@@ -57,7 +87,7 @@ def _completion(row: dict[str, Any]) -> str:
     return str(value)
 
 
-def _rows(file: BinaryIO) -> Iterator[_Row]:
+def _rows(file: BinaryIO, reading: _Reading) -> Iterator[_Row]:
     """Every line that is not blank, one at a time."""
     from midway.domains import question_of
 
@@ -65,18 +95,48 @@ def _rows(file: BinaryIO) -> Iterator[_Row]:
         if not line.strip():
             continue
         name: Any = None
+        row: dict[str, Any] = {}
         try:
-            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            if not isinstance(row, dict):
+            read = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            if not isinstance(read, dict):
                 raise TypeError("not a JSON object")
+            row = read
             name = row.get("id", row.get("task_id"))
             cut = bool(row.get("truncated")) or row.get("finish_reason") == "length"
-            yield _Row(number, name, question_of({"domain": row["domain"], **row}), _completion(row), cut)
+            named = reading.named(row)
+            question = question_of({"domain": named["domain"], **named})
+            yield _Row(number, name, question, _completion(named), cut, columns=row)
         except KeyError as error:
             missing = str(error.args[0])
-            yield _Row(number, name, problem=missing if " " in missing else f"no column '{missing}'")
+            problem = missing if " " in missing else f"no column '{missing}'"
+            yield _Row(number, name, problem=problem, columns=row)
         except (AttributeError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            yield _Row(number, name, problem=f"{error}"[:300])
+            yield _Row(number, name, problem=f"{error}"[:300], columns=row)
+
+
+def _reading(columns: str | None, domain: str | None, questions: Path | None) -> _Reading:
+    """Return how rows are read. Ends the process for what cannot be used."""
+    from midway.questions import QuestionError
+    from midway.questions.rows import read_file
+    from midway.registry import has, names
+
+    pairs = [pair.partition("=") for pair in (columns or "").split(",") if pair.strip()]
+    if wrong := next(
+        (name for name, equals, column in pairs if not (name.strip() and equals and column.strip())), None
+    ):
+        raise _fail(f"--columns: write NAME=COLUMN, such as completion=output,answer=gold (there is {wrong!r})")
+    if domain is not None and not has("domains", domain):
+        raise _fail(f"--domain {domain}: there is no such domain; there are {', '.join(names('domains'))}")
+    known: dict[str, Mapping[str, Any]] = {}
+    if questions is not None:
+        try:
+            for _, row in read_file(questions):
+                for key in (row.get("id"), row.get("question_id"), row.get("question")):
+                    if key is not None:
+                        known[str(key)] = {k: v for k, v in row.items() if k not in ("id", "completion")}
+        except QuestionError as error:
+            raise _fail(str(error)) from None
+    return _Reading({name.strip(): column.strip() for name, _, column in pairs}, domain, known)
 
 
 def _with_cases(question: Question, text: str, truncated: bool) -> tuple[Verdict, dict[str, Any]]:
@@ -148,7 +208,23 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def verify(
-        file: Path = typer.Argument(..., metavar="FILE.jsonl", help=f"One JSON object a line: {_COLUMNS}."),
+        file: Path = typer.Argument(
+            ..., metavar="FILE.jsonl", help=f"One JSON object a line: {_COLUMNS}. `-` is standard input."
+        ),
+        columns: str | None = typer.Option(
+            None,
+            "--columns",
+            metavar="NAME=COLUMN,...",
+            help="What the file calls them: completion=output,answer=gold.",
+        ),
+        domain: str | None = typer.Option(None, "--domain", help="The domain of rows that name none, such as math."),
+        questions: Path | None = typer.Option(
+            None,
+            "--questions",
+            metavar="FILE",
+            help="A file with the golds; rows name theirs by question_id or question.",
+        ),
+        join: bool = typer.Option(False, "--join", help="Write the whole row with the verdict, not the verdict alone."),
         out: Path | None = typer.Option(None, "--out", help="Write the verdicts here instead of to standard output."),
         workers: int | None = typer.Option(None, "--workers", min=1, help="Processes. Default: processors, at most 8."),
         require_sandbox: bool = typer.Option(
@@ -170,9 +246,10 @@ def register(app: typer.Typer) -> None:
         from midway.domains import Verifier
         from midway.verifier.programs.sandbox import SandboxUnavailable, require
 
-        if not file.is_file():
+        if not file.is_file() and str(file) != "-":
             raise _fail(f"there is no file {file}")
-        if out and out.exists() and out.samefile(file):
+        reading = _reading(columns, domain, questions)
+        if out and out.exists() and str(file) != "-" and out.samefile(file):
             raise _fail(f"--out {out} is the file that is read; give it another name")
         if require_sandbox:
             try:
@@ -188,7 +265,7 @@ def register(app: typer.Typer) -> None:
                 raise _fail(str(error)) from None
             verifier = stack.enter_context(Verifier(workers, require_sandbox=require_sandbox))
             try:
-                for row, verdict in verify_rows(verifier, _rows(lines), cases):
+                for row, verdict in verify_rows(verifier, _rows(lines, reading), cases):
                     counts[verdict["verdict"]] += 1
                     reasons[verdict["reason"].split(":")[0].split(" (")[0]] += verdict["verdict"] != "correct"
                     if row.question is None:
@@ -196,7 +273,7 @@ def register(app: typer.Typer) -> None:
                     if explain:
                         typer.echo(_explained(row, verdict))
                     if out or not explain:
-                        sink.write(_line({"id": row.name, **verdict}))
+                        sink.write(_line({**row.columns, **verdict} if join else {"id": row.name, **verdict}))
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise _fail(f"{file} cannot be read to its end: {error}") from None
             sink.flush()

@@ -34,9 +34,9 @@ def verify(question: Question, text: str, *, truncated: bool = False) -> Verdict
     started = _start(question, text, truncated, require_sandbox=False)
     if isinstance(started, Verdict):
         return started
-    from midway.verifier.pool.worker import judge
+    from midway.verifier.pool.worker import perform
 
-    message = judge({"function": started.function, "fields": dict(started.fields)})
+    message = perform({"function": started.function, "fields": dict(started.fields)})
     return Verdict(Judgement(message["judgement"]), message["extracted"], message["reason"])
 
 

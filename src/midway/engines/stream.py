@@ -151,12 +151,12 @@ class StreamReport:
         self.cached_tokens += completion.cached_tokens
 
 
-class Stopped(BaseException):
+class Interrupted(BaseException):
     """Raised in the main thread by a signal, wherever the engine is just then."""
 
 
 class Signals:
-    """Turns SIGINT and SIGTERM into Stopped, but never in the middle of storing."""
+    """Turns SIGINT and SIGTERM into Interrupted, but never in the middle of storing."""
 
     def __init__(self) -> None:
         self.got = ""
@@ -165,7 +165,7 @@ class Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.got = signal.Signals(number).name
         if not self.storing:
-            raise Stopped
+            raise Interrupted
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -229,7 +229,7 @@ def complete(
                     if signals.got or (stop is not None and stop()):
                         report.stopped = signals.got or "requested"
                         break
-            except Stopped:
+            except Interrupted:
                 report.stopped = signals.got
             except EngineError as error:
                 report.seconds = time.monotonic() - start

@@ -18,7 +18,7 @@ from midway.records import Judgement, Prompt, Question, Request, Sampling, compl
 from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, read_table, write_table
 from midway.stages.asking import ask
 from midway.stages.base import Output, Stage, domains_identity, model_identity, prompt_identity, verify_identity
-from midway.stages.judging import judge
+from midway.stages.judging import judge_completions
 from midway.workbench import Lease, Workbench, labelled_by
 
 
@@ -86,7 +86,7 @@ class Evaluate(Stage):
         completions, verdicts = out.path / "completions", out.path / "verdicts"
         ask(out, requests, bench.engines.answer(self.lease), "completions")
         by_id, wanted = {q.id: q for q in questions}, {request.id for request in requests}
-        judge(out, verdicts, completions=completions, questions=by_id, verifier=bench.verifier, ids=wanted)
+        judge_completions(out, verdicts, completions=completions, questions=by_id, verifier=bench.verifier, ids=wanted)
         drawn = read_table(completions, COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
         if drawn.is_empty():
             raise RunError(f"{out.rel}: not one of {len(requests)} samples could be drawn")

@@ -16,7 +16,7 @@ from midway.stages.base import Output
 from midway.workbench import Judge
 
 
-def judge(
+def judge_completions(
     out: Output, folder: Path, *, completions: Path, questions: Mapping[str, Question], verifier: Judge, ids: set[str]
 ) -> None:
     """Judge what `folder` has no verdict for yet, of `completions` with an id in `ids`. Raises Stopped when asked to."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from midway.recipe import VerifyConfig
 from midway.rundir import layout
 from midway.stages.base import Output, Stage, domains_identity, verify_identity
-from midway.stages.judging import judge
+from midway.stages.judging import judge_completions
 from midway.stages.pools import asked
 from midway.workbench import TRAIN, Workbench
 
@@ -29,7 +29,7 @@ class Verify(Stage):
         return {**verify_identity(self.config), **domains_identity(self.domains)}
 
     def run(self, bench: Workbench, out: Output) -> None:
-        judge(
+        judge_completions(
             out,
             out.path,
             completions=out.files.stage(layout.completions(self.pool)),

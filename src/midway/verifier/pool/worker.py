@@ -81,7 +81,7 @@ def _read(size: int) -> bytes:
     return data
 
 
-def judge(task: dict[str, Any]) -> dict[str, Any]:
+def perform(task: dict[str, Any]) -> dict[str, Any]:
     """Do one task, `{"function": "module:name", "fields": {...}}`, and return its verdict as a dictionary. A failure of the function is
     `unjudged`, with its name."""
     from midway.records import Judgement, Verdict
@@ -125,7 +125,7 @@ def _judge_loop(keeper: int) -> None:
     while True:
         task = json.loads(_read(struct.unpack("!I", _read(4))[0]))
         _allow(task["cpu_seconds"])
-        answer = judge(task)
+        answer = perform(task)
         _allow(0)
         send(answer)
 
