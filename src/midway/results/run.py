@@ -20,7 +20,7 @@ from midway.registry import near
 from midway.results.contents import Arm, StageRecord
 from midway.results.directory import Benchmarks, read_arms, read_benchmarks, stage_record
 from midway.results.edge import Asked, as_dict, asked_of
-from midway.results.frames import completions_of, samples_of, solutions_of, verdicts_of
+from midway.results.frames import completions_of, rollouts_of, samples_of, solutions_of, verdicts_of
 from midway.results.types import Results
 from midway.rundir import RunError, find_run, layout, read_json
 from midway.rundir.layout import Layout
@@ -97,6 +97,15 @@ class Run:
         adherence.
         """
         return solutions_of(self.files, self._known(arm, self.arms, "arm"), self._seeds(arm, seed))
+
+    def rollouts(self, arm: str, seed: int | None = None) -> pl.DataFrame:
+        """What RL of an arm sampled, in one seed or all, in the order in which it did.
+
+        Columns: seed, id, step (the first that learns from it, as in metrics.jsonl), question_id, group and index (within the step, within
+        the group), text, judgement (`correct`, `wrong`, `unjudged`), extracted (the answer), reason, reward (null: left out), rewards (each
+        that was added up: name, value), advantage, tokens, cut_off (at max_completion_length).
+        """
+        return rollouts_of(self.files, self._known(arm, self.arms, "arm"), self._seeds(arm, seed))
 
     def samples(
         self,

@@ -9,6 +9,7 @@ paths, `place` reads one back into what it is about, and `Layout` turns both int
       pools/POOL/{completions,verdicts,adherence}/
       arms/ARM/seed-S/selection/{solutions,funnel,removed}.parquet
       arms/ARM/seed-S/{midtrain,rl}/{rows.parquet,job.json,metrics.jsonl,model/}
+      arms/ARM/seed-S/rl/rollouts/
       arms/ARM/seed-S/evaluations/B/PHASE/{completions/,verdicts/,results.parquet,greedy/results.parquet,labels/}
       labels/labeller.json
       report/{report.html,report.md,results.json}
@@ -227,6 +228,10 @@ class Layout:
 
     def metrics(self, rel: str) -> Path:
         return self.root / rel / "metrics.jsonl"
+
+    def rollouts(self, rel: str) -> Path:
+        """The completions that an RL stage sampled: a table directory."""
+        return self.root / rel / "rollouts"
 
     def evaluated(self, rel: str) -> Path:
         """The samples of an evaluation, a row each."""

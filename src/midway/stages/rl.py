@@ -65,7 +65,7 @@ class ReinforcementLearning(Stage):
             "seed": self.seed,
             **domains_identity(self.domains),
             **trainer_identity(self.recipe),
-            **reward_identity(self.recipe),
+            **reward_identity(self.recipe, self.arm),
         }
 
     def run(self, bench: Workbench, out: Output) -> None:
@@ -92,7 +92,13 @@ class ReinforcementLearning(Stage):
             stop=bench.prompts.stop,
         )
         curve = self._curve(bench, out) if self.recipe.curve.every else {}
-        job = replace(job, questions=str(out.files.questions(RL)), curve=curve)
+        job = replace(
+            job,
+            questions=str(out.files.questions(RL)),
+            curve=curve,
+            rewards=[one.model_dump() for one in self.recipe.rewards(self.arm)],
+            rollouts={"folder": str(out.files.rollouts(out.rel)), "keep": self.recipe.training.rollouts},
+        )
         train(out, rows, job, self.recipe.launch)
 
     def _curve(self, bench: Workbench, out: Output) -> dict[str, Any]:

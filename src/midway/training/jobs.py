@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from midway import registry
-from midway.recipe import Recipe
+from midway.recipe import Recipe, RewardConfig
 from midway.rundir import write_bytes
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -45,7 +45,12 @@ class Job:
     """grpo: Parquet file with the question records, for the reward."""
     verify: dict[str, Any] = field(default_factory=dict)
     trainer: str = "trl"
-    reward: str = "verdict"
+    rewards: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "verdict", "weight": 1.0, "options": {}}])
+    """grpo: the rewards that are added up: `name`, `weight`, `options` of each (see `recipe.RewardConfig`)."""
+    overlong: str = "score"
+    """grpo: what becomes of completions that are cut off: score, mask or soft (see `recipe.TrainingConfig`)."""
+    rollouts: dict[str, Any] = field(default_factory=dict)
+    """grpo: the `folder` for rollouts, and `keep` (all, none, or how many of a step); nothing is kept where it is empty."""
     plugins: list[str] = field(default_factory=list)
     """Plug-in files that the trainer and the reward may come from."""
     curve: dict[str, Any] = field(default_factory=dict)
@@ -93,7 +98,7 @@ def job_of(
             "require_sandbox": verify.require_sandbox,
         },
         trainer=recipe.training.trainer,
-        reward=recipe.training.reward,
+        overlong=recipe.training.overlong,
         plugins=recipe.plugins,
     )
 
@@ -104,7 +109,15 @@ def trainer_identity(recipe: Recipe) -> dict[str, Any]:
     return {} if name == "trl" else {"trainer": {"name": name, **registry.find("trainers", name).identity()}}
 
 
-def reward_identity(recipe: Recipe) -> dict[str, Any]:
-    """Return what a digest holds of the reward: nothing for the verdict."""
-    name = recipe.training.reward
-    return {} if name == "verdict" else {"reward": {"name": name, **registry.find("rewards", name).identity()}}
+def reward_identity(recipe: Recipe, arm: str) -> dict[str, Any]:
+    """Return what a digest holds of an arm's rewards and of cut-off completions: nothing for the bare verdict, scored as it stands."""
+    rewards = recipe.rewards(arm)
+    overlong = {} if recipe.training.overlong == "score" else {"overlong": recipe.training.overlong}
+    if len(rewards) == 1 and rewards[0] == RewardConfig(name=rewards[0].name):
+        name = rewards[0].name
+        return {**({} if name == "verdict" else {"reward": _reward(name)}), **overlong}
+    return {"rewards": [{**one.identity(), **_reward(one.name)} for one in rewards], **overlong}
+
+
+def _reward(name: str) -> dict[str, Any]:
+    return {"name": name, **registry.find("rewards", name).identity()}
