@@ -1,6 +1,6 @@
 """Kill RL with SIGKILL at random moments, go on with the same command, and look whether every rollout that counts is there once.
 
-    python benchmarks/rl_kills.py [--kills 20] [--steps 40] [--seed 0]
+    python benchmarks/rl_kills.py [--kills 20] [--steps 100] [--seed 0]
 
 Prints the step of each kill, and at the end rollouts, how many are there twice, and the largest distance between the table's mean reward of
 a step and the one that TRL logged. Exit code 1 if one is missing, twice, or the distance is above 1e-6.
@@ -32,7 +32,7 @@ def main() -> int:
     """Run the experiment; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def main() -> int:
         command = [sys.executable, "-m", "midway", "run", str(recipe), "--out", str(run)]
         chance = random.Random(given.seed)
         for number in range(given.kills):
-            print(f"kill {number + 1}: {kill(command, run, chance.uniform(0.0, 4.0))}", flush=True)
+            print(f"kill {number + 1}: {kill(command, run, chance.uniform(0.0, 2.0))}", flush=True)
         subprocess.run(command, check=True, capture_output=True)
         return verdict(run, given.steps)
 

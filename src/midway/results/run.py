@@ -21,7 +21,7 @@ from midway.results.contents import Arm, StageRecord
 from midway.results.directory import Benchmarks, read_arms, read_benchmarks, stage_record
 from midway.results.edge import Asked, as_dict, asked_of
 from midway.results.frames import completions_of, rollouts_of, samples_of, solutions_of, verdicts_of
-from midway.results.types import Results
+from midway.results.types import ArmAlarm, Results
 from midway.rundir import RunError, find_run, layout, read_json
 from midway.rundir.layout import Layout
 
@@ -72,6 +72,13 @@ class Run:
     def pools(self) -> tuple[str, ...]:
         """Names of the pools of completions."""
         return tuple(dict.fromkeys([*self._asked.pools, *self.files.pool_names()]))
+
+    @property
+    def alarms(self) -> tuple[ArmAlarm, ...]:
+        """What goes wrong in RL, by the logs that are there now; also of a run that is still going on."""
+        from midway.results.alarms import alarms_of  # here: evidence loads scipy, which the tables do not need
+
+        return alarms_of(self.files, self.arms, self._asked)
 
     @property
     def benchmarks(self) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class ReinforcementLearning(Stage):
                     "labeller": labelled_by(benchmark.source),
                 }
             )
-        return {"every": config.every, "sets": sets}
+        return {"every": config.every, "sets": sets, "points": config.questions * config.samples}
 
 
 def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ def job_of(
         overlong=recipe.training.overlong,
         plugins=recipe.plugins,
     )
+
+
+def read_rows(metrics: Path) -> list[dict[str, Any]]:
+    """Return the rows of a metrics.jsonl; a torn last line is left out, and what is not a number."""
+    rows = []
+    for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
+        with suppress(ValueError):
+            rows.append({key: value for key, value in json.loads(line).items() if isinstance(value, int | float)})
+    return rows
 
 
 def trainer_identity(recipe: Recipe) -> dict[str, Any]:

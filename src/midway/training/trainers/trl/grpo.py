@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 from trl import GRPOTrainer
 
 from midway.training.rewards import answer_in, text_of
@@ -21,8 +22,8 @@ COLUMNS = ("question_id", "judgement", "extracted", "reason", "tokens", "cut_off
 """What is put into TRL's table of completions: the verdict's by the reward, the rest here."""
 PREFIX = "rollouts/"
 """Of the metrics that are logged here: shares of rollouts that are correct, unjudged, cut off."""
-TO_CONTINUE = 64
-"""Cut-off rollouts that are remembered, for `continued`."""
+TO_CONTINUE, AT_ONCE = 64, 16
+"""Cut-off rollouts that are remembered, for `continued`, and how many of them are written on at once."""
 
 
 class RecordingTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -83,6 +84,39 @@ class RecordingTrainer(GRPOTrainer):  # type: ignore[misc]
             advantage=list(self._logs["advantages"]),
             columns={name: list(self._logs["extra"][name]) for name in COLUMNS},
         )
+
+    def continued(self) -> tuple[list[str], list[str]]:
+        """Return the questions and whole texts of the completions that were cut off last, written on up to twice the limit."""
+        model, kept = self.accelerator.unwrap_model(self.model), list(self.cut)
+        pad, device = self._tokenizer.pad_token_id, self.accelerator.device
+        how = GenerationConfig(  # TRL's own is not there when vLLM samples
+            max_new_tokens=self.max_completion_length,
+            do_sample=True,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            pad_token_id=pad,
+            eos_token_id=list(self.eos_token_ids),
+            disable_compile=True,
+        )
+        texts: list[str] = []
+        training = model.training
+        model.eval()
+        try:
+            with torch.random.fork_rng(), torch.no_grad():
+                for start in range(0, len(kept), AT_ONCE):
+                    given = [prompt + completion for _, prompt, completion in kept[start : start + AT_ONCE]]
+                    longest = max(map(len, given))
+                    ids = torch.tensor([[pad] * (longest - len(one)) + one for one in given], device=device)
+                    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in given], device=device)
+                    made = model.generate(ids, attention_mask=mask, generation_config=how)
+                    texts += [
+                        self._tokenizer.decode([*completion, *row.tolist()], skip_special_tokens=True)
+                        for (_, _, completion), row in zip(kept[start:], made[:, longest:], strict=False)
+                    ]
+        finally:
+            model.train(training)
+        return [question for question, _, _ in kept], texts
 
     def expected_rollouts(self) -> int:
         """How many completions the whole training samples."""

@@ -24,6 +24,7 @@ from midway.records import Question
 from midway.training.jobs import Job
 from midway.training.rewards import TRLReward
 from midway.training.rollouts import NONE, Rollouts, kept_of_a_step
+from midway.training.trainers.trl.alarms import AlarmCallback
 from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 from midway.training.trainers.trl.grpo import RecordingTrainer
 
@@ -74,6 +75,7 @@ def run_grpo(
         callback = RunCallback(Path(job.out), progress, stop)
         trainer.add_callback(callback)  # before the others: it puts metrics.jsonl in order
         trainer.add_callback(RolloutsCallback(trainer, job.rollouts.get("keep", NONE)))
+        trainer.add_callback(AlarmCallback(trainer, job, questions, verifier))
         if job.curve.get("every"):
             from midway.training.trainers.trl.curve import CurveCallback
 
