@@ -203,7 +203,7 @@ def openai_part(path: Path, rounds: int) -> None:
     sampling = Sampling(max_tokens=48)
     with serving(serve_command(config, model), url, seconds=300):
         engine: Any = open_engine(config, model)
-        tokenizer, _ = engine._local_tokenizer()
+        tokenizer, _ = engine.tokenizer_and_chat()
 
         def make(number: int, who: str) -> list[Request]:
             return requests(f"{who}{number}", 4, 32, 4, sampling, 200, tokenizer)

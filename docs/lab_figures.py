@@ -9,47 +9,18 @@ RUNS is the folder that holds `lab-regimes`, `lab-regimes-shown-002`, `lab-regim
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from midway.report.figures import COLOURS, WIDTH, Series, forest, key, lines
-
-COLOUR = ("#0072b2", "#d55e00", "#00805d", "#b0478a", "#8a6d00", "#3f3f46", "#2f9fd8", "#7a4fb5")
-STYLE = "text{font:11.5px system-ui,sans-serif;fill:#555}text.row,text.axis,text.title{fill:#1b1f24}"
-STYLE += (
-    "text.title{font-weight:600;font-size:12.5px}.grid{stroke:#ddd}.zero{stroke:#1b1f24}.l{fill:none;stroke-width:2}"
-)
-STYLE += ".faint{stroke-width:1;opacity:.35}.band{opacity:.15}"
-for number in range(COLOURS):
-    STYLE += f".l.c{number}{{stroke:{COLOUR[number]}}}.m.c{number},.band.c{number}{{fill:{COLOUR[number]}}}"
+from midway.report.figures import Series, forest, lines
+from midway.report.sheet import Cell, sheet
 
 
 def picture(panels: list[tuple[str, str]], legend: list[tuple[str, int]], columns: int = 2) -> str:
     """Put panels (title, svg) beside each other, a legend below, into one SVG file with its own style."""
-    sizes = [float(re.search(r'viewBox="0 0 \S+ (\d+)"', svg).group(1)) for _, svg in panels]
-    columns = min(columns, len(panels))
-    out, y = [], 0.0
-    for start in range(0, len(panels), columns):
-        row = range(start, min(start + columns, len(panels)))
-        for column, i in enumerate(row):
-            x = column * (WIDTH + 20)
-            inner = panels[i][1].replace("<svg ", f'<svg x="{x:.0f}" y="{y + 22:.0f}" width="{WIDTH:.0f}" ', 1)
-            out.append(f'<text class="title" x="{x + 14:.0f}" y="{y + 15:.0f}">{panels[i][0]}</text>')
-            out.append(inner.replace("<svg ", f'<svg height="{sizes[i]:.0f}" ', 1))
-        y += max(sizes[i] for i in row) + 30
-    x = 14.0
-    for label, style in legend:
-        if x + 40 + 7 * len(label) > columns * (WIDTH + 20):
-            x, y = 14.0, y + 20
-        mark = key(style).replace("<svg ", f'<svg x="{x:.0f}" y="{y + 2:.0f}" width="26" height="12" ', 1)
-        out.append(f'{mark}<text x="{x + 32:.0f}" y="{y + 12:.0f}">{label}</text>')
-        x += 48 + 6.4 * len(label)
-    width, height = columns * (WIDTH + 20), y + 24
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">'
-    return f'{head}<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{"".join(out)}</svg>\n'
+    return sheet([Cell(title, svg) for title, svg in panels], legend, columns)
 
 
 def mean_curve(results: dict[str, Any], arm: str, what: str) -> tuple[list[float], list[float]]:

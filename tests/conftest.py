@@ -92,7 +92,7 @@ def ray_cluster() -> Iterator[RayCluster]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    from midway.engines.ray_pool import connect
+    from midway.engines.cluster import connect
 
     settings = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={**settings, "include_dashboard": False})

@@ -125,7 +125,7 @@ class _Planner:
         self.selections: dict[int, Select] = {}
         """The treatment's selection by seed."""
         self.treatments: dict[int, Treatment] = {}
-        for name in self._used_pools():
+        for name in recipe.pools:
             self.pools[name] = list(self._pool(name))
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
@@ -146,12 +146,6 @@ class _Planner:
         return sorted(names, key=lambda name: self.recipe.arms[name].compute_matched)
 
     # Pools ----------------------------------------------------------------------------------------------------------
-
-    def _used_pools(self) -> list[str]:
-        used = {d.pool for arm in self.recipe.arms.values() for d in arm.midtrain if d.pool}
-        if self.recipe.labels.by != "program":
-            used.add(self.recipe.labels_pool or "")
-        return [name for name in self.recipe.pools if name in used]
 
     def _pool(self, name: str) -> Iterator[Stage]:
         recipe, bench, config = self.recipe, self.bench, self.recipe.pools[name]

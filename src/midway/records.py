@@ -283,15 +283,3 @@ class Adherence:
     completion_id: str
     score: float | None
     scorer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """A completion that was kept for mid-training. `completion_id` is empty for a reference solution."""
-
-    question_id: str
-    text: str
-    heuristic: str
-    source: str
-    completion_id: str = ""
-    adherence: float | None = None

@@ -174,12 +174,17 @@ class Runner:
 
 @contextmanager
 def opened(
-    recipe: Recipe, out: Path | None = None, *, data: str | None = None, executor: str = "local"
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    data: str | None = None,
+    executor: str = "local",
+    data_only: bool = False,
 ) -> Iterator[Runner]:
-    """Join the run directory of a recipe and yield its runner, with questions loaded and the plan made."""
+    """Join the run directory of a recipe and yield its runner, with questions loaded and the plan made (`data_only`: see Workbench)."""
     run = RunDir(out or Path("runs") / recipe.name)
     with run.joined():
-        bench = Workbench(recipe, run.files, data=data, executor=executor)
+        bench = Workbench(recipe, run.files, data=data, executor=executor, data_only=data_only)
         try:
             yield Runner(make_plan(recipe, bench), run, bench)
         finally:

@@ -54,9 +54,6 @@ class TinyLM:
             words = text.split()
             yield sum(math.log(p[w]) for w in words), len(words)
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return len(prompt.text.split())
-
     def stats(self) -> dict[str, float]:
         return {}
 

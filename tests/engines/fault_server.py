@@ -51,6 +51,12 @@ def good(seed: str, chat: bool) -> dict[str, Any]:
     return {"object": "chat.completion" if chat else "text_completion", "choices": [choice], "usage": usage}
 
 
+def echoed(prompt: list[int]) -> dict[str, Any]:
+    """What /completions answers with `echo` and `logprobs`: a log-probability for each token but the first, and for the one generated."""
+    values = [None, *(-(token % 8) / 8 for token in prompt[1:]), -99.0]
+    return {"object": "text_completion", "choices": [{"index": 0, "text": "", "logprobs": {"token_logprobs": values}}]}
+
+
 class Server:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -100,7 +106,7 @@ class Server:
     ) -> bool:
         last.clear()
         last.update(request)
-        seed = str(request["seed"])
+        seed = str(request.get("seed", request.get("prompt")))
         attempts[seed] += 1
         chat = "chat" in path
         if self.args.capacity and flying > self.args.capacity:
@@ -132,7 +138,7 @@ class Server:
             return False
         if fault == "stall":
             await asyncio.sleep(self.args.stall)
-        answer = good(seed, chat)
+        answer = echoed(request["prompt"]) if request.get("echo") else good(seed, chat)
         if fault == "half-json":
             half = json.dumps(answer).encode()[:60]
             return self.send_bytes(writer, 200, half)

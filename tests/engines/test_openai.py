@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from midway import rundir
-from midway.engines import EngineError, OpenAIEngine, open_engine
+from midway.engines import Engine, EngineError, OpenAIEngine, open_engine
 from midway.engines.openai import retry_after
 from midway.engines.stream import complete, open_failures
 from midway.recipe import ModelConfig
@@ -246,6 +246,34 @@ def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for folder in (tmp_path / "c", tmp_path / "c" / "failures"):
         assert "s3cret" not in rundir.read_table(folder, rundir.COMPLETIONS).write_json()
         assert all(b"s3cret" not in f.read_bytes() for f in folder.glob("*.*"))
+
+
+def test_log_probabilities_take_the_same_retries(checkpoint: Callable[..., Path]) -> None:
+    model = ModelConfig(path=str(checkpoint("qwen2")))
+    items = [(Prompt(text=f"How many clips? {n}"), f" It is {n}." if n % 10 else "") for n in range(300)]
+
+    def engine(*urls: str, **options: object) -> Engine:
+        config = OpenAIEngine(kind="openai", base_urls=list(urls), model="faulty", **{"timeout": 5, **options})  # type: ignore[arg-type]
+        return open_engine(config, model)
+
+    with serving("--faults", 0.2, "--stall", 0.1) as (one, _), serving("--seconds", 0.01) as (two, _):
+        client = engine(one, two, timeout=2)
+        got = list(client.logprobs(iter(items)))
+        assert client.stats()["retries"] > 5 and sum(count(one)["struck"].values()) > 5
+        tokenizer = client.tokenizer_and_chat()[0]  # type: ignore[attr-defined]
+        tails = [tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in items]
+        want = [(sum(-(token % 8) / 8 for token in tail), len(tail)) for tail in tails]
+        assert got == want  # in order, and each of its own continuation
+    with (
+        serving("--faults", 1.0, "--stall", 0.1) as (url, _),
+        pytest.raises(EngineError, match=r"no log-probabilities from .*: gave up after 1 attempts.*\n.*is stored"),
+    ):
+        list(engine(url, max_retries=0).logprobs(items))
+    with (
+        serving("--refuse", 1.0) as (url, _),
+        pytest.raises(EngineError, match=r"no log-probabilities from .*: refused \(400\): maximum context"),
+    ):
+        list(engine(url).logprobs(items))
 
 
 def test_retry_after() -> None:

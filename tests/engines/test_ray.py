@@ -15,7 +15,7 @@ pytest.importorskip("ray", reason="ray is not installed: pip install 'midway[ray
 from midway import rundir
 from midway.domains import Verifier
 from midway.engines import EngineError, TransformersEngine, open_engine
-from midway.engines.ray_pool import RayEngine, complete_on_ray
+from midway.engines.cluster import RayEngine, complete_on_ray
 from midway.engines.stream import complete
 from midway.recipe import ModelConfig
 from midway.records import Prompt, Question, Request, Sampling
@@ -123,6 +123,6 @@ def test_log_probabilities_come_back_in_order(ray_cluster: Any, checkpoint: Call
         assert ours == (pytest.approx(want[0], abs=1e-3), want[1])
     asked_for = asked(3, 2)
     assert {c.id for c in engine.generate(asked_for)} == {r.id for r in asked_for}
-    assert engine.count_tokens(items[0][0]) == plain.count_tokens(items[0][0]) and engine.model_key == plain.model_key
+    assert engine.model_key == plain.model_key
     engine.close()
     assert not ray_cluster.actors("EngineWorker")

@@ -40,9 +40,6 @@ class Echo:
     def logprobs(self, items: Iterable[tuple[Prompt, str]]) -> Iterator[tuple[float, int]]:
         yield from ((0.0, len(text)) for _, text in items)
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return len(prompt.text)
-
     def stats(self) -> dict[str, float]:
         return {}
 

@@ -71,7 +71,6 @@ def test_greedy_and_logprobs_are_those_of_transformers(engine: Engine, model: Pa
     for ours, want in zip(engine.logprobs(items), plain.logprobs(items), strict=True):
         assert ours == (pytest.approx(want[0], abs=1e-3), want[1])
     assert engine.model_key == plain.model_key
-    assert engine.count_tokens(greedy[0].prompt) == plain.count_tokens(greedy[0].prompt)
 
 
 def test_samples_are_seeded_and_the_prefix_is_cached(engine: Engine, tmp_path: Path) -> None:

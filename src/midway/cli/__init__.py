@@ -11,7 +11,7 @@ import sys
 import typer
 
 from midway import __version__
-from midway.cli import check, export, heuristics, lab, report, run, serve, sources, verify
+from midway.cli import check, data, export, heuristics, lab, models, probe, report, run, serve, sources, theory, verify
 from midway.records import UserError
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ def _root(
     pass
 
 
-for module in (run, check, report, export, verify, heuristics, sources, serve, lab):
+for module in (run, data, check, probe, report, export, verify, heuristics, sources, models, serve, lab, theory):
     module.register(app)
 
 

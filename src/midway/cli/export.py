@@ -43,7 +43,9 @@ def register(app: typer.Typer) -> None:
             typer.echo(f"uploaded: {upload(folder, push, private=not public)}")
 
 
-def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path | None) -> tuple[Path, int, list[str]]:
+def export_arm(
+    run: str, arm: str | None, seed: int | None, to: str, out: Path | None, *, data_only: bool = False
+) -> tuple[Path, int, list[str]]:
     """Write the data set of an arm; return the folder, the number of rows and the files. Raises RunError for what is not there."""
     import polars as pl
 
@@ -70,7 +72,7 @@ def export_arm(run: str, arm: str | None, seed: int | None, to: str, out: Path |
             f"{files.stage(layout.selection(arm, seed))} has no solutions yet: midway run {run} --until select"
         )
     store = RunDir(path)
-    bench = Workbench(recipe, store.files)
+    bench = Workbench(recipe, store.files, data_only=data_only)
     questions = _stored(store, "train")
     keep = recipe.selection.prompt_with_heuristic
     rows = training_rows(
@@ -141,14 +143,16 @@ def _card(
 
 
 def _writer(bench: Workbench, pools: list[str]) -> str:
-    """Who wrote the solutions; of a local path only the name, as the card is for others."""
+    """Who wrote the solutions: a server's model by the name that the server knows; of a local path only the name."""
     from midway.registry import find
 
     names = []
     for engine in (bench.recipe.pools[p].engine for p in pools):
         if engine is not None and find("engines", engine.kind).recorded:
             names.append(f"somebody else (recorded in {Path(getattr(engine, 'path', engine.kind)).name})")
-    model = bench.recipe.model.path
+    engines = [bench.recipe.pools[p].engine or bench.recipe.engine for p in pools]
+    served = {str(name) for engine in engines if (name := getattr(engine, "model", None))}
+    model = " and ".join(sorted(served)) or bench.recipe.model.path
     own = Path(model).name if Path(model).exists() else model
     return (
         ", ".join(dict.fromkeys(names))

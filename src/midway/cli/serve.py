@@ -49,6 +49,10 @@ def register(app: typer.Typer) -> None:
                 )
             url = loaded.engine.base_urls[0]
             command = serve_command(loaded.engine, loaded.model, python=python)
+            # Loading the recipe imports polars, whose own handler of SIGINT does not let Ctrl-C end a wait. In a shell's background
+            # job SIGINT is ignored, and stays so.
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, end)
             with serving(command, url, seconds=wait, log=lambda line: typer.echo(line, err=True)) as process:
                 typer.echo(f"serving {loaded.engine.model or loaded.model.path} at {url}", err=True)
                 if context.args:

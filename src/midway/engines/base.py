@@ -39,10 +39,6 @@ class Engine(Protocol):
         """Yield, in order, for each (prompt, continuation) the sum of log-probabilities in nats and the token count."""
         ...
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Return the number of tokens that the model sees for `prompt`, template and special tokens included."""
-        ...
-
     def stats(self) -> dict[str, float]:
         """Return what this engine has done so far: prompt_tokens, completion_tokens, cached_tokens, seconds."""
         ...

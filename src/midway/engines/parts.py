@@ -118,6 +118,7 @@ PARTS = (
         open=_openai,
         identifies=("kind", "model"),
         any_weights=False,
+        messages=lambda config: config.chat,
         by_weights=True,
     ),
     EnginePart(
@@ -128,6 +129,7 @@ PARTS = (
         identifies=("kind", "path", "columns"),
         any_weights=False,
         recorded=True,
+        messages=lambda config: True,
         on_ray=False,
         by_weights=True,
     ),

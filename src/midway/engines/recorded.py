@@ -99,9 +99,6 @@ class Recorded:
             "recorded completions have no log-probabilities\n  give `adherence.engine` a model, or use `adherence.scorer: none`"
         )
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return 0
-
     def stats(self) -> dict[str, float]:
         return {"prompt_tokens": 0.0, "completion_tokens": 0.0, "cached_tokens": 0.0, "seconds": 0.0}
 

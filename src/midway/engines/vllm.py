@@ -143,9 +143,6 @@ class InProcessVllm:
                 told = output.prompt_logprobs
                 yield sum(float(told[len(head) + i][token].logprob) for i, token in enumerate(tail)), len(tail)
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return len(self._encode(prompt))
-
     def stats(self) -> dict[str, float]:
         return dict(self._stats)
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from midway.questions import shipped
 from midway.questions.base import Convert, KnownSet, NoGold, Part, QuestionError, RowError
 from midway.questions.custom import own_convert
 from midway.questions.known import KNOWN, known_set
@@ -52,7 +53,9 @@ def read(source: SourceConfig, *, data: str | None = None) -> Loaded:
         found = part.load(source, data=data)
         if isinstance(found, Loaded):
             return found
-        return _drawn(source, *_unique(source.source, list(found), [], published=False))
+        stem = source.source.replace(":", "-").replace("/", "-")
+        named = [q if q.name else replace(q, name=f"{stem}-{n:05d}") for n, q in enumerate(found)]
+        return _drawn(source, *_unique(source.source, named, [], published=False))
     return _drawn(source, *_unique(source.source, *_own(source, data), published=False))
 
 
@@ -155,6 +158,11 @@ def _rows(
         missing = f"\n  {Path(data) / known.name} has no {', '.join(wanted)}{ENDINGS[0]}" + (
             f"; there: {', '.join(there)}" if there else ""
         )
+    here = shipped.files(known.name, part)
+    if here and (part.split is None or (revision is None and not shipped.hub_answers())):
+        if part.split is not None:
+            notes.append(f"{label}: the Hub cannot be reached; the rows are those that come with midway")
+        return [placed for file in here for placed in read_file(file)]
     if part.split is None:
         raise QuestionError(f"{label}: not on the Hub; it comes from a local folder only (--data DIR){missing}")
     try:

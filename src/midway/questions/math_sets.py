@@ -260,6 +260,11 @@ MATH_SETS: tuple[KnownSet, ...] = (
         _one(train=_split("train", 700), test=_split("test", 300)), _svamp, columns=("Body", "Question", "Answer"),
     ),
     KnownSet(
+        "svamp_embedded", "SVAMP as it comes with midway, split by a hash of the id", "math", "arkilpatel/SVAMP", "MIT", "`answer`",
+        _one(train=Part(None, ("train",), 709), test=Part(None, ("test",), 291)), _svamp,
+        note="all 1,000 published problems; its split is not the Hub copy's 700/300, so never train on one and test on the other",
+    ),
+    KnownSet(
         "asdiv", "ASDiv, diverse word problems", "math", "EleutherAI/asdiv", "CC BY-NC 4.0",
         "`answer` without the unit in brackets", _one(test=_split("validation", 2305, "all")), _asdiv,
         columns=("body", "question", "answer"), note="221 answers are no plain numbers (pairs, ratios, times, words)",

@@ -366,7 +366,7 @@ class Recipe(Section):
     """Command that starts a training process on several GPUs, such as `[accelerate, launch, --num_processes, "4"]`; in-process if empty."""
     curve: CurveConfig = CurveConfig()
     arms: dict[str, Annotated[ArmConfig, BeforeValidator(_arm)]] = {"rl-only": ArmConfig()}
-    """Named paths from the base model to a final model."""
+    """Named paths from the base model to a final model; none where a recipe has pools alone."""
     treatment: str | None = None
     """The arm the report is about; the other arms' data are matched to it."""
     control: str | None = None
@@ -380,6 +380,16 @@ class Recipe(Section):
     @classmethod
     def _name(cls, value: str) -> str:
         return _safe_name("run name", value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_data(cls, value: Any) -> Any:
+        """A recipe with pools and without arms is about the data: no arm is made up for it."""
+        return (
+            {**value, "arms": {}}
+            if isinstance(value, Mapping) and value.get("pools") and "arms" not in value
+            else value
+        )
 
     @model_validator(mode="before")
     @classmethod

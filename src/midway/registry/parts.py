@@ -57,6 +57,8 @@ class EnginePart(Part):
     """It can serve a model that was just trained. A server or a file of completions cannot: transformers evaluates those models."""
     recorded: bool = False
     """It gives what is in a file: its own key names the completions, and it is asked for no more than it has."""
+    messages: Callable[[Any], bool | None] = lambda config: None
+    """Whether it takes messages, where that is known without the model's tokenizer (a server's chat endpoint); None: it is not."""
     on_ray: bool = True
     """With `--executor ray` it runs in actors all over the cluster."""
     gpus: Callable[[Any], int] = lambda config: 0

@@ -62,6 +62,20 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return out
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Return the powers of ten that span low to high, at most about six of them."""
+    first, last = floor(log10(low) + 1e-9), -floor(-log10(high) + 1e-9)
+    last = max(last, first + 1)
+    every = -(-(last - first) // 6)
+    return [10.0**e for e in range(first, last + every, every)]
+
+
+def power(value: float) -> str:
+    """Return the tick label of a power of ten: as a number from 0.01 on, below as 10 with an exponent."""
+    exponent = str(round(log10(value)))
+    return short(value) if value > 0.005 else "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def short(value: float) -> str:
     """Return a tick label: 1500 -> 1.5k, 2000000 -> 2M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -83,10 +97,12 @@ def marker(x: float, y: float, style: int, size: float = 3.4) -> str:
     return f'<polygon {c} points="{" ".join(f"{x + a:.1f},{y + b:.1f}" for a, b in shape)}"/>'
 
 
-def key(style: int) -> str:
-    """Return the small sample of a line for a legend."""
-    line = f'<line class="l c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
-    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{marker(15, 7, style)}</svg>'
+def key(style: int, faint: bool = False) -> str:
+    """Return the small sample of a line for a legend; a faint one has no marker."""
+    kind = "l faint" if faint else "l"
+    line = f'<line class="{kind} c{style % COLOURS}"{_dash(style)} x1="0" y1="7" x2="30" y2="7"/>'
+    mark = "" if faint else marker(15, 7, style)
+    return f'<svg class="key" viewBox="0 0 30 14" aria-hidden="true">{line}{mark}</svg>'
 
 
 def lines(
@@ -95,19 +111,29 @@ def lines(
     x_label: str,
     y_label: str,
     log_x: bool = False,
+    log_y: bool = False,
     percent: bool = False,
+    x_ticks: Sequence[float] = (),
     describe: str = "",
     height: float = 250.0,
 ) -> str:
-    """Return a line chart; `percent` shows shares as percentages, `log_x` is base 2 (for k)."""
+    """Return a line chart; `percent` shows shares as percentages.
+
+    A logarithmic x axis has a tick at each value of x (for k), or at `x_ticks`; a logarithmic y axis has them at powers of ten and leaves
+    out values that are not positive. Not both `percent` and `log_y`.
+    """
+
+    def drawn(v: float) -> bool:
+        return isfinite(v) and (v > 0 or not log_y)
+
     xs = [log2(v) if log_x else v for s in series for v in s.x]
-    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if isfinite(v)]
+    ys = [v for s in series for v in (*s.y, *s.low, *s.high) if drawn(v)]
     if not xs or not ys:
         return nothing()
     scale = 100.0 if percent else 1.0
-    y_ticks = ticks(min(ys) * scale, max(ys) * scale)
-    y0, y1 = y_ticks[0], y_ticks[-1]
-    x_values = sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5)
+    y_ticks = decades(min(ys), max(ys)) if log_y else ticks(min(ys) * scale, max(ys) * scale)
+    y0, y1 = (log10(y_ticks[0]), log10(y_ticks[-1])) if log_y else (y_ticks[0], y_ticks[-1])
+    x_values = list(x_ticks) or (sorted({v for s in series for v in s.x}) if log_x else ticks(min(xs), max(xs), 5))
     x0, x1 = (min(xs), max(xs)) if log_x else (x_values[0], max(max(xs), x_values[0] + 1e-9))
     x1 = x1 if x1 > x0 else x0 + 1
 
@@ -116,13 +142,14 @@ def lines(
         return LEFT + 6 + (v - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 12)
 
     def py(v: float) -> float:
-        return height - BOTTOM - (v * scale - y0) / (y1 - y0) * (height - TOP - BOTTOM)
+        v = log10(v) if log_y else v * scale
+        return height - BOTTOM - (v - y0) / (y1 - y0) * (height - TOP - BOTTOM)
 
     out = [_open(height, describe)]
     for t in y_ticks:
         y = py(t / scale)
         out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(_text(LEFT - 5, y + 4, short(t), "end"))
+        out.append(_text(LEFT - 5, y + 4, power(t) if log_y else short(t), "end"))
     shown = x_values if log_x else [t for t in x_values if x0 <= t <= x1]
     last = -99.0
     for t in shown:
@@ -135,12 +162,12 @@ def lines(
     out.append(_text(11, middle, y_label, "middle", kind="axis", more=turn))
     for s in series:
         if s.low and s.high:
-            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if isfinite(b)]
-            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if isfinite(b)]
+            edge = [(px(a), py(b)) for a, b in zip(s.x, s.high, strict=True) if drawn(b)]
+            edge += [(px(a), py(b)) for a, b in reversed(list(zip(s.x, s.low, strict=True))) if drawn(b)]
             if edge:
                 out.append(f'<polygon class="band c{s.style % COLOURS}" points="{_points(edge)}"/>')
     for s in series:
-        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if isfinite(b)]
+        at = [(px(a), py(b)) for a, b in zip(s.x, s.y, strict=True) if drawn(b)]
         kind = "l faint" if s.faint else "l"
         out.append(f'<polyline class="{kind} c{s.style % COLOURS}"{_dash(s.style)} points="{_points(at)}"/>')
         if not s.faint:

@@ -84,6 +84,16 @@ class Run:
     def benchmarks(self) -> tuple[str, ...]:
         return self._benchmarks.names
 
+    def questions(self, name: str) -> pl.DataFrame:
+        """A stored question set: `train`, `rl` or `benchmark-NAME`. Columns: id, domain, text, answer, name, source, record (JSON).
+
+        Raises RunError for a set that the run does not have.
+        """
+        sets = dict(self.files.question_sets())
+        if name not in sets:
+            raise RunError(f"{self.path}: there is no question set {name!r}{near(name, list(sets))}")
+        return pl.read_parquet(sets[name])
+
     def completions(self, pool: str) -> pl.DataFrame:
         """What the base model wrote for a pool, a row for each completion that was asked for last.
 

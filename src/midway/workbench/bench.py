@@ -24,13 +24,17 @@ class Judge(Protocol):
 
 
 class Workbench:
-    """Everything that the stages of one run share. Making it loads nothing; `close` frees what was opened."""
+    """Everything that the stages of one run share. Making it loads nothing; `close` frees what was opened.
 
-    def __init__(self, recipe: Recipe, files: Layout, *, data: str | None = None, executor: str = LOCAL) -> None:
+    `data_only`: no model is trained or evaluated, so that what a server or a file answers needs no tokenizer."""
+
+    def __init__(
+        self, recipe: Recipe, files: Layout, *, data: str | None = None, executor: str = LOCAL, data_only: bool = False
+    ) -> None:
         self.recipe, self.files = recipe, files
         self.questions = QuestionSets(recipe, data)
         self.models = Models(recipe)
-        self.prompts = Prompts(recipe, self.models)
+        self.prompts = Prompts(recipe, self.models, data_only=data_only)
         self.engines = Engines(recipe, executor)
         self.leases = Leases(recipe, self.models)
 
@@ -41,7 +45,7 @@ class Workbench:
         verifier = Verifier(config.workers, cpu_seconds=config.seconds, require_sandbox=config.require_sandbox)
         if self.engines.executor != RAY:
             return verifier
-        from midway.engines.ray_pool import connect
+        from midway.engines.cluster import connect
         from midway.workbench.cluster import ClusterVerifier
 
         connect()

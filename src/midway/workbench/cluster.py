@@ -34,7 +34,7 @@ class VerifierWorker:
 
 
 class ClusterVerifier:
-    """Judges on the cluster that `ray_pool.connect` joined. `actors`: how many, as many as there is room for if left out."""
+    """Judges on the cluster that `engines.cluster.connect` joined. `actors`: how many, as many as there is room for if left out."""
 
     def __init__(
         self,
@@ -49,13 +49,16 @@ class ClusterVerifier:
 
     def verify_batch(self, items: Iterable[Item]) -> Iterator[Verdict]:
         """Judge `(question, text)` or `(question, text, truncated)`; yields verdicts in the order of the items."""
-        from midway.engines.ray_pool import Crew, room_for
+        from midway.engines.cluster import Crew, room_for
 
         each, count = room_for(self.verifier.workers)
         verifier = copy(self.verifier)  # without its processes
         verifier.workers = each
         options = {"num_cpus": each, "scheduling_strategy": "SPREAD"}
-        crew = Crew(VerifierWorker, (verifier, self.plugins), self.actors or count, options, self.log, "verifier")
+        crew = Crew(
+            VerifierWorker, (verifier, self.plugins),
+            count=self.actors or count, options=options, log=self.log, name="verifier",
+        )  # fmt: skip
         with crew:
             try:
                 for verdicts in crew.map("judge", _batches(items)):

@@ -133,7 +133,7 @@ class Engines:
         """Return what answers requests: the engine in this process, or engines all over a Ray cluster."""
         if not self.on_ray(lease):
             return partial(complete, engine=self.open(lease))
-        from midway.engines.ray_pool import complete_on_ray, connect
+        from midway.engines.cluster import complete_on_ray, connect
 
         connect()
         self.close()  # its actors have the GPUs
@@ -162,7 +162,7 @@ class Engines:
 
     def _opened(self, lease: Lease) -> Engine:
         if self.on_ray(lease):
-            from midway.engines.ray_pool import RayEngine, connect
+            from midway.engines.cluster import RayEngine, connect
 
             connect()
             return RayEngine(

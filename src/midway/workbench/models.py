@@ -26,13 +26,16 @@ class Weights:
 
 
 def find_model(path: str, *, make: bool = True) -> str:
-    """Return where a model is: the directory of one that is known by name (`lab`, `lab:...`, `tiny:FAMILY`, or a plug-in's), else `path`.
+    """Return where a model is: the directory of one that is known by name (`lab`, `smollm2`, `tiny:FAMILY`, or a plug-in's), of a GGUF
+    file that was converted, else `path`.
 
     With `make` false, raises FileNotFoundError where a named model has yet to be made or fetched. Raises RunError for a name that its part
     cannot read.
     """
     name, _, rest = path.partition(":")
-    if not registry.has("models", name) or Path(path).exists():
+    if path.endswith(".gguf") and Path(path).expanduser().is_file():
+        name, rest = "gguf", path
+    elif not registry.has("models", name) or Path(path).exists():
         return path
     try:
         found: str = registry.find("models", name).find(rest, make=make)

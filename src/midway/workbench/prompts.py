@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from midway import registry
 from midway.engines.text import load_tokenizer
 from midway.heuristics import STOP_STRINGS, build_prompt, fold_system, load_catalogue
 from midway.recipe import ModelConfig, Recipe, RecipeError, SamplingConfig
@@ -21,8 +22,8 @@ from midway.workbench.models import Models, Weights
 class Prompts:
     """Builds every prompt of a recipe."""
 
-    def __init__(self, recipe: Recipe, models: Models) -> None:
-        self.recipe, self.models = recipe, models
+    def __init__(self, recipe: Recipe, models: Models, *, data_only: bool = False) -> None:
+        self.recipe, self.models, self.data_only = recipe, models, data_only
 
     @cached_property
     def catalogue(self) -> dict[str, Heuristic]:
@@ -54,13 +55,24 @@ class Prompts:
 
     @cached_property
     def template(self) -> str | None:
-        """The base model's chat template, None where it has none or the recipe wants plain text."""
+        """The base model's chat template, None where it has none, the recipe wants plain text, or servers apply it."""
+        if self._served is not None:
+            return None
         return chat_template(self.recipe.model, self.models.base)
 
     @property
     def chat(self) -> bool:
-        """Whether the model is talked to through a chat template."""
-        return self.template is not None
+        """Whether the model is talked to in messages."""
+        return self._served if self._served is not None else self.template is not None
+
+    @cached_property
+    def _served(self) -> bool | None:
+        """What the pools' engines say of messages, where no model is trained or evaluated here: then no tokenizer is needed."""
+        if not self.data_only or self.recipe.model.chat is False:
+            return None
+        configs = [pool.engine or self.recipe.engine for pool in self.recipe.pools.values()]
+        said = {registry.find("engines", config.kind).messages(config) for config in configs}
+        return said.pop() if len(said) == 1 else None
 
     def build(self, question: Question, heuristic: Heuristic | None, few_shot: int = 0) -> Prompt:
         """Return the prompt: guided by a heuristic, or plain, after `few_shot` plain worked examples."""

@@ -30,6 +30,8 @@ class QuestionSets:
 
     def get(self, name: str) -> list[Question]:
         """Return a set of questions. Raises RunError for an empty one, QuestionError for one that cannot be loaded."""
+        if name == RL and not self.recipe.questions.rl:
+            return self.get(TRAIN)
         if name not in self._loaded:
             sources = self._sources(name)
             found = [q for source in sources for q in load(source, data=self.data)]
@@ -71,7 +73,7 @@ class QuestionSets:
         if name == TRAIN:
             return self.recipe.questions.train
         if name == RL:
-            return self.recipe.questions.rl or self.recipe.questions.train
+            return self.recipe.questions.rl or []
         return [b for b in self.recipe.benchmarks if layout.benchmark_set(b.name) == name]
 
 

@@ -74,9 +74,6 @@ class Calculator:
     def logprobs(self, items: Iterable[tuple[Prompt, str]]) -> Iterator[tuple[float, int]]:
         raise EngineError("a calculator has no log-probabilities\n  use `adherence: {scorer: opening}`")
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        return len(prompt.text.split()) + sum(len(str(m["content"]).split()) for m in prompt.messages)
-
     def stats(self) -> dict[str, float]:
         return {"prompt_tokens": 0.0, "completion_tokens": 0.0, "cached_tokens": 0.0, "seconds": 0.0}
 

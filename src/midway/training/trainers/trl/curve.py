@@ -10,7 +10,6 @@ When things go wrong: training on sharded weights (DeepSpeed ZeRO-3, FSDP) canno
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from midway.domains import Verifier
 from midway.engines.transformers import HFEngine
 from midway.questions import from_frame
 from midway.records import Finish, Judgement, Prompt, Question, Request, Sampling, completion_id
+from midway.registry import load_object
 
 
 class CurveCallback(TrainerCallback):  # type: ignore[misc]
@@ -75,8 +75,7 @@ class _Slice:
         self.questions = from_frame(frame)
         self.label: Callable[[Question, str], Any] | None = None
         if labeller:
-            module, _, function = labeller.partition(":")
-            self.label = getattr(importlib.import_module(module), function)
+            self.label = load_object(labeller)
         how = Sampling(**{**sampling, "stop": tuple(sampling.get("stop", ()))})
         self.requests = []
         for question, shown in zip(self.questions, frame["prompt"].to_list(), strict=True):

@@ -62,7 +62,7 @@ class BufferLayer(DynamicLayer):  # type: ignore[misc]
         self.lazy_initialization(keys, values)
         self.update(keys, values)
 
-    def take_rows(self, source: BufferLayer, first: int, index: torch.Tensor, rows: int, skip: int = 0) -> None:
+    def take_rows(self, source: BufferLayer, first: int, index: torch.Tensor, *, rows: int, skip: int = 0) -> None:
         """Copy rows `index` of `source`, without their first `skip` slots, to rows `first`, `first`+1, ... of a cache with `rows` rows."""
         keys, values = source.keys[:, :, skip:], source.values[:, :, skip:]
         if not self.is_initialized:
@@ -126,7 +126,7 @@ def make_prefix(model: Any, tokens: list[int]) -> Prefix:
 
 
 def prefill(
-    model: Any, rows: Sequence[Sequence[int]], prefix: Prefix | None, room: int, keep: int = 1, width: int = 0
+    model: Any, rows: Sequence[Sequence[int]], prefix: Prefix | None, room: int, *, keep: int = 1, width: int = 0
 ) -> Filled:
     """Run prompts (all begin with `prefix`, each has at least one token more). `width`, if larger than the longest row, aligns the
     rows to that many slots."""
