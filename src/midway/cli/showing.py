@@ -60,6 +60,7 @@ SHOWN = (
     "rescued",
     "prefix_hit_rate",
     "solutions",
+    "kept",
     "steps",
     "samples",
     "accuracy",

@@ -30,7 +30,7 @@ class StageRecord:
     place: Place
     """What that path is about."""
     kind: str
-    """generate, verify, score, select, midtrain, rl, evaluate, labeller, label."""
+    """generate, verify, score, select, filter, midtrain, rl, evaluate, labeller, label."""
     state: str
     """complete, running, failed, interrupted, or unknown."""
     cost: Mapping[str, float]

@@ -64,6 +64,8 @@ EVALUATIONS: Schema = {
 """`ways`, `composed` (does it join two or more of them?) and `steps_right` (is every step right?) where a program can tell."""
 LABELS: Schema = {"id": pl.String, "ways": pl.List(pl.String)}
 """The ways that an evaluation sample uses, by a labeller that is no program; [] is none of those known. No row: no label."""
+FILTERED: Schema = {"question_id": pl.String, "judged": pl.Int32, "correct": pl.Int32, "kept": pl.Boolean}
+"""How often the base model solved each RL question, and whether RL asks it."""
 ROLLOUTS: Schema = {
     "id": pl.String,
     "step": pl.Int32,

@@ -45,6 +45,8 @@ class ReinforcementLearning(Stage):
     """Digest of the RL questions."""
     domains: Mapping[str, Mapping[str, str]]
     matched_to: Treatment | None = None
+    filtered: bool = False
+    """Whether a filter of questions is among its needs."""
 
     @property
     def args(self) -> dict[str, Any]:
@@ -70,6 +72,9 @@ class ReinforcementLearning(Stage):
 
     def run(self, bench: Workbench, out: Output) -> None:
         questions = bench.questions.get(RL)
+        if self.filtered:
+            kept = set(pl.read_parquet(out.files.filtered()).filter("kept")["question_id"])
+            questions = [question for question in questions if question.id in kept]
         rows = pl.DataFrame(
             {
                 "prompt": prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat),
