@@ -1,4 +1,4 @@
-"""RL questions that the base model always or never solves are left out, for all arms alike; the share of groups without signal is expected."""
+"""RL questions that the base model always or never solves are left out, for all arms alike. Groups without signal are expected."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_it_is_part_of_rls_identity_only_when_it_is_set(tmp_path: Path, run: Run
 
 def test_when_none_is_left_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(
-        Exception, match=r"of 40 RL questions none is solved in 0.5 to 0.5 of the base model's samples \(\d+ in fewer"
+        RunError, match=r"of 40 RL questions none is solved in 0.5 to 0.5 of the base model's samples \(\d+ in fewer"
     ):
         midway.run(filtered({"min": 0.5, "max": 0.5, "samples": 1}), out=tmp_path / "run", until="filter")
     with pytest.raises(RecipeError, match=r"min 0.9 is above max 0.1"):

@@ -62,6 +62,7 @@ SHOWN = (
     "solutions",
     "kept",
     "steps",
+    "kept_step",
     "samples",
     "accuracy",
     "greedy_accuracy",

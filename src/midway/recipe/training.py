@@ -47,6 +47,12 @@ class TrainingConfig(Section):
     """Which completions that RL samples are kept: `all`, `none`, or so many of each step, whole groups. If left out: all where at most a
     million are expected, else 1,000 of each step."""
 
+    keep: Literal["last", "best"] = "last"
+    """Which state of RL becomes the arm's model: the last, or, of those at every `rl.save_steps`, the one that solves most of the held-out
+    questions."""
+    held_out: int = Field(64, ge=1)
+    """`keep: best`: so many RL questions are not trained on but measured with (half of them at most), the same for all arms."""
+
     @model_validator(mode="after")
     def _known(self) -> TrainingConfig:
         find_part("trainers", self.trainer)

@@ -103,6 +103,8 @@ def _rl_note(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     notes = [] if reward == "verdict" else [f"reward: {reward}"]
     if training.get("overlong", "score") != "score":
         notes.append(f"cut-off completions: {training['overlong']}")
+    if training.get("keep", "last") != "last":
+        notes.append("kept: the best state by held-out training questions")
     if filtered:
         notes.append(
             f"questions that the base model solves in {filtered.get('min')} to {filtered.get('max')} of samples"

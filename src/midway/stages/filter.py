@@ -1,8 +1,8 @@
 """Filter: how often does the base model solve each RL question? Those that it always or never solves are left out, for all arms alike.
 
-Reads the verdicts of an unguided pool that has enough samples of every RL question. Where there is none, it calls the base model's engine
-and the verifier, and writes `completions/` and `verdicts/`. Writes a row for each question: judged samples, right ones, kept or not. A question
-of which no sample could be judged is kept, since nothing is known of it.
+Reads the verdicts of an unguided pool that has enough samples of every RL question. Without one it calls the base model's engine and the
+verifier, and writes `completions/` and `verdicts/`. Writes a row for each question: judged samples, right ones, kept or not. A question of
+which no sample could be judged is kept, since nothing is known of it.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from midway.rundir import write_bytes
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called with (step, steps, latest logs)."""
 Stop = Callable[[], bool]
+SAVE_STEPS = 50
+"""Steps between checkpoints where the recipe does not say."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Job:
     questions: str | None = None
     """grpo: Parquet file with the question records, for the reward."""
     verify: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    """grpo: where the best state is kept: `every`, and `set`, the slice of training questions that tells which (as in `curve`)."""
     trainer: str = "trl"
     rewards: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "verdict", "weight": 1.0, "options": {}}])
     """grpo: the rewards that are added up: `name`, `weight`, `options` of each (see `recipe.RewardConfig`)."""
@@ -127,6 +131,12 @@ def reward_identity(recipe: Recipe, arm: str) -> dict[str, Any]:
         name = rewards[0].name
         return {**({} if name == "verdict" else {"reward": _reward(name)}), **overlong}
     return {"rewards": [{**one.identity(), **_reward(one.name)} for one in rewards], **overlong}
+
+
+def keep_identity(recipe: Recipe) -> dict[str, Any]:
+    """Return what a digest holds of which state is kept: nothing for the last."""
+    training = recipe.training
+    return {} if training.keep == "last" else {"keep": training.keep, "held_out": training.held_out}
 
 
 def _reward(name: str) -> dict[str, Any]:

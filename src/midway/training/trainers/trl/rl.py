@@ -80,7 +80,13 @@ def run_grpo(
             from midway.training.trainers.trl.curve import CurveCallback
 
             trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], verifier))
-        result = train(trainer, job, callback)
+        best = None
+        if job.best:
+            from midway.training.trainers.trl.best import BestCallback
+
+            best = BestCallback(trainer, job.best["every"], job.best["set"], verifier, Path(job.out) / "best")
+            trainer.add_callback(best)
+        result = train(trainer, job, callback, best.take if best else dict)
     return {**result, "questions": len(rows)}
 
 
