@@ -21,6 +21,7 @@ def recipe(keep: str, arms: dict[str, object], **rl: object) -> object:
     return lab_recipe(arms, rl=steps, training={"keep": keep, "held_out": 12})
 
 
+pytestmark = pytest.mark.slow
 ARMS = {"hot": {"rl_args": {"learning_rate": 0.02}}, "cold": {"rl_args": {"learning_rate": 1e-12}}}
 
 
