@@ -1,5 +1,7 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-from their own verbs, and the tables between `<!-- example report -->` marks from docs/example-report/results.json.
+from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, and the table of the
+verifier's rules in docs/verify.md.
+
 `python docs/generate.py --check` says whether they are true; a test runs it.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -165,12 +168,24 @@ def points(estimate: Estimate | None, interval: bool = False, sign: bool = False
     return text.replace("-", "−")
 
 
-def with_table(path: Path) -> str:
+def rules_table() -> str:
+    """Return the rules by which the verifier reads a text, kind by kind, with an example each."""
+    from midway.verifier.rules import KINDS, RULES
+
+    lines = ["| kind | what is read as what | example | so |", "|---|---|---|---|"]
+    for kind, title in KINDS.items():
+        for k, rule in enumerate(r for r in RULES.values() if r.kind == kind):
+            cells = [f"{kind}. {title}" if not k else "", f"{rule.says} (`{rule.name}`)", rule.example, rule.then]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(path: Path, marks: tuple[str, str] = MARKS, table: Callable[[], str] = example_table) -> str:
     """Return the page with what stands between the marks made anew."""
     text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return before + MARKS[0] + example_table() + MARKS[1] + after if rest else text
+    before, _, rest = text.partition(marks[0])
+    _, _, after = rest.partition(marks[1])
+    return before + marks[0] + table() + marks[1] + after if rest else text
 
 
 def main() -> int:
@@ -181,6 +196,7 @@ def main() -> int:
         "heuristics.md": markdown("heuristics", "list", "--markdown"),
         "benchmarks.md": markdown("sources", "--markdown"),
         **{name: with_table(HERE / name) for name in WITH_TABLE},
+        "verify.md": with_table(HERE / "verify.md", ("<!-- rules -->\n", "<!-- /rules -->\n"), rules_table),
     }
     stale = [n for n, text in made.items() if not (HERE / n).exists() or (HERE / n).read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

@@ -57,6 +57,8 @@ PUBLISHED: list[tuple[str, str | None, str, str, dict[str, Any], dict[str, Any]]
     ("minerva_math", None, "test", "test", {"question": "Q", "answer": "1.6"}, {"text": "Q", "answer": "1.6"}),
     ("svamp", None, "test", "test", {"ID": "chal-1", "Body": "Ann has 3", "Question": "How many?", "Answer": "145.0", "Type": "Sum"},
      {"text": "Ann has 3. How many?", "answer": "145", "name": "chal-1"}),
+    ("svamp_embedded", None, "test", "test", {"id": "s-1", "question": "Ann has 3. How many?", "answer": "145", "meta": {"type": "Sum"}},
+     {"text": "Ann has 3. How many?", "answer": "145", "name": "s-1"}),
     ("asdiv", None, "test", "all", {"body": "7 and 2 apples.", "question": "How many?", "answer": "9 (apples)", "solution_type": "Sum"},
      {"text": "7 and 2 apples. How many?", "answer": "9"}),
     ("mawps", "addsub", "test", "addsub", {"id": "m1", "question": "Q", "result": "43", "result_float": 43.0, "chain": ""},
@@ -249,8 +251,9 @@ def test_names_are_found_however_written() -> None:
 
 def test_the_catalogue_is_complete() -> None:
     assert set(KNOWN) == {
-        "gsm8k", "math", "math500", "dapo-math-17k", "amc23", "aime24", "aime25", "olympiadbench", "minerva_math", "svamp", "asdiv",
-        "mawps", "gsm_hard", "gsm_symbolic", "gsm_plus", "college_math", "humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "musr",
+        "gsm8k", "math", "math500", "dapo-math-17k", "amc23", "aime24", "aime25", "olympiadbench", "minerva_math", "svamp",
+        "svamp_embedded", "asdiv", "mawps", "gsm_hard", "gsm_symbolic", "gsm_plus", "college_math", "humaneval", "humaneval_plus", "mbpp",
+        "mbpp_plus", "musr",
     }  # fmt: skip
     for known in catalogue():
         assert known["hub"].count("/") == 1 and known["licence"] and known["gold"] and known["columns"], known["name"]

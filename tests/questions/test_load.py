@@ -379,7 +379,7 @@ def test_unknown_source_split_subset_domain(write: Write, tmp_path: Path) -> Non
         ("choice", {"question": "q", "choices": ["a", "b"], "answer_index": 2}, "outside of 0 to 1"),
         ("choice", {"question": "q", "choices": "a, b", "answer_index": 0}, "not a list"),
         ("choice", {"question": "q", "answer_index": 0}, "no choices"),
-        ("code", {"question": "q"}, "exactly one of test, test_list, io, inputs is needed, there is none"),
+        ("code", {"question": "q"}, "exactly one of test, test_list, io, tests, inputs is needed, there is none"),
         ("code", {"question": "q", "test": "x", "io": [["a", "b"]]}, "there are test, io"),
         ("code", {"question": "q", "test": "def check(candidate): pass"}, "needs `entry_point`"),
         ("code", {"question": "q", "inputs": [[1]], "entry_point": "f"}, "needs `reference`"),
@@ -394,7 +394,7 @@ def test_rows_that_are_no_question(write: Write, domain: str, row: dict[str, Any
     good = {
         "math": {"question": "1+1?", "answer": 2},
         "choice": {"question": "g", "choices": ["a", "b"], "answer_index": 1},
-        "code": {"question": "g", "test_list": ["assert 1"]},
+        "code": {"question": "g", "test_list": ["assert f() == 1"]},
     }[domain]
     path = write("a.jsonl", [good, row])
     text = message(own(path, domain=domain))

@@ -185,6 +185,7 @@ def test_one_recipe_has_every_benchmark() -> None:
     asked = {
         (b.source, subset) for b in benchmarks for subset in ([b.subset] if b.subset else KNOWN[b.source].subsets())
     }
-    tests = {(k.name, s) for k in KNOWN.values() for s in k.subsets() if "test" in k.parts[s]}
+    on_hub = [k for k in KNOWN.values() if k.name != "svamp_embedded"]  # the same problems as svamp
+    tests = {(k.name, s) for k in on_hub for s in k.subsets() if "test" in k.parts[s]}
     assert asked == tests
     assert {b.split for b in benchmarks} == {"test"}

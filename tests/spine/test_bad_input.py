@@ -141,3 +141,23 @@ def test_check_does_not_make_a_base_model_of_the_lab(here: Here, tmp_path: Path,
     assert not (tmp_path / "cache").exists()
     done = here("check", "lab/two-ways", "--no-gold", "model.path=lab:world=flat", check=False)
     assert done.returncode == 2 and "unknown world 'flat'" in done.stderr
+
+
+def test_check_tries_tests_against_programs_that_do_nothing(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
+    """One question, without a reference, whose tests let anything pass: named, not checked, and no traceback."""
+    path = tmp_path / "weak.jsonl"
+    path.write_text(rows({"id": "weak-one", "question": "Print.", "test_list": ["assert f(1) is None"]}))
+    source = {"source": str(path), "domain": "code"}
+    recipe = lay_out(
+        questions={"train": [source]}, benchmarks=[{"name": "own", "source": str(path), "domain": "code", "samples": 2}]
+    )
+    done = here("check", recipe, "--no-model", check=False)
+    assert done.returncode == 1
+    for words in (
+        "0 of 1 gold answers verify, 1 not checked (no reference)",
+        "1 of 1 questions let a program pass that does nothing",
+        "weak-one",
+        "a program that returns nothing passes",
+        "power: on own, one question shows no difference",
+    ):
+        assert words in done.stdout, done.stdout + done.stderr

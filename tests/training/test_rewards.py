@@ -174,3 +174,14 @@ def test_import_needs_no_trainer() -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "nan", "", "null"])
+def test_a_missing_gold_is_unjudged_in_every_adapter(missing: Any) -> None:
+    text = "The answer is nan."
+    assert rewards.TRLReward()(completions=[text], answer=[missing]) == [None]
+    assert rewards.compute_score("set", text, missing) == {"score": 0.0, "acc": 0.0, "unjudged": 1.0}
+    assert rewards.compute_score("set", text, {"ground_truth": missing})["unjudged"] == 1.0
+    assert rewards.reward_func([text], [""], [missing])["extra_logs"]["unjudged"].tolist() == [1.0]
+    with pytest.raises(RuntimeError, match="could not be judged: no-gold"):
+        asyncio.run(rewards.correct(Row(answer=missing), Reply(text)))

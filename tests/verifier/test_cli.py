@@ -223,3 +223,27 @@ def test_no_such_file(midway: Midway, tmp_path: Path) -> None:
     done = midway("verify", tmp_path / "nothing.jsonl", check=False)
     assert done.returncode == 2
     assert "there is no file" in done.stderr
+
+
+def test_explain_prints_how_a_text_was_read(midway: Midway, tmp_path: Path) -> None:
+    rows = [
+        {"id": "m", "domain": "math", "answer": "12", "completion": "The answer is 12, since $k$ must divide $24$."},
+        {"id": "c", "domain": "choice", "choices": ["-3", "3"], "answer_index": 0, "completion": "The answer is 3."},
+        {"id": "bad", "domain": "math"},
+    ]
+    path, out = tmp_path / "rows.jsonl", tmp_path / "verdicts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = midway("verify", path, "--explain", "--out", out, check=False)
+    assert done.returncode == 2  # the last row
+    for words in (
+        "line 1 (m): correct, statement:exact",
+        "taken: statement",
+        "'12' is read as '12'; the gold as '12'",
+        "rests on the rule stated-value",
+        "option A: '-3' (the gold)",
+        "taken: option B by its text",
+        "line 3 (bad): unjudged, bad-row",
+    ):
+        assert words in done.stdout
+    assert [json.loads(line)["verdict"] for line in out.read_text().splitlines()] == ["correct", "wrong", "unjudged"]
+    assert "{" not in midway("verify", path, "--explain", check=False).stdout.split("\n")[0]

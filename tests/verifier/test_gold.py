@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from midway.domains import Verifier, check_gold
+from midway.domains import Verifier, check_gold, check_weak
 from midway.records import CodeTests, Question
 
 
@@ -61,3 +61,37 @@ def test_published_golds(shared_data: Path) -> None:
             problems = list(check_gold(questions, verifier))
             assert [p.name for p in problems if p.check == "answer"] == []
             assert len(problems) <= most
+
+
+CATCHES = "def check(c):\n    try:\n        assert c(1) == 2\n    except Exception:\n        pass\n"
+
+
+def test_tests_that_let_a_program_pass_that_does_nothing() -> None:
+    questions = [
+        Question("code", "a", tests=CodeTests(test_list=("assert f(1) is None",)), name="nothing"),
+        Question("code", "b", tests=CodeTests(test_list=("assert f(2) == 4",)), name="sound"),
+        Question("code", "c", tests=CodeTests(io=(("1", ""),)), name="prints nothing"),
+        Question(
+            "code",
+            "d",
+            tests=CodeTests(entry_point="g", test=CATCHES),
+            name="catches",
+        ),
+        Question("math", "e", answer="4"),
+    ]
+    with Verifier(1) as verifier:
+        found = [(p.name, p.reason) for p in check_weak(questions, verifier)]
+    assert found == [
+        ("nothing", "a program that returns nothing passes"),
+        ("prints nothing", "a program that prints nothing passes"),
+        ("catches", "a program that returns nothing passes"),
+        ("catches", "a program that raises passes"),
+    ]
+
+
+def test_a_program_without_a_reference_is_not_checked() -> None:
+    question = Question("code", "b", tests=CodeTests(test_list=("assert f(2) == 4",)))
+    (problem,) = check_gold([question])
+    assert (problem.checked, problem.reason) == (False, "unjudged: no reference program")
+    (problem,) = check_gold([Question("math", "x", answer="")])
+    assert problem.checked

@@ -8,7 +8,7 @@ from typing import Any
 from midway import registry
 from midway.checks.base import Check, Finding, Subject
 from midway.checks.pools import requests
-from midway.engines.text import load_tokenizer
+from midway.engines.text import chat_text, load_tokenizer
 from midway.records import Prompt
 from midway.workbench import TRAIN, find_model
 
@@ -57,8 +57,7 @@ def seen(prompt: Prompt, tokenizer: Any) -> tuple[str, int]:
     """Return a prompt as the model sees it, and its tokens."""
     if not prompt.messages:
         return prompt.text, len(tokenizer(prompt.text)["input_ids"])
-    messages = [dict(m) for m in prompt.messages]
-    text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    text = chat_text(prompt.messages, tokenizer)
     return text, len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

@@ -10,8 +10,14 @@ from midway.evidence import minimum_detectable_effect
 
 def run(subject: Subject) -> Iterator[Finding]:
     for benchmark in subject.recipe.benchmarks:
+        questions = len(subject.bench.questions.benchmark(benchmark.name))
+        if questions < 2:
+            yield Finding(
+                f"power: on {benchmark.name}, one question shows no difference: use two or more, some hundred better"
+            )
+            continue
         effect = minimum_detectable_effect(
-            questions=len(subject.bench.questions.benchmark(benchmark.name)),
+            questions=questions,
             seeds=len(subject.recipe.seeds),
             samples=benchmark.samples,
         )

@@ -133,6 +133,16 @@ def _line(row: dict[str, Any]) -> bytes:
         return json.dumps(row).encode() + b"\n"
 
 
+def _explained(row: _Row, verdict: dict[str, Any]) -> str:
+    """How one row was read, for a person."""
+    from midway.registry import domain
+
+    lines = [f"line {row.number} ({row.name}): {verdict['verdict']}, {verdict['reason']}"]
+    if row.question:
+        lines += domain(row.question.domain).explain(row.question, row.text, truncated=row.truncated)
+    return "\n  ".join(lines).encode("utf-8", "replace").decode()
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the app."""
 
@@ -146,6 +156,9 @@ def register(app: typer.Typer) -> None:
         ),
         cases: bool = typer.Option(
             False, "--cases", help="Run every input/output case of a program; add each one's outcome and the score."
+        ),
+        explain: bool = typer.Option(
+            False, "--explain", help="Print how each text was read, instead of JSON lines (--out still gets those)."
         ),
     ) -> None:
         """Judge completions: correct, wrong, or unjudged, with the extracted answer and the reason.
@@ -180,7 +193,10 @@ def register(app: typer.Typer) -> None:
                     reasons[verdict["reason"].split(":")[0].split(" (")[0]] += verdict["verdict"] != "correct"
                     if row.question is None:
                         bad.append(row)
-                    sink.write(_line({"id": row.name, **verdict}))
+                    if explain:
+                        typer.echo(_explained(row, verdict))
+                    if out or not explain:
+                        sink.write(_line({"id": row.name, **verdict}))
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise _fail(f"{file} cannot be read to its end: {error}") from None
             sink.flush()

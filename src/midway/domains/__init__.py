@@ -8,8 +8,19 @@ Promises: a verdict is `correct`, `wrong` or `unjudged`; what could not be judge
 """
 
 from midway.domains.base import Domain, task
-from midway.domains.gold import Problem, check_gold
+from midway.domains.gold import Problem, check_gold, check_weak
 from midway.domains.reading import question_of
 from midway.domains.verifier import WINDOW, Item, Verifier, verify
 
-__all__ = ["WINDOW", "Domain", "Item", "Problem", "Verifier", "check_gold", "question_of", "task", "verify"]
+__all__ = [
+    "WINDOW",
+    "Domain",
+    "Item",
+    "Problem",
+    "Verifier",
+    "check_gold",
+    "check_weak",
+    "question_of",
+    "task",
+    "verify",
+]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from midway.domains.base import Domain
+from midway.domains.values import is_missing
 from midway.heuristics.prompts import PromptError
 from midway.questions.gold import option_index, option_list
 from midway.records import Exemplar, Question, Verdict
 from midway.registry import Row, Task
 from midway.verifier import choice as judging
+from midway.verifier import explain
 
 _OPTION = re.compile(r"^\(([A-Z])\) \S", re.MULTILINE)
 _LETTER_AT_END = re.compile(r"The answer is \(([A-Z])\)\.\Z")
@@ -34,7 +36,7 @@ class Choice(Domain):
         choices = option_list(row.pick("choices", what="choices"))
         name = "answer" if not row.mapped("answer_index") and not row.has("answer_index") else "answer_index"
         index = row.pick(name if row.has(name) else "answer_index", what="answer")
-        return {"choices": choices, "answer_index": option_index(index, choices)}
+        return {"choices": choices, "answer_index": option_index(index, choices, place=name == "answer_index")}
 
     def text(self, row: Row, question: str) -> str:
         narrative = row.optional("narrative")
@@ -44,10 +46,14 @@ class Choice(Domain):
         choices, index = columns["choices"], columns["answer_index"]
         if not isinstance(choices, list | tuple) or not choices:
             raise TypeError("choices must be a list that is not empty")
-        if isinstance(index, bool) or int(index) != float(index):
+        if is_missing(index):
+            index = None
+        elif isinstance(index, bool) or int(index) != float(index):
             raise TypeError(f"answer_index must be a whole number, not {index!r}")
         text = str(columns.get("question") or "")
-        return Question(self.name, text, choices=tuple(map(str, choices)), answer_index=int(index))
+        return Question(
+            self.name, text, choices=tuple(map(str, choices)), answer_index=None if index is None else int(index)
+        )
 
     def claims(self, columns: Mapping[str, Any]) -> bool:
         return bool(columns.get("choices"))
@@ -77,6 +83,9 @@ class Choice(Domain):
 
     def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
         return judging.judge(question, text, truncated)
+
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        yield from explain.choice(question, text, truncated=truncated)
 
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         index = question.answer_index

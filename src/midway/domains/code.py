@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from midway.domains.base import Domain
-from midway.domains.values import positive
+from midway.domains.values import is_missing, positive
 from midway.questions.base import RowError
 from midway.records import CodeTests, Exemplar, Question, Verdict
 from midway.registry import Row, Task
+from midway.verifier import explain
 from midway.verifier.programs import judge as judging
 
 _FENCE_AT_END = re.compile(r"^```python\n(?:(?!```).)+\n```\Z", re.MULTILINE | re.DOTALL)
-COLUMNS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs", "reference", "atol")
+TESTS = ("tests", "test", "test_list", "base_input")
+"""Columns that hold tests, as published."""
+COLUMNS = ("prompt", "entry_point", "test", "test_list", "setup", "io", "inputs", "reference", "atol", "tests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +39,13 @@ class Code(Domain):
 
     def of_columns(self, columns: Mapping[str, Any]) -> Question:
         text = str(columns.get("question") or "")
-        return Question(self.name, text, tests=judging.tests_of(columns), meta=positive(columns, "time_limit"))
+        given = {k: v for k, v in columns.items() if k not in TESTS or not is_missing(v)}
+        if len(given) < len(columns) and not any(name in given for name in TESTS):
+            return Question(self.name, text)  # the column is there and holds nothing: `no-tests`
+        return Question(self.name, text, tests=judging.tests_of(given), meta=positive(columns, "time_limit"))
 
     def claims(self, columns: Mapping[str, Any]) -> bool:
-        return any(columns.get(name) for name in ("tests", "test", "test_list", "base_input"))
+        return any(not is_missing(columns.get(name)) for name in TESTS)
 
     def show(self, question: Question) -> str:
         """A signature to be completed (HumanEval) in a fenced block; a text with its first test (MBPP), unless the text has it; a text
@@ -87,8 +93,22 @@ class Code(Domain):
     def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
         return judging.task(question, text, truncated, require_sandbox=require_sandbox)
 
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        yield from explain.code(question, text, truncated=truncated)
+
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         yield "solution", question.solution or ""
+
+    def must_fail(self, question: Question) -> Iterator[tuple[str, str]]:
+        tests = question.tests or CodeTests()
+        if tests.io and not tests.entry_point:
+            yield "a program that prints nothing", "```python\npass\n```"
+            yield "a program that raises", "```python\nraise RuntimeError\n```"
+            return
+        names = judging.asked_for(tests)
+        for what, body in (("returns nothing", "return None"), ("raises", "raise RuntimeError")):
+            functions = "\n".join(f"def {name}(*args, **named):\n    {body}\n" for name in names)
+            yield f"a program that {what}", f"```python\n{functions}```"
 
     def no_gold(self) -> str:
         return "no reference program"
@@ -99,22 +119,35 @@ class Code(Domain):
 
 def tests_of_row(given: Mapping[str, Any]) -> CodeTests:
     """Return the tests of a row with midway's own columns. Raises RowError where there are none, or two kinds of them."""
-    kinds = [name for name in ("test", "test_list", "io", "inputs") if given[name]]
+    kinds = [name for name in ("test", "test_list", "io", "inputs", "tests") if given.get(name)]
     if len(kinds) != 1:
-        raise RowError(f"no answer: exactly one of test, test_list, io, inputs is needed, there {_are(kinds)}")
+        raise RowError(f"no answer: exactly one of test, test_list, io, tests, inputs is needed, there {_are(kinds)}")
+    tests = _tests_of_kind(kinds[0], given)
+    if why := judging.asserts.broken(tests) or judging.asserts.cannot_fail(tests):
+        raise RowError(f"no answer: {why}")
+    return tests
+
+
+def _tests_of_kind(kind: str, given: Mapping[str, Any]) -> CodeTests:
     common: dict[str, Any] = {
         "prompt": given["prompt"] or "",
         "entry_point": given["entry_point"] or "",
         "setup": given["setup"] or "",
     }
-    kind = kinds[0]
+    if kind == "tests":  # as `midway verify` has them
+        try:
+            return judging.tests_of(given)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RowError(f"no answer: `tests`: {error}") from None
     if kind in ("test", "inputs") and not common["entry_point"]:
         raise RowError(f"no answer: `{kind}` needs `entry_point`, the name of the function")
     if kind == "test":
         return CodeTests(**common, test=str(given["test"]))
     if kind == "test_list":
-        tests = given["test_list"]
-        return CodeTests(**common, test_list=(tests,) if isinstance(tests, str) else tuple(str(t) for t in tests))
+        try:
+            return CodeTests(**common, test_list=judging.asserts.listed(given["test_list"]))
+        except TypeError as error:
+            raise RowError(f"no answer: {error}") from None
     if kind == "io":
         pairs = tuple(_pair(p) for p in given["io"])
         return CodeTests(**common, io=pairs)

@@ -23,6 +23,8 @@ class Problem:
     name: str
     check: str
     reason: str
+    checked: bool = True
+    """False where there is nothing to check: a program without a reference."""
 
 
 def _golds(questions: Iterable[Question]) -> Iterator[tuple[Question, str, str]]:
@@ -42,8 +44,27 @@ def check_gold(questions: Iterable[Question], verifier: Verifier | None = None) 
         verdicts = (verifier or own).verify_batch((q, text) for q, _, text in left)  # type: ignore[union-attr]
         for (question, check, text), verdict in zip(right, verdicts, strict=True):
             if not verdict.correct:
-                reason = verdict.reason if text else domain(question.domain).no_gold()
-                yield Problem(question.id, question.name, check, f"{verdict.judgement}: {reason}")
+                why = (
+                    f"{verdict.judgement}: {verdict.reason}"
+                    if text
+                    else f"unjudged: {domain(question.domain).no_gold()}"
+                )
+                checked = bool(text) or check != "solution"
+                yield Problem(question.id, question.name, check, why, checked)
+    finally:
+        if own:
+            own.close()
+
+
+def check_weak(questions: Iterable[Question], verifier: Verifier | None = None) -> Iterator[Problem]:
+    """Yield a Problem for everything that a question lets pass and no sound question would: a program that returns nothing or raises."""
+    own = Verifier() if verifier is None else None
+    try:
+        left, right = tee((q, what, text) for q in questions for what, text in domain(q.domain).must_fail(q))
+        verdicts = (verifier or own).verify_batch((q, text) for q, _, text in left)  # type: ignore[union-attr]
+        for (question, what, _), verdict in zip(right, verdicts, strict=True):
+            if verdict.correct:
+                yield Problem(question.id, question.name, "tests", f"{what} passes")
     finally:
         if own:
             own.close()

@@ -12,8 +12,11 @@ from midway.questions.base import RowError
 from midway.questions.gold import after_hashes, last_boxed, number_text
 from midway.records import Exemplar, Question, Verdict
 from midway.registry import Row, Task, near
+from midway.verifier import explain
 from midway.verifier.math import judge as judging
 
+NO_VALUE = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a"})
+"""Texts that a file of questions is not taken at their word for."""
 GOLDS: Mapping[str, Callable[[str], str]] = {"as-is": str.strip, "boxed": last_boxed, "hashes": after_hashes}
 
 
@@ -35,6 +38,11 @@ class Math(Domain):
         answer = row.pick("answer", what="answer")
         if isinstance(answer, bool | list | dict):
             raise RowError(f"no answer: `{row.column('answer')}` holds {type(answer).__name__}, not text or a number")
+        if isinstance(answer, str) and answer.strip().lower() in NO_VALUE:
+            raise RowError(
+                f"no answer: {answer.strip()!r} is what tables write where there is none; "
+                f"if it is the answer, write \\text{{{answer.strip()}}}"
+            )
         return {"answer": GOLDS[form](str(answer)) if isinstance(answer, str) else number_text(answer)}
 
     def of_columns(self, columns: Mapping[str, Any]) -> Question:
@@ -56,6 +64,9 @@ class Math(Domain):
             return judged
         fields = {"gold": judged.gold, "readings": list(judged.readings), "rule": judged.rule}
         return Task("midway.verifier.math.judge:judge_task", fields)
+
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        yield from explain.math(question, text, truncated=truncated)
 
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         yield "answer", f"\\boxed{{{question.answer or ''}}}"

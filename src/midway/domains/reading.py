@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from midway.domains.code import TESTS
 from midway.records import Question
 from midway.registry import domain, has, names, parts
 
@@ -20,7 +21,10 @@ def question_of(columns: Mapping[str, Any]) -> Question:
     else:
         name = next((part.name for part in parts("domains") if part.claims(columns)), "math")
         answer = columns.get("answer", columns.get("ground_truth", columns.get("label")))
-        if name == "math" and answer is None and "answer" not in columns:
+        named = [k for k in ("answer", "ground_truth", "label") if k in columns]
+        if name == "math" and not named and any(k in columns for k in TESTS):
+            return domain("code").of_columns(columns)  # its tests are missing
+        if name == "math" and not named:
             raise KeyError(f"no answer, choices or tests among the columns {sorted(columns)}; name the column `answer`")
         if name == "math":
             columns = {**columns, "answer": answer}

@@ -7,6 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a column holds nothing: null, NaN, empty text, an empty list, or the text that a table writes for one of these."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    if isinstance(value, str):
+        return not value.strip() or value.strip().lower() in ("nan", "null", "<na>", "nat")
+    return isinstance(value, list | tuple) and not value
+
+
 def scalar(row: Mapping[str, Any], name: str) -> str | None:
     """Return a column that holds text or a number, as text; None when it holds null. Raises KeyError or TypeError."""
     value = row[name]

@@ -6,12 +6,13 @@ blank lines. A plain text goes in as it is, with the tokenizer's own special tok
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from midway.engines.base import EngineError
 from midway.recipe import ModelConfig
-from midway.records import Prompt
+from midway.records import Message, Prompt
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json", "tokenizer_config.json",
@@ -81,11 +82,37 @@ def plain_text(prompt: Prompt) -> str:
     return prompt.text or "\n\n".join(m["content"] for m in prompt.messages) + ("\n\n" if prompt.messages else "")
 
 
+def chat_text(messages: Sequence[Message], tokenizer: Any) -> str:
+    """Return messages in the model's chat template, ready for an answer.
+
+    Raises EngineError for a template that refuses them, is broken, or leaves a message out, as one that shows only lists of parts.
+    """
+    try:
+        text = str(
+            tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
+        )
+    except Exception as error:  # a template may refuse anything, with exceptions of its own
+        raise EngineError(
+            f"the chat template cannot show a prompt of {', '.join(m['role'] for m in messages)}: {first_line(error)}\n"
+            "  set `model.chat: false`, or mend the template in the tokenizer's folder"
+        ) from error
+    flat = ""
+    for message in messages:
+        words = message["content"].strip()
+        if words and words not in text:
+            flat = flat or "".join(text.split())
+            if "".join(words.split()) not in flat:
+                raise EngineError(
+                    f"the chat template leaves out the {message['role']} message; the prompt would lack: {' '.join(words.split())[:80]!r}\n"
+                    "  set `model.chat: false`, or use a template that shows a content that is plain text"
+                )
+    return text
+
+
 def render(prompt: Prompt, tokenizer: Any, chat: bool) -> tuple[str, bool]:
     """Return the text of a prompt and whether special tokens are still to be added by the tokenizer."""
     if prompt.messages and chat:
-        messages = [dict(m) for m in prompt.messages]
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)), False
+        return chat_text(prompt.messages, tokenizer), False
     return plain_text(prompt), True
 
 

@@ -7,6 +7,7 @@ guessed.
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -68,7 +69,18 @@ def last_boxed(text: str) -> str:
 
 
 def number_text(value: Any) -> str:
-    """Return a number without needless digits (`145.0` -> `145`, `1e3` -> `1000`), other text as it is, stripped."""
+    """Return a number without needless digits (`145.0` -> `145`, `1e3` -> `1000`), other text as it is, stripped.
+
+    The noise of a float is rounded away (`0.30000000000000004` -> `0.3`). Raises RowError for what is empty or not finite.
+    """
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RowError(f"no answer: {value} is not finite; write \\infty if that is the answer")
+        if (
+            len(repr(value).strip("-0.").replace(".", "")) >= 15
+            and len(short := repr(float(f"{value:.14g}"))) <= len(repr(value)) - 3
+        ):
+            value = float(short)
     text = str(value).strip()
     if not text:
         raise RowError("no answer: it is empty")
@@ -96,8 +108,13 @@ def without_unit(text: str) -> str:
 
 
 def option_list(value: Any) -> tuple[str, ...]:
-    """Return options given as a list or as the text of a Python or JSON list (as MuSR has them)."""
+    """Return options given as a list or as the text of a Python or JSON list (as MuSR has them).
+
+    Letters in front of all of them (`A) red`, `B) blue`) are taken off. Raises RowError for an option that is missing or empty.
+    """
     if isinstance(value, str):
+        if re.match(r"\[\s*(['\"]).*?\1\s+\1", value):
+            raise RowError(f"no choices: a printed NumPy array has no commas: {value[:60]!r}; store a list")
         try:
             value = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -106,23 +123,59 @@ def option_list(value: Any) -> tuple[str, ...]:
         raise RowError(f"no choices: a list is needed, not {type(value).__name__}")
     if len(value) < 2:
         raise RowError(f"no choices: {len(value)} given, at least two are needed")
-    return tuple(str(v) for v in value)
+    for number, option in enumerate(value, 1):
+        if option is None or option != option or not str(option).strip():
+            raise RowError(f"no choices: option {number} is {'empty' if isinstance(option, str) else 'null'}")
+    return without_letters(tuple(str(v) for v in value))
 
 
-def option_index(value: Any, choices: Sequence[str]) -> int:
-    """Return the index from 0 of the right option, given as an index, a letter (`B`) or the option's own text."""
+def without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Return options without the letters `A)`, `(A)`, `A.` or `A:` in front, where all of them have theirs."""
+    found = [re.match(r"\s*(?:\(([A-Z])\)|([A-Z])[).:])\s*(?=\S)", option) for option in options]
+    letters = [(m[1] or m[2]) if m else "" for m in found]
+    if letters != [chr(65 + k) for k in range(len(options))]:
+        return options
+    return tuple(option[m.end() :] for option, m in zip(options, found, strict=True) if m)
+
+
+def option_index(value: Any, choices: Sequence[str], *, place: bool = True) -> int:
+    """Return the index from 0 of the right option, given as an index, a letter (`B`) or the option's own text.
+
+    Unless the column says that it holds a place, a number that is one option's text and another one's index is refused.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, str):
         text = value.strip()
-        if text in choices:
-            return list(choices).index(text)
-        if text.lstrip("-").isdigit():
+        number = text.lstrip("-").isdigit()
+        if text in choices and not (place and number):
+            index = list(choices).index(text)
+            if number and 0 <= int(text) < len(choices) and int(text) != index:
+                raise _ambiguous(text, choices)
+            return index
+        if number:
             value = int(text)
         elif len(text.strip("().")) == 1 and text.strip("().").isalpha():
             value = ord(text.strip("().").upper()) - ord("A")
+        elif re.match(r"\(?[A-Z][).:]\s*\S", text) and (rest := re.sub(r"^\(?[A-Z][).:]\s*", "", text)) in choices:
+            return list(choices).index(rest)  # `B) blue`
         else:
             raise RowError(f"answer {text!r} is none of the {len(choices)} choices, no letter and no index")
     if isinstance(value, bool) or not isinstance(value, int):
         raise RowError(f"answer {value!r} is no index of a choice")
+    if not place and str(value) in choices:
+        index = list(choices).index(str(value))
+        if 0 <= value < len(choices) and value != index:
+            raise _ambiguous(str(value), choices)
+        return index
     if not 0 <= value < len(choices):
         raise RowError(f"answer index {value} is outside of 0 to {len(choices) - 1}")
     return value
+
+
+def _ambiguous(text: str, choices: Sequence[str]) -> RowError:
+    place, index = int(text), list(choices).index(text)
+    return RowError(
+        f"answer {text} is ambiguous: the text of option {chr(65 + index)}, and the index of option {chr(65 + place)}; "
+        "write the letter, or name the column `answer_index` if it counts from 0"
+    )

@@ -180,7 +180,12 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
     path = Path(name)
     if not path.is_file() and data is not None and (Path(data) / name).is_file():
         path = Path(data) / name
-    is_file = path.is_file() or is_file_name(name)
+    if not path.is_dir() and not path.is_file() and data is not None and (Path(data) / name).is_dir():
+        path = Path(data) / name
+    folder = path.is_dir() and (
+        name.count("/") != 1 or path.is_absolute()
+    )  # `org/name` may be a copy of a set on the Hub
+    is_file = path.is_file() or folder or is_file_name(name)
     if not is_file and name.count("/") != 1:
         known = names("sources")
         kinds = f"  give a known set (`midway sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
@@ -199,7 +204,11 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
         label = "/".join(filter(None, (name, source.subset, source.split)))
     notes: list[str] = []
     _mapped_columns(source, rows)
-    return _convert(label, source.domain, rows, convert, notes, source, None), notes
+    questions = _convert(label, source.domain, rows, convert, notes, source, None)
+    twice = [q.name for q in questions if len(set(q.choices)) < len(q.choices)]
+    if twice:
+        notes.append(f"{label}: {len(twice)} questions have the same option twice (kept): {_some(twice)}")
+    return questions, notes
 
 
 def _mapped_columns(source: SourceConfig, rows: Sequence[Placed]) -> None:

@@ -261,7 +261,7 @@ MATH_SETS: tuple[KnownSet, ...] = (
     ),
     KnownSet(
         "svamp_embedded", "SVAMP as it comes with midway, split by a hash of the id", "math", "arkilpatel/SVAMP", "MIT", "`answer`",
-        _one(train=Part(None, ("train",), 709), test=Part(None, ("test",), 291)), _svamp,
+        _one(train=Part(None, ("train",), 709), test=Part(None, ("test",), 291)), _svamp, columns=("question", "answer"),
         note="all 1,000 published problems; its split is not the Hub copy's 700/300, so never train on one and test on the other",
     ),
     KnownSet(

@@ -19,6 +19,8 @@ from midway.questions.base import QuestionError, Row
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv", ".csv.gz")
 
+_PACKED = {".zst": "zstd -d", ".xz": "xz -d", ".bz2": "bzip2 -d", ".zip": "unzip"}
+
 Placed = tuple[str, Row]
 """(place, row)"""
 
@@ -29,35 +31,51 @@ def is_file_name(name: str) -> bool:
 
 
 def read_file(path: Path) -> list[Placed]:
-    """Return all rows of a file with their places. Raises QuestionError (missing, empty, malformed: with the line)."""
+    """Return all rows of a file with their places. Raises QuestionError (missing, a folder, empty, malformed: with the line)."""
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if is_file_name(p.name))
+        raise QuestionError(
+            f"{path}: it is a folder; name a file in it{': ' + ', '.join(inside[:12]) if inside else ', there is none'}"
+        )
     if not path.is_file():
         there = sorted(p.name for p in path.parent.iterdir() if is_file_name(p.name)) if path.parent.is_dir() else []
         hint = f"there: {', '.join(there[:12])}" if there else f"the folder {path.parent} has no data files"
         raise QuestionError(f"{path}: no such file ({hint if path.parent.is_dir() else 'nor such a folder'})")
     name = path.name.lower()
     if not is_file_name(name):
-        raise QuestionError(f"{path}: unknown kind of file; use {', '.join(ENDINGS)}")
+        packed = next((tool for ending, tool in _PACKED.items() if name.endswith(ending)), "")
+        raise QuestionError(
+            f"{path}: unknown kind of file; use {', '.join(ENDINGS)}"
+            + (f"\n  unpack it first: {packed} {path}" if packed else "")
+        )
     try:
-        if name.endswith(".parquet"):
-            rows = _parquet(path)
-        else:
-            data = path.read_bytes()
-            text = (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8-sig")
-            plain = name.removesuffix(".gz")
-            if plain.endswith(".jsonl"):
-                rows = list(_lines(path, text))
-            elif plain.endswith(".json"):
-                rows = _json(path, text)
-            else:
-                rows = _csv(path, text)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise QuestionError(f"{path}:{line}: not UTF-8 (byte {error.object[error.start]:#04x})") from None
+        rows = _parquet(path) if name.endswith(".parquet") else _text_rows(path, name.removesuffix(".gz"))
     except (OSError, EOFError) as error:
         raise QuestionError(f"{path}: cannot be read: {error}") from None
     if not rows:
         raise QuestionError(f"{path}: no rows in it")
     return rows
+
+
+def _text_rows(path: Path, plain: str) -> list[Placed]:
+    data = path.read_bytes()
+    if path.name.lower().endswith(".gz"):
+        data = gzip.decompress(data)
+    elif data[:2] == b"\x1f\x8b":
+        raise QuestionError(f"{path}: it is packed with gzip; name it {path.name}.gz")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise QuestionError(f"{path}:1: it is UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > NEW")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        wrong = f"not UTF-8 (byte {error.object[error.start]:#04x})"
+        raise QuestionError(
+            f"{path}:{line}: {wrong}; save it as UTF-8, if it is Latin-1 with: iconv -f LATIN1 -t UTF-8 {path.name} > NEW"
+        ) from None
+    if plain.endswith(".jsonl"):
+        return list(_lines(path, text))
+    return _json(path, text) if plain.endswith(".json") else _csv(path, text)
 
 
 def _lines(path: Path, text: str) -> Iterator[Placed]:
@@ -67,10 +85,24 @@ def _lines(path: Path, text: str) -> Iterator[Placed]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise QuestionError(f"{path}:{number}: not valid JSON: {error}\n  {_short(line)}") from None
+            hint = _line_hint(path, line.strip())
+            raise QuestionError(f"{path}:{number}: not valid JSON: {error}\n  {_short(line)}{hint}") from None
         if not isinstance(row, dict):
-            raise QuestionError(f"{path}:{number}: a row is an object ({{...}}), this is a {type(row).__name__}")
+            hint = _line_hint(path, line.strip())
+            raise QuestionError(f"{path}:{number}: a row is an object ({{...}}), this is a {type(row).__name__}{hint}")
         yield f"{path}:{number}", row
+
+
+def _line_hint(path: Path, line: str) -> str:
+    """What a line that is no row may be, and what to do."""
+    as_json = path.name.replace(".jsonl", ".json")
+    if line.startswith("["):
+        return f"\n  the file is one list [...]: name it {as_json}"
+    if line == "{" or (line.startswith("{") and "}" not in line):
+        return f"\n  .jsonl has one object a line, each whole; a list of objects over several lines [...] is .json: name it {as_json}"
+    if line.endswith("},"):
+        return f"\n  there is a comma at the end of the line: leave the commas out, or put the rows into [...] and name it {as_json}"
+    return ""
 
 
 def _json(path: Path, text: str) -> list[Placed]:
@@ -89,12 +121,22 @@ def _csv(path: Path, text: str) -> list[Placed]:
     reader = csv.DictReader(text.splitlines(keepends=True), restkey="", strict=True)
     rows: list[Placed] = []
     try:
+        names = [name.strip() for name in reader.fieldnames or ()]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise QuestionError(f"{path}:1: the column {twice[0]!r} is there twice; rename or remove one of them")
+        if len(names) == 1 and (other := next((c for c in ";\t|" if c in names[0]), "")):
+            shown = "a tab" if other == "\t" else f"`{other}`"
+            raise QuestionError(
+                f"{path}:1: its fields are separated by {shown}, not by commas: {names[0]!r}\n  save it with commas, or as .jsonl"
+            )
+        spaced = bool(reader.fieldnames) and names != reader.fieldnames
+        reader.fieldnames = names
         for row in reader:
             if "" in row:
-                raise QuestionError(
-                    f"{path}:{reader.line_num}: more fields than the {len(reader.fieldnames or ())} columns"
-                )
-            rows.append((f"{path}:{reader.line_num}", row))
+                raise QuestionError(f"{path}:{reader.line_num}: more fields than the {len(names)} columns")
+            rows.append(
+                (f"{path}:{reader.line_num}", {k: v.strip() if v else v for k, v in row.items()} if spaced else row)
+            )
     except csv.Error as error:
         raise QuestionError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
     return rows
@@ -105,6 +147,16 @@ def _parquet(path: Path) -> list[Placed]:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise QuestionError(f"{path}: not a Parquet file: {error}") from None
+    for name, kind in frame.schema.items():
+        if kind == pl.Float32:  # 0.1, and not the 0.10000000149011612 that a float of 64 bits makes of it
+            frame = frame.with_columns(pl.col(name).cast(pl.String).cast(pl.Float64))
+        elif kind == pl.Binary:
+            try:
+                frame = frame.with_columns(pl.col(name).cast(pl.String))
+            except pl.exceptions.PolarsError:
+                raise QuestionError(
+                    f"{path}: the column {name!r} holds bytes that are no text; store it as text"
+                ) from None
     return [(f"{path} row {i}", row) for i, row in enumerate(frame.iter_rows(named=True), 1)]
 
 

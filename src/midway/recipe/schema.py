@@ -192,6 +192,8 @@ class LabelsConfig(Section):
 
 
 class SelectionConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"accept", "consistent"})
+
     per_question: int = Field(4, ge=1)
     """n: solutions kept for each question at most."""
     per_heuristic: int = Field(1, ge=1)
@@ -212,6 +214,11 @@ class SelectionConfig(Section):
     `ngram` words in common; a list names which tests to make (questions written by a program share templates by design)."""
     ngram: int = Field(13, ge=5)
     """Words of a run that two questions may not share."""
+    accept: list[str] | None = None
+    """Answer rules that count for data (`boxed`, `statement`, `hashes`, `tag`, `letter` ...: the first word of a verdict's reason); any if
+    left out. A text whose answer is merely its last number may be right by luck."""
+    consistent: bool = False
+    """Drop solutions whose arithmetic is false, whose answer no computation gives, that repeat themselves, or that answer twice."""
     prompt_with_heuristic: bool = False
     """Keep the heuristic's prompt in the training prompt; by default it is question -> solution."""
 

@@ -184,10 +184,18 @@ class DomainPart(Part, ABC):
     def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
         """Return the verdict, where it is cheap and bounded for any text; else the task for a worker that can be killed."""
 
+    def explain(self, question: Question, text: str, *, truncated: bool) -> Iterator[str]:
+        """Yield, line by line, how a text was read and why the verdict is what it is (`midway verify --explain`). Runs no program."""
+        yield from ()
+
     def golds(self, question: Question) -> Iterator[tuple[str, str]]:
         """Yield (`answer` or `solution`, text) that must be judged correct, for the check of a question set before money is spent."""
         if question.solution:
             yield "solution", question.solution
+
+    def must_fail(self, question: Question) -> Iterator[tuple[str, str]]:
+        """Yield (what it is, text) of texts that no sound gold lets pass, such as a program that does nothing."""
+        yield from ()
 
     def no_gold(self) -> str:
         """Return the reason that is given where `golds` yields an empty text."""

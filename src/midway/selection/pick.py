@@ -13,10 +13,23 @@ from midway.recipe.schema import DataConfig, SelectionConfig
 from midway.records import UNGUIDED
 from midway.rundir import REMOVED, SOLUTIONS, Schema, tables
 from midway.selection.choose import Similarity, places
+from midway.selection.consistent import faults
 from midway.selection.leaks import KINDS, find_leaks
 from midway.selection.text import stable_hash
 
-STEPS = ("asked", "generated", "finished", "correct", "adherent", "not a copy", "not leaked", "kept", "repeated")
+STEPS = (
+    "asked",
+    "generated",
+    "finished",
+    "correct",
+    "accepted",
+    "consistent",
+    "adherent",
+    "not a copy",
+    "not leaked",
+    "kept",
+    "repeated",
+)
 """Steps of the funnel. `correct` is `wrong` for wrong-but-diverse. `repeated` counts further examples, not fewer."""
 CHUNK = 600_000
 """Completions worked on at a time."""
@@ -80,7 +93,8 @@ def select(
     if data.strategy == REFERENCE:
         completions = _references(questions)
         verdicts, adherence = completions.select("id", judgement=pl.lit("correct")), None
-    tables = _Tables(completions, verdicts, adherence, set(questions["id"].to_list()))
+    reasons = config.accept is not None or config.consistent
+    tables = _Tables(completions, verdicts, adherence, set(questions["id"].to_list()), reasons=reasons)
     if data.strategy == "one-heuristic":
         only = data.heuristic or tables.most_correct(rng)
         tables = tables.of_heuristic(only)
@@ -112,7 +126,8 @@ def select(
     if kept.is_empty():
         notes.append("nothing is kept: see the funnel for where the completions fall")
     steps += [_count(kept, "kept"), _count(repeats, "repeated")]
-    funnel = _funnel(_concat(steps, FUNNEL), "wrong" if data.strategy == "wrong-but-diverse" else "correct")
+    judged = "wrong" if data.strategy == "wrong-but-diverse" else "correct"
+    funnel = _funnel(_concat(steps, FUNNEL), judged, steps_of(config))
     rows = pl.concat([kept, repeats]).sort("question_id", "place", maintain_order=True)
     return Selection(
         solutions=tables.with_text(rows, data.pool or REFERENCE),
@@ -142,9 +157,14 @@ class _Tables:
         verdicts: pl.DataFrame | pl.LazyFrame,
         adherence: pl.DataFrame | pl.LazyFrame | None,
         known: set[str],
+        *,
+        reasons: bool = False,
     ) -> None:
         self.completions = completions.lazy()
-        self.verdicts = verdicts.lazy().select("id", "judgement")
+        self.reasons = reasons
+        there = verdicts.lazy().collect_schema().names() if reasons else []
+        more = [pl.col(n) if n in there else pl.lit(None, pl.String).alias(n) for n in ("reason", "extracted")]
+        self.verdicts = verdicts.lazy().select("id", "judgement", *(more if reasons else []))
         self.adherence = None
         if adherence is not None:
             scorers = adherence.lazy().select(pl.col("scorer").unique()).collect(engine="streaming")["scorer"].to_list()
@@ -156,7 +176,8 @@ class _Tables:
         self.known = known
 
     def of_heuristic(self, slug: str) -> _Tables:
-        other = _Tables(self.completions.filter(pl.col("heuristic") == slug), self.verdicts, None, self.known)
+        mine = self.completions.filter(pl.col("heuristic") == slug)
+        other = _Tables(mine, self.verdicts, None, self.known, reasons=self.reasons)
         other.adherence = self.adherence
         return other
 
@@ -272,9 +293,49 @@ def _count(frame: pl.DataFrame, step: str) -> pl.DataFrame:
     )
 
 
-def _funnel(counts: pl.DataFrame, judged: str) -> pl.DataFrame:
+def steps_of(config: SelectionConfig) -> tuple[str, ...]:
+    """Return the steps of STEPS that a selection takes: `accepted` and `consistent` only where they are asked for."""
+    left_out = {
+        name
+        for name, asked in (("accepted", config.accept is not None), ("consistent", config.consistent))
+        if not asked
+    }
+    return tuple(step for step in STEPS if step not in left_out)
+
+
+def _sound(
+    part: pl.DataFrame, config: SelectionConfig, data: DataConfig, counts: list[pl.DataFrame]
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Return what is accepted and consistent, and what is not with the reason; adds to `counts`. Reference solutions are not looked at."""
+    dropped = []
+    if config.accept is not None:
+        if data.strategy not in (REFERENCE, "wrong-but-diverse"):
+            rule = part["reason"].fill_null("").str.split(":").list.first()
+            dropped.append(
+                _dropped(part.filter(~rule.is_in(config.accept)), "accepted", "answer found by: " + pl.col("reason"))
+            )
+            part = part.filter(rule.is_in(config.accept))
+        counts.append(_count(part, "accepted"))
+    if config.consistent:
+        if data.strategy != REFERENCE:
+            found = [faults(text, answer) for text, answer in part.select("text", "extracted").iter_rows()]
+            part = part.with_columns(fault=pl.Series([f[0] if f else None for f in found], dtype=pl.String))
+            dropped.append(_dropped(part.filter(pl.col("fault").is_not_null()), "consistent", pl.col("fault")))
+            part = part.filter(pl.col("fault").is_null()).drop("fault")
+        counts.append(_count(part, "consistent"))
+    return part, dropped
+
+
+def _dropped(part: pl.DataFrame, step: str, reason: pl.Expr) -> pl.DataFrame:
+    """Return rows of REMOVED."""
+    return part.select(
+        completion_id="id", question_id="question_id", step=pl.lit(step), reason=reason, other=pl.lit("")
+    )
+
+
+def _funnel(counts: pl.DataFrame, judged: str, names: tuple[str, ...]) -> pl.DataFrame:
     """Return the sums in the order of STEPS, zeros included; `repeated` only where there are any."""
-    steps = pl.DataFrame({"step": STEPS[:-1], "place": range(len(STEPS) - 1)})
+    steps = pl.DataFrame({"step": names[:-1], "place": range(len(names) - 1)})
     keys = counts.select("heuristic", "level").unique()
     zeros = keys.join(steps.select("step"), how="cross").with_columns(count=pl.lit(0, pl.Int64)).select(*FUNNEL)
     sums = pl.concat([counts, zeros]).group_by("step", "heuristic", "level").agg(pl.col("count").sum())
@@ -310,6 +371,7 @@ def _chunk(
     counts.append(_count(part, "finished"))
     part = part.filter(pl.col("judgement") == ("wrong" if data.strategy == "wrong-but-diverse" else "correct"))
     counts.append(_count(part, "correct"))
+    part, unsound = _sound(part, config, data, counts)
     if config.min_adherence is not None and data.strategy not in ("random", REFERENCE):
         guided = pl.col("heuristic") != UNGUIDED
         part = part.filter(~guided | (pl.col("score") >= config.min_adherence).fill_null(False))
@@ -327,19 +389,20 @@ def _chunk(
     original = similarity.copies(groups)
     copied = np.flatnonzero(original >= 0)
     removed = [
+        *unsound,
         part[copied].select(
             completion_id="id",
             question_id="question_id",
             step=pl.lit("not a copy"),
             reason=pl.lit("near-copy"),
             other=part["id"].gather(original[copied]),
-        )
+        ),
     ]
     part = part.with_columns(row=pl.arange(len(part), eager=True), group=pl.Series(groups))[
         np.flatnonzero(original < 0)
     ]
     counts.append(_count(part, "not a copy"))
-    asked_here = pl.concat([part["question_id"], removed[0]["question_id"]]).unique()
+    asked_here = pl.concat([part["question_id"], removed[-1]["question_id"]]).unique()
     here = leaks.filter(pl.col("question_id").is_in(asked_here.to_list()))
     removed.append(
         here.select(

@@ -21,24 +21,21 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from midway.verifier.math import evaluate
+from midway.verifier import rules
+from midway.verifier.math import evaluate, moments, numbers
 from midway.verifier.math.expression import Node, Unreadable, parse, symbols
 from midway.verifier.math.normalise import Answer, normalise
 
 MAX_PARTS = 60
-SIGNIFICANT = 6
 
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\s?\d{3})+(?:\.\d+)?")
+_TAIL = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LONG = re.compile(r"-?[\d,]{300,}")
 _INNER_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_SPACE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
-_DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _AND = re.compile(r"\\t\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-z])")
 _RELATION = re.compile(r"\\(?:ne|le|ge|approx|in|equiv)(?![a-zA-Z])|:=|[=<>]")
 _MATRIX = re.compile(r"^\(?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}\s*\)?$", re.DOTALL)
 _TEXT = re.compile(r"^\\t\{([^{}]*)\}$")
 _NAME = re.compile(r"[A-Za-z\\{}()_|:/'\s,0-9]+")
-_DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
 _FLIP = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 _ARTICLES = {"a", "an", "the"}
@@ -46,25 +43,83 @@ _ARTICLES = {"a", "an", "the"}
 
 def equal(gold: str, given: str, tolerance: float = 0.0) -> bool | None:
     """Return whether `given` is the same answer as `gold`; None when that cannot be told here."""
+    if gold.isdecimal() and given.isdecimal() and len(gold) < 300 and len(given) < 300:
+        return gold == given or int(gold) == int(given) or bool(tolerance and abs(int(gold) - int(given)) <= tolerance)
     if re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", given) and not re.search(r"\d\s+\d", gold + given):
         return True
+    moment = moments.same(gold, given)
+    if moment is not None:
+        return moment
+    if rules.on("unit") and numbers.SIDE.search(gold) and numbers.opposed(gold, given):
+        return False
     try:
-        return _equal(_normal(gold), _normal(given), tolerance)
+        return _equal(_gold(gold), _normal(given), tolerance)
     except RecursionError:
         return None
 
 
-@lru_cache(maxsize=8192)
+@rules.remembered(8192)
 def _normal(text: str) -> Answer:
     return normalise(text)
+
+
+@rules.remembered(8192)
+def _gold(text: str) -> Answer:
+    """The gold: `5m` is algebra there, `5 m` five metres."""
+    answer = normalise(text)
+    if answer.tight:
+        return Answer(answer.algebra, answer.percent, "", "", False, re.sub(r"\s+", "", answer.algebra))
+    return answer
+
+
+def forms(gold: str, given: str) -> tuple[Answer, Answer]:
+    """Return the one spelling of the gold and of what was given, as they are compared."""
+    return _gold(gold), _normal(given)
+
+
+def why(gold: str, given: str, tolerance: float = 0.0) -> str:
+    """Return in words what decides whether the two are equal."""
+    result = equal(gold, given, tolerance)
+    said = {True: "equal", False: "not equal", None: "undecided"}[result]
+    g, c = forms(gold, given)
+    if moments.same(gold, given) is not None:
+        return f"{said}: compared as times or dates"
+    if g.unit and c.unit and g.unit != c.unit and not result:
+        return f"{said}: the units differ, {g.unit} and {c.unit}"
+    if g.key == c.key:
+        return f"{said}: the same text"
+    x, y = numbers.number(g.text), numbers.number(numbers.as_number(g.text, c.text))
+    if x is not None and y is not None:
+        return f"{said}: the numbers {x} and {y}" + (f", {tolerance} apart at most" if tolerance else "")
+    parts = len(_split(g.text)), len(_split(c.text))
+    if max(parts) > 1:
+        return f"{said}: compared part by part, {parts[0]} and {parts[1]} of them"
+    if _words(g.text) is not None or _words(c.text) is not None:
+        return f"{said}: compared as words"
+    if tree(g.text) is not None and tree(c.text) is not None:
+        return f"{said}: compared as formulas, at several values of their symbols"
+    return f"{said}: " + ("compared by their structure" if result is not None else "left to math-verify")
 
 
 def _equal(g: Answer, c: Answer, tolerance: float) -> bool | None:
     if g.unit and c.unit and g.unit != c.unit and "%" not in (g.unit, c.unit):
         return False
+    if g.things and c.things and not g.things & c.things and not (g.unit and c.unit) and rules.on("unit"):
+        return False  # 5 apples, 5 oranges
     if g.key and g.key == c.key:
         return True
-    answer = _compare(g.text, c.text, tolerance, 0)
+    if g.unit and c.unit and " " in g.text and " " in c.text:
+        measures = numbers.measures(f"{g.text} {g.unit}"), numbers.measures(f"{c.text} {c.unit}")
+        if measures[0] and measures[1]:
+            return measures[0] == measures[1]
+    answer = _compare(g.text, numbers.as_number(g.text, c.text), tolerance, 0)
+    if not answer and (g.algebra or c.algebra):
+        answer = _compare(g.algebra or g.text, c.algebra or c.text, tolerance, 0) or answer
+    if not answer:
+        meant = numbers.without_noise(g.text), numbers.without_noise(c.text)
+        if any(meant):
+            answer = _compare(meant[0] or g.text, meant[1] or c.text, tolerance, 0) or answer
+        answer = answer or numbers.same_single(g.text, c.text) or answer
     if g.percent != c.percent and answer is False:
         scaled = Answer(f"({(g if g.percent else c).text})/100")
         pair = (scaled.text, c.text) if g.percent else (g.text, scaled.text)
@@ -84,20 +139,29 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
         return True
     if depth > 6:
         return None
+    if (r"\dots" in g) != (r"\dots" in c):
+        return False  # one goes on, the other ends
+    if "\\dots" in (g, c) or re.search(r"[-+*/^]$", g) or re.search(r"[-+*/^]$", c):
+        return False  # a sign without its second side: `5+` is five or more
     depth += 1
     if _LONG.search(g) or _LONG.search(c):
         digits = [t.lstrip("+0").replace(",", "") if _LONG.fullmatch(t) else "" for t in (g, c)]
         return digits[0] == digits[1] if any(digits) else None
-    x, y = _number(g), _number(c)
+    x, y = numbers.number(g), numbers.number(c)
     if x is not None and y is not None:
-        return _same_number(g, c, x, y, tolerance)
-    words = _words(g), _words(c)
-    if words[0] is not None or words[1] is not None:
-        return _compare_words(*words)
+        return numbers.same_number(g, c, x, y, tolerance)
+    named = numbers.NAMED.fullmatch(g), numbers.NAMED.fullmatch(c)
+    if named[0] and named[1]:  # Room 12
+        return named[0][1].lower().split() == named[1][1].lower().split() and int(named[0][2]) == int(named[1][2])
+    in_words = _words(g), _words(c)
+    if in_words[0] is not None or in_words[1] is not None:
+        return _compare_words(*in_words)
     g, c = _AND.sub(",", g), _AND.sub(",", c)
     if "\\pm" in g or "\\pm" in c or "\\mp" in g or "\\mp" in c:
         g, c = _plus_minus(g), _plus_minus(c)
     parts_g, parts_c = _split(g), _split(c)
+    if rules.on("tight-comma") and (len(parts_g) > 1) != (len(parts_c) > 1):
+        parts_g, parts_c = (_split(g, whole=False), parts_c) if len(parts_c) > 1 else (parts_g, _split(c, whole=False))
     if len(parts_g) > 1 or len(parts_c) > 1:
         return _compare_lists(g, c, parts_g, parts_c, tolerance, depth)
     related = _compare_relations(g, c, tolerance, depth)
@@ -111,46 +175,6 @@ def _compare(g: str, c: str, tolerance: float, depth: int) -> bool | None:
 
 
 # numbers ----------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=8192)
-def _number(text: str) -> Fraction | None:
-    """The value of a plain number: sign, digits, separators, decimals, fraction a/b; None for anything else."""
-    if " " in text and not _SPACE_THOUSANDS.fullmatch(text) and re.search(r"\d \d", text):
-        return None
-    text = text.replace(" ", "")
-    if _THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
-    elif _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    whole, point, decimals = text.partition(".")
-    if len(decimals) > 300:
-        text = whole + point + decimals[:300]
-    match = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:/(-?\d+(?:\.\d+)?))?", text)
-    if not match:
-        return None
-    value = Fraction(match[1].rstrip(".") if match[1][-1:] == "." else match[1])
-    if match[2]:
-        below = Fraction(match[2])
-        return value / below if below else None
-    return value
-
-
-def _same_number(g: str, c: str, x: Fraction, y: Fraction, tolerance: float) -> bool:
-    if x == y or (tolerance and abs(x - y) <= Fraction(tolerance)):
-        return True
-    return _rounds(g, c, x, y)
-
-
-def _rounds(g: str, c: str, x: Fraction, y: Fraction) -> bool:
-    """Whether the one is a decimal of at least SIGNIFICANT digits that the other rounds (or is cut) to."""
-    decimals = _DECIMAL.fullmatch(g.replace(",", ".")), _DECIMAL.fullmatch(c.replace(",", "."))
-    for mine, other in (decimals, decimals[::-1]):
-        if mine and not (other and len(other[2]) < len(mine[2]) and other[2]):
-            digits = (mine[1] + mine[2]).lstrip("0")
-            if len(digits) >= SIGNIFICANT and abs(x - y) <= Fraction(1, 10 ** len(mine[2])):
-                return True
-    return False
 
 
 def _compare_leaves(g: str, c: str, tolerance: float) -> bool | None:
@@ -173,7 +197,7 @@ def _close(a: Node, b: Node, g: str, c: str, tolerance: float) -> bool:
     if x is None or y is None or x.imag or y.imag or abs(x) > 1e30 or abs(y) > 1e30:
         return False
     x, y = (Fraction(*_ratio(v.real)) for v in (x, y))
-    return bool(tolerance and abs(x - y) <= Fraction(tolerance)) or _rounds(_key(g), _key(c), x, y)
+    return bool(tolerance and abs(x - y) <= Fraction(tolerance)) or numbers.rounds(_key(g), _key(c), x, y)
 
 
 def _ratio(value: Any) -> tuple[int, int]:
@@ -231,17 +255,21 @@ def _plus_minus(text: str) -> str:
     return ", ".join(parts)
 
 
-def _split(text: str, separators: str = ",;") -> list[str]:
-    """Split at top-level separators; a number with thousands separators stays whole."""
-    if not any(s in text for s in separators) or _THOUSANDS.fullmatch(text.strip()):
+def _split(text: str, *, whole: bool = True) -> list[str]:
+    """Split at top-level commas and semicolons. A number with thousands separators stays whole: where it is all there is (unless `whole`
+    is false), or where other commas have a space after them."""
+    if "," not in text and ";" not in text:
         return [text]
+    if whole and (numbers.THOUSANDS if rules.on("spaced-comma") else numbers.SPACED_THOUSANDS).fullmatch(text.strip()):
+        return [text]
+    spaced = bool(_TAIL.search(text)) and bool(re.search(r"[,;]\s", text))
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
         if character in "({[":
             depth += 1
         elif character in ")}]":
             depth -= 1
-        elif depth <= 0 and character in separators:
+        elif depth <= 0 and character in ",;" and not (spaced and _TAIL.match(text, position)):
             parts.append(text[start:position])
             start = position + 1
     parts.append(text[start:])
@@ -258,9 +286,13 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     joined = [_INNER_THOUSANDS.sub("", t) for t in (g, c)]
     if joined != [g, c] and tree(joined[0]) is not None and tree(joined[1]) is not None:
         return _compare_leaves(joined[0], joined[1], tolerance)
+    if "\\dots" in parts_g + parts_c:
+        return _same_tuple(parts_g, parts_c, tolerance, depth)
     if len(parts_g) > 1 and len(parts_c) > 1:
         return _same_set(parts_g, parts_c, tolerance, depth)
     several, single, single_text = (parts_g, parts_c, c) if len(parts_g) > 1 else (parts_c, parts_g, g)
+    if "\\cup" in single_text and (union := _union_of(several)):
+        return _compare(*((union, single_text) if several is parts_g else (single_text, union)), tolerance, depth)
     inner = _brackets(single[0])
     if inner is None:
         lead, found, rest = single_text.partition("=")
@@ -268,7 +300,7 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
     if inner is None:
         lead, found, rest = several[0].partition("=")
         bare = several if not found else [rest, *several[1:]]
-        if len(bare) == 2 and _DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
+        if len(bare) == 2 and not rules.on("spaced-comma") and numbers.DECIMAL_COMMA.fullmatch(_key(",".join(bare))):
             return _compare(*((_key(",".join(bare)), single_text)), tolerance, depth)
         answers = [
             _compare(*((p, single_text) if several is parts_g else (single_text, p)), tolerance, depth) for p in several
@@ -278,23 +310,39 @@ def _compare_lists(g: str, c: str, parts_g: list[str], parts_c: list[str], toler
         return False if all(_formula(part) for part in (*several, *single)) else None
     left, parts, _ = inner
     if left == "{":
-        return _same_set(several, parts, tolerance, depth)
+        return _same_set(*((several, parts) if several is parts_g else (parts, several)), tolerance, depth, marked=True)
     return _same_tuple(several, parts, tolerance, depth) if left == "(" else False
 
 
-def _same_set(g: list[str], c: list[str], tolerance: float, depth: int) -> bool | None:
-    if len(g) != len(c):
+def _union_of(parts: list[str]) -> str:
+    """The union of intervals that `x < 1, x > 3` describes; empty where a part is no inequality."""
+    intervals = [_interval(*_relation(part)) for part in parts]
+    return " \\cup ".join(i for i in intervals if i) if all(intervals) else ""
+
+
+def _same_set(g: list[str], c: list[str], tolerance: float, depth: int, *, marked: bool = False) -> bool | None:
+    """Whether every element has its equal on the other side. A repeated element counts once in a set that is `marked` by braces; in a
+    mere list only what is given may repeat itself, where the gold does not."""
+    repeats = rules.on("set-repeats") and (marked or len(c) > len(g))
+    if len(g) != len(c) and not repeats:
         return False
-    left, unknown = list(c), False
+    left, unknown = list(range(len(c))), False
     for part in g:
-        for k, other in enumerate(left):
-            answer = _compare(part, other, tolerance, depth)
+        for k in list(range(len(c))) if repeats else left:
+            answer = _compare(part, c[k], tolerance, depth)
             if answer:
-                del left[k]
+                if k in left:
+                    left.remove(k)
                 break
             unknown = unknown or answer is None
         else:
             return None if unknown else False
+    for k in left:
+        answers = [_compare(part, c[k], tolerance, depth) for part in g]
+        if True not in answers:
+            return None if None in answers else False
+    if repeats and not marked:  # a list whose own elements repeat means them
+        return not any(_compare(a, b, tolerance, depth) for n, a in enumerate(g) for b in g[:n])
     return True
 
 
@@ -310,12 +358,12 @@ def _brackets(text: str) -> tuple[str, list[str], str] | None:
     text = text.strip()
     left, right = text[:1], text[-1:]
     if text.startswith("\\{") and text.endswith("\\}"):
-        return "{", _split(text[2:-2]), "}"
+        return "{", _split(text[2:-2], whole=not rules.on("tight-comma")), "}"
     if text.startswith("\\langle") and text.endswith("\\rangle"):
         return "(", _split(text[7:-7]), ")"
     if left not in "([{" or right not in ")]}" or not left or not right or not _one_group(text):
         return None
-    parts = _split(text[1:-1])
+    parts = _split(text[1:-1], whole=not rules.on("tight-comma"))
     return (left, parts, right) if len(parts) > 1 or left == "{" else None
 
 
@@ -339,7 +387,7 @@ def _compare_brackets(g: str, c: str, tolerance: float, depth: int) -> bool | No
             return _compare(group[1][0], c if a else g, tolerance, depth)
         return False if tree(g) is not None or tree(c) is not None else None
     if a[0] == b[0] == "{":
-        return _same_set(a[1], b[1], tolerance, depth)
+        return _same_set(a[1], b[1], tolerance, depth, marked=True)
     if (a[0], a[2]) != (b[0], b[2]):
         return False
     return _same_tuple(a[1], b[1], tolerance, depth)
@@ -368,9 +416,11 @@ def _compare_matrices(g: str, c: str, tolerance: float, depth: int) -> bool | No
 
 
 def _compare_ratios(g: str, c: str, tolerance: float, depth: int) -> bool | None:
-    if ":" not in g or ":" not in c:
+    if ":" not in g + c:
         return NotImplemented
-    parts = [t.split(":") for t in (g, c)]
+    parts = [re.split(r":|(?<=\d)\s+to\s+(?=\d)", t) for t in (g, c)]
+    if len(parts[0]) == 1 or len(parts[1]) == 1:
+        return NotImplemented
     return _same_tuple(parts[0], parts[1], tolerance, depth)
 
 
@@ -397,7 +447,7 @@ def _relation(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             sides, signs = sides[: k + 1], signs[:k]
         else:
             signs = ["=" if s == "\\approx" else s for s in signs]
-    while signs and not sides[0]:
+    while signs and not sides[0] and signs[0] in ("=", "\\approx", "\\equiv", "\\in"):
         sides, signs = sides[1:], signs[1:]
     return tuple(sides), tuple(signs)
 

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from midway.records import Judgement, Verdict
-from midway.verifier import choice, extract
+from midway.verifier import choice, extract, rules
 from midway.verifier.math import compare
 
 MAX_SYMPY_LENGTH = 800
@@ -31,6 +31,17 @@ MAX_SYMPY_EXPONENT = 10_000
 
 _LETTER = re.compile(r"\(?\s*(?:\\t(?:ext)?\{)?\s*\(?([A-J])\)?\s*\}?\s*\)?\.?")
 _LETTER_TEXT = re.compile(r"\(?([A-J])[.):]?\s+[A-Z]\w+")
+
+
+_PAIRS = {word: pair for pair in (("yes", "no"), ("true", "false")) for word in pair}
+_MISSING = frozenset({"nan", "null", "<na>", "nat", "undefined"})
+
+
+def is_missing(gold: str | None) -> bool:
+    """Whether there is no gold: null, empty, NaN, or the text that a table writes for one of these."""
+    if gold is None or not gold.strip():
+        return True
+    return gold.strip().lower() in _MISSING and rules.on("missing-gold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ def _gold_letter(gold: str) -> str:
 
 def cheap(gold: str | None, text: str, truncated: bool = False, tolerance: float = 0.0) -> Verdict | Hard:
     """Judge in bounded time, or return what is left to decide. `tolerance` is the absolute error that is allowed."""
-    if gold is None or not gold.strip():
+    if is_missing(gold) or gold is None:
         return Verdict(Judgement.UNJUDGED, None, "no-gold")
     answer = gold_answer(gold)
     letter = _gold_letter(answer)
@@ -75,10 +86,15 @@ def cheap(gold: str | None, text: str, truncated: bool = False, tolerance: float
                 return _verdict(given == letter, given, "letter")
     except extract.Truncated:
         return Verdict(Judgement.WRONG, None, "truncated")
-    if found is None or (truncated and found.rule not in extract.EXPLICIT):
-        return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
     if letter:
         answer = letter
+    pair = _PAIRS.get(answer.strip(" .$").lower())
+    if pair and (found is None or (found.rule == "bare" and " " in found.answer)) and not truncated:
+        said = choice.named(extract.answer_part(text).strip(), pair)
+        if said and said[0] >= 0:
+            return _verdict(pair[said[0]] == answer.strip(" .$").lower(), pair[said[0]], said[1])
+    if found is None or (truncated and found.rule not in extract.EXPLICIT):
+        return Verdict(Judgement.WRONG, None, "truncated" if truncated else "no-answer")
     undecided: list[str] = []
     for reading in (found.answer, *found.also):
         decision = compare.equal(answer, reading, tolerance)

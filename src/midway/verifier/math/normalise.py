@@ -10,8 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from midway.verifier import rules
+from midway.verifier.math.units import LETTERS, unit_of
+from midway.verifier.math.words import NUMBERS
+
 MAX_LENGTH = 4000
 """Characters of one answer. Nothing that long is a final answer; it is compared as text only."""
+
+MAX_UNIT = 60
+"""Characters of a unit."""
 
 _UNICODE = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "÷": "/",
@@ -24,6 +31,9 @@ _UNICODE = {
     "（": "(", "）": ")", "：": ":", "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "％": "%", "’": "'", "′": "'",
 }  # fmt: skip
 _UNICODE_TABLE = str.maketrans(_UNICODE)
+_FULL_WIDTH = str.maketrans(
+    {**{chr(k): chr(k - 0xFEE0) for k in range(0xFF01, 0xFF5F)}, "，": ",", "　": " ", "、": ", "}
+)
 
 _LAYOUT = re.compile(
     r"\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg|displaystyle|textstyle|limits|nolimits"
@@ -58,6 +68,8 @@ _COMMANDS = (
     (re.compile(r"\\mathrm\{e\}|\\text\{e\}"), "e"),
     (re.compile(r"\\(?:mathrm|text)\{i\}"), "i"),
     (re.compile(r"\\arc(sin|cos|tan)"), r"\\arc\1"),
+    (re.compile(r"\\langle(?![a-zA-Z])"), "("),
+    (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
 )
 _FRAC = re.compile(r"\\frac\s*(?![\s{])(\\[a-zA-Z]+|.)\s*(?=(\{|\\[a-zA-Z]+|.))")
 _FRAC_TAIL = re.compile(r"(\\frac\s*(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}))\s*(?![\s{])(\\[a-zA-Z]+|.)")
@@ -69,24 +81,14 @@ _DOUBLE = re.compile(r"\\\\(?=[a-zA-Z(){}\[\]])")
 _MIXED = re.compile(r"(?<![\d./^_{])(\d+)\s+(\d+)/(\d+)(?![\d.])")
 _WORD_PERCENT = re.compile(r"\\?%|(?<![a-zA-Z])(?:per ?cent(?:age)?|pct)(?![a-zA-Z])(?:\s+points?)?", re.IGNORECASE)
 
-_UNIT_ALIASES = {
-    "cm": "cm centimeter centimeters centimetre centimetres", "mm": "mm millimeter millimeters millimetre millimetres",
-    "m": "m meter meters metre metres", "km": "km kilometer kilometers kilometre kilometres",
-    "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards", "mi": "mi mile miles",
-    "s": "s sec secs second seconds", "min": "min mins minute minutes", "h": "h hr hrs hour hours", "day": "day days",
-    "week": "week weeks", "month": "month months", "year": "year years yr yrs",
-    "g": "g gram grams", "kg": "kg kilogram kilograms", "lb": "lb lbs pound pounds", "oz": "oz ounce ounces",
-    "l": "l liter liters litre litres", "ml": "ml milliliter milliliters", "gal": "gal gallon gallons",
-    "$": "dollar dollars usd buck bucks", "cent": "cent cents ¢", "euro": "euro euros €",
-    "degree": "degree degrees deg degs °",
-    "rad": "rad radian radians", "mph": "mph", "kmh": "kmh kph", "unit": "unit units", "%": "percent",
-}  # fmt: skip
-_UNIT = {alias: unit for unit, aliases in _UNIT_ALIASES.items() for alias in aliases.split()}
-_POWER_WORDS = {"square": 2, "squared": 2, "sq": 2, "cubic": 3, "cubed": 3, "cu": 3}
-_WORD_TAIL = re.compile(r"(?:[a-zA-Z]{2,}\.?|(?<![a-zA-Z])[a-zA-Z]\.[a-zA-Z]\.|[¢€])(?:\^\{?[23]\}?)?[\s/,.-]*$")
+_WORD_TAIL = re.compile(
+    r"(?:[^\W\d_]{2,}\.?|[^\W\d_a-zA-Z]|(?<![a-zA-Z])[a-zA-Z]\.[a-zA-Z]\.|[¢€])(?:\^\{?[23]\}?)?[\s/,.-]*$"
+)
 _TEXT_TAIL = re.compile(r"(?:\\?\s*\\t\{[^{}]*\}(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?)?|\s)+$")
 _TEXT_ONLY = re.compile(r"\\t\{([^{}]*)\}")
 _MONEY = re.compile(r"(?:(?:USD|US|EUR|GBP|Rs\.?)\s*)?(?:\\\$|[$€£¥₹])\s*(?=[-\d.(\\])|(?<=\d)\s*(?:\\\$|[$€£¥₹])")
+_CURRENCY = {"$": "$", "€": "euro", "¥": "yen"}
+_SIGN = re.compile(r"^\s*(?:negative|minus)\s+(?=[\d.\\])", re.IGNORECASE)
 _DELIMITED = re.compile(r"(?<!\\)\$\$?((?:[^$\\]|\\.)*?)(?<!\\)\$\$?")
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?![\w.])")
 _REPEATING = re.compile(r"(?<![\d.])(\d{1,30})\.(\d{0,30})\\overline\s*\{(\d{1,30})\}")
@@ -94,12 +96,25 @@ _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 
 _SCALE = re.compile(
     r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?:\\t\{\s*)?(hundred|thousand|million|billion|trillion)(?:\s*\})?(?![a-zA-Z])", re.I
 )
-_NUMBER_WORDS = {
-    word: str(k)
-    for k, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-    )
-}
+_DOTS = re.compile(r"\\[lc]?dots[a-z]?(?![a-zA-Z])|\.\s?\.\s?\.|…|⋯")
+_PLUS_INFINITY = re.compile(r"(^|[\[(,{=<>;]|\\(?:in|to|le|ge))\s*\+\s*(?=\\infty)")
+_REPEATS = re.compile(r"(?<![\d.])(\d{1,30})\.(\d{0,30}?)(\d{1,6}?)\3+\s*\\dots\s*$")
+_NUMERIC = re.compile(
+    r"\s*[-+]?(?:(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s\d{3}(?!\d))*(?:\s*(?:\*|\\times|\\cdot)\s*10\^\{?-?\d+\}?)?(?:\s*/\s*\d+)?"
+    r"|\(\d+\+\d+/\d+\)|\d*\s*\\frac\s*\{-?[\d.]+\}\s*\{[\d.]+\})(?:\s*\\pi(?![a-z])|\s*\\sqrt\{\d+\})?"
+)
+_DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\t\{\s*)?([CF])\s*\}?\.?$")
+_DECIMAL_COMMA = re.compile(r"[-+]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
+_FILLERS = frozenset(
+    [
+        *("in", "total", "altogether", "left", "each", "of", "the", "all", "remaining", "more", "per"),
+        *("about", "only", "approximately", "exactly", "now", "and", "or", "a", "an", "for", "every", "long"),
+        *("tall", "wide", "high", "old", "away", "later", "ago", "overall", "combined", "so", "far"),
+        *("together", "is", "are", "was", "be", "on", "at", "by", "to", "from", "with", "than", "that"),
+        *("this", "it", "its", "his", "her", "their", "answer", "final", "result"),
+    ]
+)
+"""Words behind a number that do not say what it counts."""
 _KEEP_WORDS = {"sin", "cos", "tan", "log", "ln", "sqrt", "pi", "and", "or", "exp", "cup", "infty"}
 
 
@@ -111,18 +126,26 @@ class Answer:
     percent: bool = False
     unit: str = ""
     """The unit in canonical form such as `cm^2`; empty when there is none or it is not in the table."""
+    algebra: str = ""
+    """`text` with its unit, where the unit is one letter that may as well be a symbol: `5 m`."""
+    tight: bool = False
+    """Whether nothing stands between the number and that letter: `5m`."""
     key: str = ""
     """`text` without any space except between digits: equal keys are equal answers."""
+    things: frozenset[str] = frozenset()
+    """What a number counts, where it says so: `apple` of `5 red apples` is one of them."""
 
 
 def clean(text: str) -> str:
     """Return `text` with layout commands, Unicode signs and short forms (`\\frac12`) brought to one LaTeX spelling."""
     text = text.translate(_UNICODE_TABLE) if not text.isascii() else text
+    if ("..." in text or "dots" in text or ". ." in text or "…" in text) and rules.on("dots"):
+        text = _DOTS.sub(r"\\dots ", text)
     if "\\" not in text and "$" not in text:
         text = _SEPARATOR.sub("", text) if "{,}" in text else text
         for pattern, replacement in _COMMANDS[3:6] + _COMMANDS[16:20]:
             text = pattern.sub(replacement, text)
-        return _MIXED.sub(r"(\1+\2/\3)", text).strip()
+        return _infinity(_MIXED.sub(r"(\1+\2/\3)", text)).strip()
     text = _DOUBLE.sub(r"\\", text) if "\\begin" not in text else text
     text = _SEPARATOR.sub("", text)
     text = _TIGHT.sub("", text)
@@ -141,29 +164,20 @@ def clean(text: str) -> str:
         text = _FRAC_TAIL.sub(r"\1{\2}", text)
     if "\\sqrt" in text:
         text = _SQRT.sub(lambda m: f"\\sqrt{m[1] or ''}{{{m[2]}}}", text)
-    return _MIXED.sub(r"(\1+\2/\3)", text).strip()
+    return _infinity(_MIXED.sub(r"(\1+\2/\3)", text)).strip()
+
+
+def _infinity(text: str) -> str:
+    return _PLUS_INFINITY.sub(r"\1 ", text) if "\\infty" in text and rules.on("plus-infinity") else text
+
+
+def full_width(text: str) -> str:
+    """Return `text` with full-width digits, letters and signs as the usual ones."""
+    return text.translate(_FULL_WIDTH) if not text.isascii() and rules.on("full-width") else text
 
 
 def _first_of_frac(match: re.Match[str]) -> str:
     return f"\\frac{{{match[1]}}}"
-
-
-def unit_of(words: str) -> str:
-    """Return the canonical unit named by `words`, such as `cm^2` for `square centimeters`; empty if it is not known."""
-    power = 1
-    raised = re.search(r"\^\s*\{?\s*(-?\d)", words)
-    if raised:
-        power = int(raised[1])
-        words = words[: raised.start()]
-    found = []
-    for word in re.findall(r"[a-z]+|[¢€°]", re.sub(r"\\[a-z]+|[{}]", " ", words.lower())):
-        if word in _POWER_WORDS:
-            power = _POWER_WORDS[word]
-        elif word in _UNIT:
-            found.append(_UNIT[word])
-        else:
-            return ""
-    return "/".join(found) + (f"^{power}" if power != 1 else "") if found else ""
 
 
 def _is_prose(text: str) -> bool:
@@ -174,7 +188,9 @@ def normalise(raw: str) -> Answer:
     """Return the one spelling of an answer. The text of an answer that is too long is only stripped."""
     if len(raw) > MAX_LENGTH:
         return Answer(raw.strip(), key=raw.strip())
-    text = _DELIMITED.sub(r" \1 ", raw).strip()
+    text = _DELIMITED.sub(r" \1 ", full_width(raw)).strip()
+    text = _SIGN.sub("-", text.strip("`")) if text[:1].lower() in ("n", "m", "`") else text
+    text = text[2:-2] if len(text) > 4 and text.startswith("__") and text.endswith("__") else text
     money = _MONEY.search(text)
     text = clean(text)
     text = _MONEY.sub("", text)
@@ -186,25 +202,62 @@ def normalise(raw: str) -> Answer:
     )
     text = text.replace("**", "^") if re.search(r"\d\*\*\d|[a-z]\*\*\d", text) else text.replace("**", "")
     text = _trim(text)
-    unit, percent = ("$" if money else ""), False
+    if "\\dots" in text:
+        text = _dotted(text)
+    unit, percent = (_CURRENCY.get(money.group().strip()[-1:], "") if money else ""), False
     if "%" in text or "er" in text or "pct" in text:
         shorter = _WORD_PERCENT.sub(" ", text)
         if shorter != text and re.search(r"[\d})]\s*$", _drop_braces(shorter)):
             text, percent = _trim(_drop_braces(shorter)), True
     if "circ" in text:
+        if (scale := _DEGREES.search(text)) and rules.on("unit"):
+            text, unit = text[: scale.start()], unit_of("°" + scale[1])
         text, count = re.subn(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)", "", text)
         unit = unit or ("degree" if count else "")
-    if "\\t{" in text or text[-1:].isalpha() or text[-1:] in "}.":
+    algebra, tight, bare = "", False, text
+    number = _NUMERIC.match(text) if text[-1:].isalnum() or text[-1:] in "}%²³" else None
+    tail = text[number.end() :] if number else ""
+    if 0 < len(tail) <= MAX_UNIT and rules.on("unit") and (found := unit_of(tail)) and tail not in ("t", "T"):
+        if not tail.lstrip().startswith("\\t") and any(w in LETTERS for w in re.findall(r"[^\W\d_]+", tail)):
+            algebra, tight = text, not tail[0].isspace() and len(re.sub(r"\^.*", "", tail)) == 1
+        text, unit = text[: number.end()], found  # type: ignore[union-attr]
+    elif "\\t{" in text or text[-1:].isalpha() or text[-1:] in "}.":
         text, found = _without_unit(text)
         unit = found or unit
     text = _trim(text)
-    text = _NUMBER_WORDS.get(text.removeprefix("\\t{").removesuffix("}").strip().lower(), text)
-    return Answer(text, percent, unit, _key(text))
+    counted = things(bare[len(text) :]) if text and text != bare and bare.startswith(text) else frozenset()
+    if (text != bare or money or unit) and _DECIMAL_COMMA.fullmatch(text) and rules.on("decimal-comma"):
+        text = text.replace(",", ".")
+    text = NUMBERS.get(text.removeprefix("\\t{").removesuffix("}").strip().lower(), text)
+    return Answer(text, percent, unit, algebra, tight, _key(text), counted)
+
+
+def things(tail: str) -> frozenset[str]:
+    """Return the words behind a number that say what it counts: units in canonical form, other words without their plural."""
+    found = (w.lower() if len(w) > 1 else w for w in re.findall(r"[^\W\d_]+", tail.replace("\\t{", " ")))
+    return frozenset(unit_of(w) or (w.rstrip("s") if len(w) > 3 else w) for w in found if w not in _FILLERS)
+
+
+def _dotted(text: str) -> str:
+    """A list that goes on keeps its dots as an element; after a single value they say nothing, or that its digits repeat."""
+    if re.search(r"[,;]", text):
+        return re.sub(r"(?<=[\w})])\s*(?=\\dots)", ", ", text)
+    repeats = _REPEATS.search(text)
+    if repeats and len(repeats.group().split("\\")[0].split(".")[1]) >= 2:
+        decimals = repeats.group().split("\\")[0].split(".")[1].strip()
+        fixed = repeats[2]
+        period = repeats[3]
+        if len(decimals) >= 2 * len(period) and (len(decimals) - len(fixed)) >= 2:
+            return text[: repeats.start()] + _fraction(repeats[1], fixed, period)
+    return re.sub(r"(\d\.\d+)\s*\\dots\s*$", r"\1", text)  # a decimal may be cut short, a whole number may not
 
 
 def _repeating(match: re.Match[str]) -> str:
     """`0.1\\overline{6}` as the fraction that it is."""
-    whole, fixed, repeated = match[1], match[2], match[3]
+    return _fraction(match[1], match[2], match[3])
+
+
+def _fraction(whole: str, fixed: str, repeated: str) -> str:
     scale = 10 ** len(fixed)
     below = scale * (10 ** len(repeated) - 1)
     above = int(whole + fixed + repeated) - int(whole + fixed)
@@ -239,7 +292,7 @@ def _without_unit(text: str) -> tuple[str, str]:
 
 def _trim(text: str) -> str:
     text = text.strip()
-    while text and text[-1] in ".,;:" and not text.endswith("\\;"):
+    while text and text[-1] in ".,;:。" and not text.endswith("\\;"):
         text = text[:-1].rstrip()
     if text.endswith("\\") and not text.endswith("\\\\"):
         text = text[:-1].rstrip()

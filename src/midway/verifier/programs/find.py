@@ -11,11 +11,25 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+from midway.verifier import rules
+
 _FENCE = re.compile(
-    r"^(?P<margin>[ \t]*)(?:[^\n`~]*[ \t])?(?:```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n`]*\n(?P<body>.*?)(?:^[ \t]*(?:```|~~~)|\Z)",
+    r"^(?P<margin>[ \t]*)(?:[^\n`~]*[ \t>])?(?:```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n`]*\n(?P<body>.*?)(?:^[ \t]*(?:```|~~~)|\Z)",
     re.DOTALL | re.MULTILINE,
 )
-_TAGS = re.compile(r"\[/?(?:PYTHON|CODE|python|code)\]|</?(?:code|python|pre|program)>")
+_OLD_TAGS = re.compile(r"\[/?(?:PYTHON|CODE|python|code)\]|</?(?:code|python|pre|program)>")
+_TAGS = re.compile(
+    r"[ \t]*(?:\[/?(?:PYTHON|CODE|BEGIN|DONE|END|SOLUTION|ANSWER)\]|</?(?:code|python|pre|program|answer|solution)>)[ \t]*",
+    re.IGNORECASE,
+)
+_INLINE = re.compile(
+    r"(?P<marks>`+)[ \t]*(?:(?:python3?|py)\b[ \t]*)?(?P<body>(?:def|class|import|from|print|async|lambda|@)\b[^`\n]*)(?P=marks)"
+)
+_LATE_FENCE = re.compile(r"^([ \t]*[^`\n]*[^`\s][ \t]*)```[ \t]*(</\w+>|\[/?\w+\])?[ \t]*$", re.MULTILINE)
+"""A fence that closes at the end of a line of code."""
+_FENCE_LINE = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*[\w+-]*[^\n`]*$", re.MULTILINE)
+MAX_LONGER = 8
+"""Closing fences that are tried for one block."""
 _CODE_LINE = re.compile(r"^(?:(?:async\s+def|def|class)\s+\w|import\s+\w|from\s+[\w.]+\s+import\b|@\w)", re.MULTILINE)
 _INDENTED_LINE = re.compile(r"^[ \t]+\S", re.MULTILINE)
 
@@ -45,6 +59,8 @@ def find_program(text: str, prompt: str = "", entry_point: str = "") -> str | No
     """
     text = text.replace("\ufeff", "").replace("\r\n", "\n")
     text = re.sub(r"^[ \t\u00a0\u3000]+", lambda m: re.sub(r"[\u00a0\u3000]", " ", m[0]), text, flags=re.MULTILINE)
+    if rules.on("program-marks"):
+        text = _LATE_FENCE.sub(r"\1\n```\n\2", text)
     if not text.strip():
         return None
     bodies = _blocks(text)
@@ -69,8 +85,18 @@ def _blocks(text: str) -> list[str]:
         margin = match["margin"]
         body = re.sub(rf"^{margin}", "", match["body"], flags=re.MULTILINE) if margin else match["body"]
         found.append((match["language"].lower(), body))
+    if not found and rules.on("program-marks"):
+        found = [("python", match["body"].strip() + "\n") for match in _INLINE.finditer(text)]
     python = [b for b in found if b[0] in ("", "python", "py", "python3")] or found
     return [body for _, body in python if body.strip()]
+
+
+def _longer(text: str) -> Iterator[str]:
+    """The blocks that go on behind a fence of their own, such as one in a docstring."""
+    fences = list(_FENCE_LINE.finditer(text))
+    for k, fence in enumerate(fences[:20]):
+        for end in fences[k + 2 : k + 2 + MAX_LONGER]:
+            yield textwrap.dedent(text[fence.end() + 1 : end.start()])
 
 
 def _candidates(text: str, bodies: list[str], prompt: str, entry_point: str) -> Iterator[str]:
@@ -80,12 +106,14 @@ def _candidates(text: str, bodies: list[str], prompt: str, entry_point: str) -> 
             yield body
         elif method := _method(body, entry_point):
             yield method
+    if bodies and rules.on("inner-fence") and not any(compiles(body) for body in bodies):
+        yield from (body for body in _longer(text) if defines(body, entry_point) and compiles(body))
     completing = prompt if entry_point else ""
     if completing:
         yield from (completing + body for body in reversed(bodies))
     yield from bodies[::-1]
     before = text if not bodies else text[: text.find("```")] if "```" in text else ""
-    plain = _TAGS.sub("\n", before)
+    plain = (_TAGS if rules.on("program-marks") else _OLD_TAGS).sub("\n", before)
     if defines(plain, entry_point):
         yield plain
     elif method := _method(plain, entry_point):

@@ -28,11 +28,13 @@ from typing import Any
 
 from midway.records import CodeTests, Judgement, Question, Verdict
 from midway.registry import Task
-from midway.verifier import extract
-from midway.verifier.programs.cases import Case, CaseResults, arguments, run_each, verdict_of
+from midway.verifier import extract, rules
+from midway.verifier.programs import asserts
+from midway.verifier.programs.cases import Case, CaseResults, arguments, run_each, value_of, verdict_of
 from midway.verifier.programs.find import compiles, defines, find_program
 from midway.verifier.programs.remote import Function, ProgramEnded, ProgramError, Remote, Session
 from midway.verifier.programs.sandbox import Limits, SandboxUnavailable, require
+from midway.verifier.programs.usual import with_usual_imports
 
 MAX_PROGRAM = 200_000
 """Characters of a program."""
@@ -55,26 +57,28 @@ def tests_of(columns: Mapping[str, Any]) -> CodeTests:
     when they cannot be read.
     """
     text = {k: columns.get(k) or "" for k in ("prompt", "entry_point", "test", "canonical_solution")}
+    if isinstance(text["entry_point"], str):
+        text["entry_point"] = text["entry_point"].removeprefix("Solution().")  # a method is as good as a function
     if not all(isinstance(value, str) for value in text.values()):
         raise TypeError("prompt, entry_point, test and canonical_solution must be text")
     if columns.get("tests"):
         tests = columns["tests"]
         if isinstance(tests, CodeTests):
             return tests
-        tests = json.loads(tests) if isinstance(tests, str) else tests
+        tests = asserts.read_list(tests) if isinstance(tests, str) else tests
         if not isinstance(tests, list) or not all(isinstance(t, Mapping) for t in tests):
             raise TypeError("tests must be a list of {input, output}")
         name = text["entry_point"] or str(columns.get("fn_name") or "")
-        form = _json_lines if name else _words
-        io = tuple((form(t["input"], True), form(t["output"], False)) for t in tests)
-        if name and _unreadable(io):  # not arguments: what a program reads and prints
-            return CodeTests(io=tuple((_words(t["input"]), _words(t["output"])) for t in tests))
+        if name and not _unreadable(called := tuple(map(_case, tests))):
+            io = called
+        else:  # not arguments: what a program reads and prints
+            name = ""
+            if nothing := [k for k, t in enumerate(tests, 1) if t["output"] is None]:
+                raise ValueError(f"the output of case {nothing[0]} is null; write what the program must print")
+            io = tuple((_words(t["input"]), _words(t["output"])) for t in tests)
         return CodeTests(io=io, entry_point=name, prompt=text["prompt"] if name and _helpers(text["prompt"]) else "")
     if columns.get("test_list"):
-        listed = columns["test_list"]
-        listed = (listed,) if isinstance(listed, str) else tuple(listed)
-        if not all(isinstance(t, str) for t in listed):
-            raise TypeError("test_list must hold statements as text")
+        listed = asserts.listed(columns["test_list"])
         setup = "\n".join([*(columns.get("test_imports") or []), columns.get("test_setup_code") or ""]).strip()
         return CodeTests(test_list=listed, setup=setup)
     if "base_input" in columns:
@@ -100,10 +104,30 @@ def _unreadable(io: tuple[tuple[str, str], ...]) -> str:
     """Why these are not a function's arguments and values; empty if they are."""
     try:
         for given, expected in io:
-            arguments(given), json.loads(expected)
+            arguments(given), value_of(expected)
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _case(case: Mapping[str, Any]) -> tuple[str, str]:
+    """A function's arguments and value as text. Of arguments that are data rather than text, a value that is no JSON is a text itself."""
+    given, expected = case["input"], case["output"]
+    read = _json_lines(expected, False)
+    if rules.on("python-values") and isinstance(expected, str):
+        with contextlib.suppress(ValueError):
+            arguments(_json_lines(given, True))
+            if not _reads(expected):
+                read = json.dumps(expected)
+    return _json_lines(given, True), read
+
+
+def _reads(text: str) -> bool:
+    try:
+        value_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _words(lines: Any, _: bool = True) -> str:
@@ -129,6 +153,8 @@ def task(question: Question, text: str, truncated: bool = False, *, require_sand
     tests = question.tests
     if tests is None or not (tests.test or tests.test_list or tests.io or tests.inputs):
         return Verdict(Judgement.UNJUDGED, None, "no-tests")
+    if why := asserts.cannot_fail(tests):
+        return Verdict(Judgement.UNJUDGED, None, f"no-tests: {why}")
     try:
         text = extract.answer_part(text, limit=MAX_PROGRAM)
     except extract.Truncated:
@@ -162,12 +188,15 @@ def _tests(content: Mapping[str, Any]) -> CodeTests:
 
 def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
     """The program in the text of a task, or the verdict where there is none that could run."""
-    name = tests.entry_point or _called(tests)
+    name = tests.entry_point or called(tests)
     program = find_program(task["text"], tests.prompt, name)
     if program is None:
         return Verdict(Judgement.WRONG, None, "no-answer")
     if not defines(program, name):
         program = find_program(task["text"], tests.prompt) or program
+    if tests.io or defines(program, "Solution") or "[BEGIN]" in task["text"]:
+        types_only = not (tests.io or defines(program, "Solution"))
+        program = with_usual_imports(program, types_only=types_only)
     try:
         compile(program, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -177,7 +206,7 @@ def _program(task: Mapping[str, Any], tests: CodeTests) -> str | Verdict:
 
 
 @lru_cache(maxsize=512)
-def _called(tests: CodeTests) -> str:
+def called(tests: CodeTests) -> str:
     """The name that MBPP's statements call first: what the program must define."""
     with contextlib.suppress(SyntaxError, ValueError):
         given = {*_free_names((tests.setup,)), *re.findall(r"\w+", _definitions(tests.setup)), *dir(builtins)}
@@ -192,6 +221,22 @@ def warm() -> None:
     import warnings
 
     warnings.simplefilter("ignore", SyntaxWarning)
+
+
+def asked_for(tests: CodeTests) -> list[str]:
+    """Return the names that a program must define for these tests: the entry point, or all functions that the statements call."""
+    if tests.entry_point:
+        return [tests.entry_point]
+    given = {*_free_names((tests.setup,)), *re.findall(r"\w+", _definitions(tests.setup)), *dir(builtins)}
+    names: dict[str, None] = {}
+    for statement in tests.test_list:
+        with contextlib.suppress(SyntaxError, ValueError):
+            tree = ast.parse(statement)
+            mine = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in given | mine:
+                    names[node.func.id] = None
+    return list(names)
 
 
 def judge_task(task: Mapping[str, Any]) -> Verdict:
