@@ -70,5 +70,7 @@ def test_the_best_state_is_kept(best: Run, tmp_path: Path) -> None:
 
 def test_of_equal_states_the_first_is_kept(best: Run) -> None:
     points = measured(best, "cold")
-    assert len({value for step, value in points.items() if step}) == 1, "nothing moves, and the samples are the same at every step"
+    assert len({value for step, value in points.items() if step}) == 1, (
+        "nothing moves, and the samples are the same at every step"
+    )
     assert read_json(best.files.manifest(layout.rl("cold", 0)))["result"]["kept_step"] == 2
