@@ -153,11 +153,11 @@ def test_a_verifier_that_dies(folder: Path) -> None:
         "questions": {"train": [{"source": str(folder / "dying.jsonl"), "domain": "dying"}]},
         "verify": {"workers": 1},
         "rl": {**rl, "save_steps": 100},
-        "arms": {"rl": []},
+        "arms": {"rl": {"reward": [{"name": "verdict"}, {"name": "length", "weight": 0.1}]}},
     }
     found = midway.run(loads_recipe(yaml.safe_load(yaml.safe_dump(tree))), out=folder / "dying")
     assert of(found, "rl")["unjudged"].value == 1.0 and len(of(found, "rl")["unjudged"].read) == 10
     frame = found.rollouts("rl")
     assert (frame["judgement"] == "unjudged").all() and frame["reward"].null_count() == frame.height
-    assert frame["advantage"].abs().max() == 0.0, "what could not be judged teaches nothing"
+    assert frame["advantage"].abs().max() == 0.0, "what could not be judged teaches nothing, length or not"
     assert all("crash" in reason for reason in frame["reason"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +18,9 @@ import midway
 from midway.results import Run
 from midway.results.frames import SEEDED_ROLLOUTS
 from midway.rundir import ROLLOUTS, RunError, layout, read_json, read_table
+from midway.training.jobs import Job, reward_identity
 from midway.training.rollouts import Batch, Rollouts, kept_of_a_step
+from midway.training.trainers.trl.rl import rl_args
 
 TARGET = 8
 
@@ -103,6 +106,24 @@ def test_arms_with_another_reward_have_another_digest(tmp_path: Path, run: Run) 
     assert len(set(digests.values())) == len(digests) == 5
     again = midway.run(run.recipe, out=run.path)
     assert {rel: read_json(file)["digest"] for rel, file in again.files.manifests()} == digests
+
+
+def test_completions_that_are_cut_off(tmp_path: Path, run: Run) -> None:
+    """soft: 8 of 8 tokens cost 1, the last fifth of so short a limit. mask: TRL's own switch. Both change the digest of RL."""
+    recipe = lab_recipe({"plain": []}, rl={"max_steps": 3, "max_completion_length": 8}, training={"overlong": "soft"})
+    soft = midway.run(recipe, out=tmp_path / "soft")
+    frame = soft.rollouts("plain")
+    assert frame["cut_off"].any() and not frame["cut_off"].all()
+    expected = [(j == "correct") - (t == 8) for j, t in frame.select("judgement", "tokens").iter_rows()]
+    assert frame["reward"].to_list() == pytest.approx(expected)
+    assert [arm.rl_note for arm in soft.results.arms if arm.rl] == ["cut-off completions: soft"]
+    job = Job.load(run.files.stage(layout.rl("plain", 0)) / "job.json")
+    assert rl_args(replace(job, overlong="mask"))[
+        "mask_truncated_completions"
+    ] and "mask_truncated_completions" not in rl_args(job)
+    masked = lab_recipe({"plain": []}, training={"overlong": "mask"})
+    identities = [reward_identity(r, "plain") for r in (run.recipe, recipe, masked)]
+    assert identities == [{}, {"overlong": "soft"}, {"overlong": "mask"}]
 
 
 def test_a_name_that_is_not_there(run: Run) -> None:
