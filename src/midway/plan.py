@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from midway.recipe import ArmConfig, Recipe
+from midway.recipe import ArmConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
 from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
 from midway.stages.base import Stage
 from midway.stages.evaluate import Evaluate, EvaluateBase
+from midway.stages.filter import FilterQuestions
 from midway.stages.generate import Generate
 from midway.stages.label import FitLabeller, Label
 from midway.stages.midtrain import MidTrain
@@ -127,6 +128,7 @@ class _Planner:
         self.treatments: dict[int, Treatment] = {}
         for name in recipe.pools:
             self.pools[name] = list(self._pool(name))
+        self.filters = self._filter()
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
             self._evaluation(benchmark.name, BASE, arm=BASE_ARM, seed=0, lease=base, of=EvaluateBase)
@@ -185,6 +187,40 @@ class _Planner:
                 )
             )
 
+    def _filter(self) -> list[Stage]:
+        """The stage that chooses RL questions, if the recipe asks for it and any arm does RL."""
+        recipe, config = self.recipe, self.recipe.questions.rl_filter
+        if config is None or not any(arm.rl for arm in recipe.arms.values()):
+            return []
+        trained = {q.id for q in self.bench.questions.get(TRAIN)}
+        measured = all(q.id in trained for q in self.bench.questions.get(RL))
+        enough = [
+            name
+            for name, pool in recipe.pools.items()
+            if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
+        ]
+        pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
+        rl = {
+            "temperature": recipe.rl.get("temperature", 1.0),
+            "max_tokens": recipe.rl.get("max_completion_length", 256),
+        }
+        return [
+            self._add(
+                FilterQuestions(
+                    rel=layout.RL_FILTER,
+                    needs=self.pools[pool][:2] if pool else (),
+                    config=config,
+                    pool=pool,
+                    sampling=SamplingConfig(**rl),
+                    prompt=recipe.prompt,
+                    verify=recipe.verify,
+                    questions=self.bench.questions.digest(RL),
+                    domains=self.bench.questions.domains(RL),
+                    lease=self.bench.leases.base(),
+                )
+            )
+        ]
+
     # Arms -----------------------------------------------------------------------------------------------------------
 
     def _arm(self, name: str, arm: ArmConfig, seed: int) -> None:
@@ -208,7 +244,7 @@ class _Planner:
         tuned = self._add(
             ReinforcementLearning(
                 rel=layout.rl(name, seed),
-                needs=[*needs, *([*matched.before, matched.rl] if matched else [])],
+                needs=[*needs, *self.filters, *([*matched.before, matched.rl] if matched else [])],
                 arm=name,
                 seed=seed,
                 recipe=self.recipe,
@@ -216,6 +252,7 @@ class _Planner:
                 questions=self.bench.questions.digest(RL),
                 domains=self.bench.questions.domains(RL),
                 matched_to=matched,
+                filtered=bool(self.filters),
             )
         )
         if name == self.recipe.treatment_arm:

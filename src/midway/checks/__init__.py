@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, model, pools, power, questions
+from midway.checks import arms, gold, model, pools, power, questions, signal
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -10,6 +10,7 @@ CHECKS: tuple[Check, ...] = (
     pools.CHECK,
     arms.CHECK,
     power.CHECK,
+    signal.CHECK,
     model.CHECK,
     gold.CHECK,
 )

@@ -37,7 +37,7 @@ Until = typer.Option(
     None,
     "--until",
     metavar="STAGE",
-    help="Do the stages of one kind and what they need: generate, verify, score, select, midtrain, rl, evaluate, label.",
+    help="Do the stages of one kind and what they need: generate, verify, score, select, filter, midtrain, rl, evaluate, label.",
 )
 Wait = typer.Option(
     False, "--wait", help="Wait for a stage that another process is at work on; it is an error if left out."

@@ -60,7 +60,9 @@ SHOWN = (
     "rescued",
     "prefix_hit_rate",
     "solutions",
+    "kept",
     "steps",
+    "kept_step",
     "samples",
     "accuracy",
     "greedy_accuracy",
@@ -70,13 +72,18 @@ SHOWN = (
 
 
 def show_status(run: str) -> None:
-    """Print one line for each stage of a run."""
+    """Print one line for each stage of a run, and the alarms of its RL."""
     from midway.results import open_run
 
-    for stage in open_run(run).stages:
+    opened = open_run(run)
+    for stage in opened.stages:
         typer.echo(f"{stage.state:<12}{stage.rel:<64}{', '.join(_done(stage))}")
         if stage.error:
             typer.echo(f"            {stage.error}")
+    for alarm in opened.alarms:
+        typer.echo(f"alarm: {alarm.arm}, seed {alarm.seed}: {alarm.what}\n       {alarm.advice}")
+        if alarm.read:
+            typer.echo(f"       rollouts to read: {', '.join(alarm.read)}")
     sys.stdout.flush()
 
 

@@ -24,11 +24,11 @@ from midway.recipe.schema import (
     SamplingConfig,
     SelectionConfig,
     SourceConfig,
-    TrainingConfig,
     VerifyConfig,
     engine_settings,
 )
 from midway.recipe.section import EngineSettings, RecipeError, Section
+from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig
 from midway.registry import near
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "DataConfig",
     "EngineConfig",
     "EngineSettings",
+    "FilterConfig",
     "LabelsConfig",
     "ModelConfig",
     "PoolConfig",
@@ -46,6 +47,7 @@ __all__ = [
     "QuestionsConfig",
     "Recipe",
     "RecipeError",
+    "RewardConfig",
     "SamplingConfig",
     "Section",
     "SelectionConfig",

@@ -11,39 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    Field,
-    SerializeAsAny,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from midway import registry
-from midway.recipe.section import EngineSettings, Section, settings_error
+from midway.recipe.section import EngineSettings, Section, find_part, part_settings
+from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
 from midway.records import Sampling, content_id
 from midway.registry import near
-
-
-def _part(group: str, name: Any) -> Any:
-    try:
-        return registry.find(group, str(name))
-    except registry.RegistryError as error:
-        raise ValueError(str(error)) from None
-
-
-def _settings(config: type[BaseModel] | None, value: Mapping[str, Any]) -> Any:
-    """Validate settings with the class of the part that they are for."""
-    if config is None:
-        if value:
-            raise ValueError(f"it takes no settings ({', '.join(value)})")
-        return None
-    try:
-        return config.model_validate(dict(value))
-    except ValidationError as error:
-        raise settings_error(error, config) from None
 
 
 class ModelConfig(Section):
@@ -96,14 +70,14 @@ class SourceConfig(Section):
     @classmethod
     def _domain(cls, value: str | None) -> str | None:
         if value is not None:
-            _part("domains", value)
+            find_part("domains", value)
         return value
 
     @model_validator(mode="after")
     def _options(self) -> SourceConfig:
         name = self.source.partition(":")[0]
         if registry.has("sources", name) and (part := registry.find("sources", name)).config is not None:
-            _settings(part.config, self.options)
+            part_settings(part.config, self.options)
         return self
 
 
@@ -112,6 +86,8 @@ class QuestionsConfig(Section):
     """Questions whose solutions become mid-training data."""
     rl: list[SourceConfig] | None = None
     """Questions for RL; those of `train` if left out."""
+    rl_filter: FilterConfig | None = None
+    """Leave out RL questions that the base model always or never solves; none is left out if not set."""
     data: str | None = None
     """A local folder with benchmark files, looked in before the Hub."""
 
@@ -138,8 +114,8 @@ def engine_settings(value: Any) -> Any:
         raise ValueError(f"write `kind:` and its settings, not a {type(value).__name__}")
     if "kind" not in value:
         raise ValueError(f"name the engine: kind: {' or '.join(registry.names('engines'))}")
-    part = _part("engines", value["kind"])
-    return _settings(part.config, value)
+    part = find_part("engines", value["kind"])
+    return part_settings(part.config, value)
 
 
 EngineConfig = SerializeAsAny[Annotated[EngineSettings, BeforeValidator(engine_settings)]]
@@ -176,7 +152,7 @@ class AdherenceConfig(Section):
     @model_validator(mode="after")
     def _known(self) -> AdherenceConfig:
         if self.scorer != "none":
-            _settings(_part("scorers", self.scorer).config, self.options)
+            part_settings(find_part("scorers", self.scorer).config, self.options)
         return self
 
 
@@ -298,8 +274,16 @@ class ArmConfig(Section):
     """Arguments of mid-training that differ for this arm."""
     rl_args: dict[str, Any] = {}
     """Arguments of RL that differ for this arm."""
+    reward: str | list[RewardConfig] | None = None
+    """What RL of this arm is rewarded with, where that differs from `training.reward`."""
     title: str | None = None
     """How the report calls it."""
+
+    @model_validator(mode="after")
+    def _known(self) -> ArmConfig:
+        if self.reward is not None:
+            reward_list(self.reward)
+        return self
 
 
 def _arm(value: Any) -> Any:
@@ -342,19 +326,6 @@ class CurveConfig(Section):
     questions: int = Field(64, ge=1)
     """Questions of each benchmark in the slice."""
     samples: int = Field(1, ge=1)
-
-
-class TrainingConfig(Section):
-    trainer: str = "trl"
-    """Who trains: trl, or a trainer of a plug-in. `midtrain` and `rl` hold its own arguments."""
-    reward: str = "verdict"
-    """What RL is rewarded with: `verdict` (1 right, 0 wrong, unjudged left out), or a reward of a plug-in."""
-
-    @model_validator(mode="after")
-    def _known(self) -> TrainingConfig:
-        _part("trainers", self.trainer)
-        _part("rewards", self.reward)
-        return self
 
 
 class VerifyConfig(Section):
@@ -441,7 +412,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        trainer = _part("trainers", self.training.trainer)
+        trainer = find_part("trainers", self.training.trainer)
         trainer.check("midtrain", "midtrain", self.midtrain)
         trainer.check("rl", "rl", self.rl)
         for name, arm in self.arms.items():
@@ -502,6 +473,10 @@ class Recipe(Section):
                 raise ValueError(
                     f"labels.heuristics: pool {name!r} was not asked for {slug!r}{near(slug, list(known))}"
                 )
+
+    def rewards(self, arm: str) -> list[RewardConfig]:
+        """What RL of an arm is rewarded with."""
+        return reward_list(self.arms[arm].reward or self.training.reward)
 
     @property
     def labels_pool(self) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
+from midway import registry
 from midway.records import UserError
 from midway.registry import near
 
@@ -36,6 +37,26 @@ class Section(BaseModel):
             elif isinstance(value, Section):
                 out[name] = value.identity()
         return out
+
+
+def find_part(group: str, name: Any) -> Any:
+    """Return a part by name. Raises ValueError, as validators do."""
+    try:
+        return registry.find(group, str(name))
+    except registry.RegistryError as error:
+        raise ValueError(str(error)) from None
+
+
+def part_settings(config: type[BaseModel] | None, value: Mapping[str, Any]) -> Any:
+    """Return settings as an instance of the class of the part that they are for; None where it takes none."""
+    if config is None:
+        if value:
+            raise ValueError(f"it takes no settings ({', '.join(value)})")
+        return None
+    try:
+        return config.model_validate(dict(value))
+    except ValidationError as error:
+        raise settings_error(error, config) from None
 
 
 class EngineSettings(Section):

@@ -57,6 +57,7 @@ def html_page(results: Results, contents: Contents) -> str:
         tables=main_tables(results),
         figures=all_figures(results),
         appendix=_appendix(results, contents),
+        alarms=alarm_lines(results),
         text_columns=text_columns,
         key=lambda style: Markup(fig.key(style)),
         svg=Markup,
@@ -71,6 +72,9 @@ def markdown_page(results: Results, contents: Contents) -> str:
     if results.problems:
         out += ["## What is missing", ""]
         out += [f"- `{p.where}` {_md(p.what)}. {_md(p.effect)}" for p in results.problems] + [""]
+    if results.alarms:
+        out += ["## Alarms", ""]
+        out += [f"- {_md(place)}: {_md(text)}" for place, text in alarm_lines(results)] + [""]
     for table in main_tables(results):
         out += _markdown_table(table)
     for figure in all_figures(results):
@@ -80,6 +84,15 @@ def markdown_page(results: Results, contents: Contents) -> str:
     out += ["```yaml", appendix.recipe.rstrip(), "```", ""]
     out += ["### Versions", "", *[f"- {k}: {value}" for k, value in appendix.versions], ""]
     return "\n".join(out)
+
+
+def alarm_lines(results: Results) -> list[tuple[str, str]]:
+    """Return each alarm as (arm and seed, text)."""
+    lines = []
+    for alarm in results.alarms:
+        read = f" Rollouts to read: {', '.join(alarm.read)}." if alarm.read else ""
+        lines.append((f"{alarm.arm}, seed {alarm.seed}", f"{alarm.what}. {alarm.advice}{read}"))
+    return lines
 
 
 def main_tables(results: Results) -> list[Table]:

@@ -281,13 +281,17 @@ def arms_table(results: Results) -> Table:
                 "n/a" if a.rl_steps is None else f"{a.rl_steps:,}",
             ]
         )
+    head = ["arm", "name", "role", "solutions", "effective ways", "Vendi score", "RL", "RL steps"]
+    if any(a.rl_note for a in results.arms):
+        head.append("how RL was done")
+        rows = [[*row, a.rl_note or ""] for row, a in zip(rows, results.arms, strict=True)]
     return Table(
         id="arms",
         title="Arms",
         note="Solutions: kept for mid-training, mean over seeds. Effective ways: exp(entropy) of their heuristics. "
         "Vendi score: how many different texts the solutions of one question amount to, of how many (words and pairs "
         "of words; mean over up to 100 questions of one seed).",
-        head=["arm", "name", "role", "solutions", "effective ways", "Vendi score", "RL", "RL steps"],
+        head=head,
         rows=rows,
         strong=strong,
     )

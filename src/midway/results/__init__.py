@@ -17,6 +17,7 @@ from midway.results.run import Run, open_run
 from midway.results.samples import Evaluation
 from midway.results.types import (
     Agreement,
+    ArmAlarm,
     ArmSummary,
     Benchmark,
     Composition,
@@ -50,6 +51,7 @@ from midway.results.types import (
 __all__ = [
     "Agreement",
     "Arm",
+    "ArmAlarm",
     "ArmSummary",
     "Benchmark",
     "Composition",

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from midway.results.samples import Evaluation, spread
-from midway.results.types import Problem, Vendi
+from midway.results.types import ArmAlarm, Problem, Vendi
 from midway.rundir.layout import AFTER_RL, BASE, BEFORE_RL, Place, rel_of
 
 Metrics = Sequence[Mapping[str, float]]
@@ -30,7 +30,7 @@ class StageRecord:
     place: Place
     """What that path is about."""
     kind: str
-    """generate, verify, score, select, midtrain, rl, evaluate, labeller, label."""
+    """generate, verify, score, select, filter, midtrain, rl, evaluate, labeller, label."""
     state: str
     """complete, running, failed, interrupted, or unknown."""
     cost: Mapping[str, float]
@@ -60,6 +60,8 @@ class Arm:
     seeds: tuple[int, ...]
     pools: tuple[str, ...]
     """Pools that it was mid-trained on."""
+    rl_note: str = ""
+    """What of its RL is not the default, in words."""
 
     @property
     def final_phase(self) -> str:
@@ -100,6 +102,7 @@ class Contents:
     vendi: Mapping[str, Vendi]
     """By arm, of one seed; means over some questions."""
     problems: Sequence[Problem]
+    alarms: Sequence[ArmAlarm] = ()
 
     def final(self, benchmark: str, arm: str) -> Evaluation | None:
         """The evaluation of an arm's final model; None where there is none, or no such arm."""
@@ -138,6 +141,7 @@ def joined(runs: Sequence[Contents]) -> Contents:
         solutions={(_named(run, arm), seed): n for run in runs for (arm, seed), n in run.solutions.items()},
         vendi={_named(run, arm): value for run in runs for arm, value in run.vendi.items()},
         problems=[replace(p, where=_named(run, p.where)) for run in runs for p in run.problems],
+        alarms=[replace(a, arm=_named(run, a.arm)) for run in runs for a in run.alarms],
     )
 
 

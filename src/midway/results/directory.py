@@ -64,6 +64,7 @@ def _arm(files: Layout, name: str, spec: AskedArm, seeds: tuple[int, ...]) -> Ar
         fixed=fixed,
         checkpoint=spec.checkpoint,
         seeds=tuple(found[:1] or (0,)) if fixed else tuple(sorted({*seeds, *found})),
+        rl_note=spec.rl_note,
         pools=tuple(pool for pool in spec.pools if pool in files.pool_names()),
     )
 

@@ -32,7 +32,7 @@ def as_json(value: Any) -> Any:
             item = getattr(value, field.name)
             if field.metadata.get("spread"):
                 out |= as_json(item)
-            elif not (item is None and field.metadata.get("omit")):
+            elif not (item in (None, ()) and field.metadata.get("omit")):
                 out[key_of(field)] = as_json(item)
         return out
     if isinstance(value, Mapping):

@@ -24,6 +24,8 @@ class AskedArm:
     rl: bool
     checkpoint: bool = False
     pools: tuple[str, ...]
+    rl_note: str = ""
+    """What of its RL is not the default, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Asked:
     benchmarks: tuple[str, ...]
     samples: Mapping[str, int]
     """Samples of each question, by benchmark, where the recipe says."""
+    curve: int | None = None
+    """Samples behind a point of a curve during RL, where the recipe says."""
 
 
 FOUR = ("hits", "positives", "rejections", "negatives")
@@ -77,14 +81,38 @@ def asked_of(recipe: Mapping[str, Any]) -> Asked:
         treatment=str(recipe.get("treatment") or ""),
         control=str(recipe.get("control") or ""),
         seeds=tuple(int(seed) for seed in recipe.get("seeds") or ()),
-        arms={name: _arm(name, as_dict(spec)) for name, spec in as_dict(recipe.get("arms")).items()},
+        arms={name: _arm(name, as_dict(spec), recipe) for name, spec in as_dict(recipe.get("arms")).items()},
         pools=tuple(as_dict(recipe.get("pools"))),
         benchmarks=tuple(samples),
         samples={name: count for name, count in samples.items() if isinstance(count, int)},
+        curve=_curve(as_dict(recipe.get("curve"))),
     )
 
 
-def _arm(name: str, spec: Mapping[str, Any]) -> AskedArm:
+def _curve(curve: Mapping[str, Any]) -> int | None:
+    questions, samples = _count(curve, "questions"), _count(curve, "samples")
+    return questions * samples if questions and samples else None
+
+
+def _rl_note(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """Return what of an arm's RL is not the default, in words; empty if nothing is."""
+    training, filtered = as_dict(recipe.get("training")), as_dict(as_dict(recipe.get("questions")).get("rl_filter"))
+    reward = spec.get("reward") or training.get("reward") or "verdict"
+    if isinstance(reward, list):
+        reward = " + ".join(f"{as_dict(one).get('weight', 1):g} x {as_dict(one).get('name')}" for one in reward)
+    notes = [] if reward == "verdict" else [f"reward: {reward}"]
+    if training.get("overlong", "score") != "score":
+        notes.append(f"cut-off completions: {training['overlong']}")
+    if training.get("keep", "last") != "last":
+        notes.append("kept: the best state by held-out training questions")
+    if filtered:
+        notes.append(
+            f"questions that the base model solves in {filtered.get('min')} to {filtered.get('max')} of samples"
+        )
+    return "; ".join(notes) if spec.get("rl", True) else ""
+
+
+def _arm(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> AskedArm:
     data = spec.get("midtrain")
     pools = [item.get("pool") if isinstance(item, dict) else item for item in (data if isinstance(data, list) else [])]
     return AskedArm(
@@ -92,6 +120,7 @@ def _arm(name: str, spec: Mapping[str, Any]) -> AskedArm:
         midtrained=bool(data),
         rl=bool(spec.get("rl", True)),
         checkpoint=bool(spec.get("checkpoint")),
+        rl_note=_rl_note(spec, recipe),
         pools=tuple(pool for pool in pools if isinstance(pool, str) and pool),
     )
 

@@ -19,6 +19,7 @@ from midway.rundir import (
     COMPLETIONS,
     EVALUATIONS,
     LABELS,
+    ROLLOUTS,
     SOLUTIONS,
     VERDICTS,
     RunError,
@@ -31,6 +32,7 @@ from midway.rundir.layout import Layout
 PLACE: Schema = {"benchmark": pl.String, "arm": pl.String, "phase": pl.String, "seed": pl.Int64}
 SAMPLES: Schema = {**PLACE, **EVALUATIONS, "labels": pl.List(pl.String)}
 SEEDED_SOLUTIONS: Schema = {"seed": pl.Int64, **SOLUTIONS}
+SEEDED_ROLLOUTS: Schema = {"seed": pl.Int64, **ROLLOUTS}
 JUDGED_COMPLETIONS: Schema = {
     **COMPLETIONS,
     **{name: kind for name, kind in VERDICTS.items() if name != "id"},
@@ -69,6 +71,15 @@ def solutions_of(files: Layout, arm: str, seeds: Sequence[int]) -> pl.DataFrame:
         if file.is_file():
             frame = read_rows([file], SOLUTIONS)
             parts.append(frame.select(pl.lit(seed, pl.Int64).alias("seed"), *SOLUTIONS))
+    return pl.concat(parts)
+
+
+def rollouts_of(files: Layout, arm: str, seeds: Sequence[int]) -> pl.DataFrame:
+    """Return SEEDED_ROLLOUTS: what RL of the arm sampled in each of the seeds, in the order in which it did."""
+    parts = [pl.DataFrame(schema=dict(SEEDED_ROLLOUTS))]
+    for seed in seeds:
+        frame = read_table(files.rollouts(layout.rl(arm, seed)), ROLLOUTS).sort("step", "group", "index")
+        parts.append(frame.select(pl.lit(seed, pl.Int64).alias("seed"), *ROLLOUTS))
     return pl.concat(parts)
 
 

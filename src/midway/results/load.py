@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from midway.evidence import vendi_score_of_texts
+from midway.results.alarms import alarms_of
 from midway.results.contents import Arm, Contents, Metrics
 from midway.results.directory import Benchmarks, question_ids, read_arms, read_benchmarks, read_stages, source_of
 from midway.results.edge import as_dict, asked_of, labeller_of, read_dict, read_numbers
@@ -73,6 +74,7 @@ def read_contents(path: Path) -> Contents:
         solutions=solutions,
         vendi=vendi,
         problems=(),
+        alarms=alarms_of(files, arms, asked),
     )
     return replace(contents, problems=(*problems, *_missing(contents)))
 

@@ -20,8 +20,8 @@ from midway.registry import near
 from midway.results.contents import Arm, StageRecord
 from midway.results.directory import Benchmarks, read_arms, read_benchmarks, stage_record
 from midway.results.edge import Asked, as_dict, asked_of
-from midway.results.frames import completions_of, samples_of, solutions_of, verdicts_of
-from midway.results.types import Results
+from midway.results.frames import completions_of, rollouts_of, samples_of, solutions_of, verdicts_of
+from midway.results.types import ArmAlarm, Results
 from midway.rundir import RunError, find_run, layout, read_json
 from midway.rundir.layout import Layout
 
@@ -74,6 +74,13 @@ class Run:
         return tuple(dict.fromkeys([*self._asked.pools, *self.files.pool_names()]))
 
     @property
+    def alarms(self) -> tuple[ArmAlarm, ...]:
+        """What goes wrong in RL, by the logs that are there now; also of a run that is still going on."""
+        from midway.results.alarms import alarms_of  # here: evidence loads scipy, which the tables do not need
+
+        return alarms_of(self.files, self.arms, self._asked)
+
+    @property
     def benchmarks(self) -> tuple[str, ...]:
         return self._benchmarks.names
 
@@ -107,6 +114,15 @@ class Run:
         adherence.
         """
         return solutions_of(self.files, self._known(arm, self.arms, "arm"), self._seeds(arm, seed))
+
+    def rollouts(self, arm: str, seed: int | None = None) -> pl.DataFrame:
+        """What RL of an arm sampled, in one seed or all, in the order in which it did.
+
+        Columns: seed, id, step (the first that learns from it, as in metrics.jsonl), question_id, group and index (within the step, within
+        the group), text, judgement (`correct`, `wrong`, `unjudged`), extracted (the answer), reason, reward (null: left out), rewards (each
+        that was added up: name, value), advantage, tokens, cut_off (at max_completion_length).
+        """
+        return rollouts_of(self.files, self._known(arm, self.arms, "arm"), self._seeds(arm, seed))
 
     def samples(
         self,

@@ -69,6 +69,7 @@ def compute(run: Contents) -> Results:
         cost=tuple(cost(run)),
         answers=tuple(work_of_engines(run)),
         problems=tuple(run.problems),
+        alarms=tuple(run.alarms),
     )
 
 
@@ -88,6 +89,7 @@ def _summary(run: Contents, name: str) -> ArmSummary:
         ways=number(effective_number(list(merged.values()))) if kept else None,
         vendi=run.vendi.get(name),
         rl_steps=rl_steps(run, name),
+        rl_note=arm.rl_note or None,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 OMITTED = {"omit": True}
-"""Metadata of a field that is left out of the dump where it is None."""
+"""Metadata of a field that is left out of the dump where it is None, or an empty list."""
 SPREAD = {"spread": True}
 """Metadata of a mapping whose keys stand beside the other fields in the dump."""
 
@@ -66,6 +66,8 @@ class ArmSummary:
     """Effective number of heuristics among them, exp(entropy)."""
     vendi: Vendi | None
     rl_steps: int | None
+    rl_note: str | None = field(default=None, metadata=OMITTED)
+    """What of its RL is not the default, in words: another reward, what becomes of cut-off completions, a filter of questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +397,23 @@ class EngineWork:
     completion_tokens: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmAlarm:
+    """An alarm in the RL of one arm and seed: `evidence.alarms.Alarm`, and what to read."""
+
+    arm: str
+    seed: int
+    name: str
+    what: str
+    value: float
+    threshold: float
+    first: int
+    last: int
+    advice: str
+    read: tuple[str, ...] = ()
+    """Ids of rollouts that show it, of `rollouts(arm)`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that the reader must know: where it is, what happened, what follows from it."""
@@ -436,6 +455,8 @@ class Results:
     answers: tuple[EngineWork, ...]
     problems: tuple[Problem, ...]
     """What is missing or failed; none of it is counted as wrong."""
+    alarms: tuple[ArmAlarm, ...] = field(default=(), metadata=OMITTED)
+    """What went wrong in RL, by its log; none for runs of fewer than eight steps."""
     commands: tuple[str, ...] = ()
     """What to type to get these results again."""
 

@@ -9,7 +9,9 @@ paths, `place` reads one back into what it is about, and `Layout` turns both int
       pools/POOL/{completions,verdicts,adherence}/
       arms/ARM/seed-S/selection/{solutions,funnel,removed}.parquet
       arms/ARM/seed-S/{midtrain,rl}/{rows.parquet,job.json,metrics.jsonl,model/}
+      arms/ARM/seed-S/rl/rollouts/
       arms/ARM/seed-S/evaluations/B/PHASE/{completions/,verdicts/,results.parquet,greedy/results.parquet,labels/}
+      rl-filter/questions.parquet
       labels/labeller.json
       report/{report.html,report.md,results.json}
       locks/
@@ -28,6 +30,8 @@ BASE, BEFORE_RL, AFTER_RL = "base", "before-rl", "after-rl"
 PHASES = (BASE, BEFORE_RL, AFTER_RL)
 TRAINING_SETS = ("train", "rl")
 """The sets of questions that are no benchmark's."""
+RL_FILTER = "rl-filter"
+"""The stage that chooses RL questions."""
 LABELLER = "labels"
 """The stage that fits the labeller of ways."""
 
@@ -227,6 +231,14 @@ class Layout:
 
     def metrics(self, rel: str) -> Path:
         return self.root / rel / "metrics.jsonl"
+
+    def filtered(self) -> Path:
+        """How often the base model solved each RL question, and whether RL asks it."""
+        return self.root / RL_FILTER / "questions.parquet"
+
+    def rollouts(self, rel: str) -> Path:
+        """The completions that an RL stage sampled: a table directory."""
+        return self.root / rel / "rollouts"
 
     def evaluated(self, rel: str) -> Path:
         """The samples of an evaluation, a row each."""

@@ -64,6 +64,27 @@ EVALUATIONS: Schema = {
 """`ways`, `composed` (does it join two or more of them?) and `steps_right` (is every step right?) where a program can tell."""
 LABELS: Schema = {"id": pl.String, "ways": pl.List(pl.String)}
 """The ways that an evaluation sample uses, by a labeller that is no program; [] is none of those known. No row: no label."""
+FILTERED: Schema = {"question_id": pl.String, "judged": pl.Int32, "correct": pl.Int32, "kept": pl.Boolean}
+"""How often the base model solved each RL question, and whether RL asks it."""
+ROLLOUTS: Schema = {
+    "id": pl.String,
+    "step": pl.Int32,
+    "question_id": pl.String,
+    "group": pl.Int32,
+    "index": pl.Int32,
+    "text": pl.String,
+    "judgement": pl.String,
+    "extracted": pl.String,
+    "reason": pl.String,
+    "reward": pl.Float64,
+    "rewards": pl.List(pl.Struct({"name": pl.String, "value": pl.Float64})),
+    "advantage": pl.Float64,
+    "tokens": pl.Int32,
+    "cut_off": pl.Boolean,
+}
+"""Completions that RL sampled. `step`: the first optimizer step that learns from it, as in metrics.jsonl. `group`: number of the group
+within the step, `index`: number within the group. `reward` is the weighted sum of `rewards`, null where the trainer left the completion
+out. `cut_off`: it reached the token limit, and no string at which an answer ends is in it."""
 QUESTIONS: Schema = {
     "id": pl.String,
     "domain": pl.String,

@@ -13,14 +13,17 @@ from typing import Any, ClassVar
 import polars as pl
 
 from midway.questions import to_frame
-from midway.recipe import Recipe, merge
-from midway.records import Prompt
-from midway.rundir import read_json, write_table
+from midway.recipe import Recipe, SamplingConfig, merge
+from midway.records import Prompt, Question, content_id
+from midway.rundir import RunError, read_json, write_table
 from midway.stages.base import Output, Stage, domains_identity, prompt_identity, verify_identity
 from midway.stages.training import train
 from midway.training.dataset import MESSAGES
-from midway.training.jobs import job_of, reward_identity, trainer_identity
+from midway.training.jobs import SAVE_STEPS, job_of, keep_identity, reward_identity, trainer_identity
 from midway.workbench import RL, Weights, Workbench, labelled_by
+
+HELD_OUT, HELD_OUT_SAMPLES = "held-out", 4
+"""How the held-out questions are called in curves, and samples of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class ReinforcementLearning(Stage):
     """Digest of the RL questions."""
     domains: Mapping[str, Mapping[str, str]]
     matched_to: Treatment | None = None
+    filtered: bool = False
+    """Whether a filter of questions is among its needs."""
 
     @property
     def args(self) -> dict[str, Any]:
@@ -65,11 +70,16 @@ class ReinforcementLearning(Stage):
             "seed": self.seed,
             **domains_identity(self.domains),
             **trainer_identity(self.recipe),
-            **reward_identity(self.recipe),
+            **reward_identity(self.recipe, self.arm),
+            **keep_identity(self.recipe),
         }
 
     def run(self, bench: Workbench, out: Output) -> None:
-        questions = bench.questions.get(RL)
+        questions: Sequence[Question] = bench.questions.get(RL)
+        if self.filtered:
+            kept = set(pl.read_parquet(out.files.filtered()).filter("kept")["question_id"])
+            questions = [question for question in questions if question.id in kept]
+        questions, measured = self._held_out(questions)
         rows = pl.DataFrame(
             {
                 "prompt": prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat),
@@ -92,8 +102,38 @@ class ReinforcementLearning(Stage):
             stop=bench.prompts.stop,
         )
         curve = self._curve(bench, out) if self.recipe.curve.every else {}
-        job = replace(job, questions=str(out.files.questions(RL)), curve=curve)
+        job = replace(
+            job,
+            questions=str(out.files.questions(RL)),
+            curve=curve,
+            best=self._best(bench, out, measured) if measured else {},
+            rewards=[one.model_dump() for one in self.recipe.rewards(self.arm)],
+            rollouts={"folder": str(out.files.rollouts(out.rel)), "keep": self.recipe.training.rollouts},
+        )
         train(out, rows, job, self.recipe.launch)
+
+    def _held_out(self, questions: Sequence[Question]) -> tuple[Sequence[Question], Sequence[Question]]:
+        """Return the questions to train on, and those that tell which state is best: none where the last is kept."""
+        training = self.recipe.training
+        if training.keep == "last":
+            return questions, ()
+        count = min(training.held_out, len(questions) // 2)
+        if not count:
+            raise RunError("training.keep: best holds out RL questions, and there is only one: set training.keep=last")
+        drawn = {q.id for q in sorted(questions, key=lambda q: content_id(HELD_OUT, q.id))[:count]}
+        return [q for q in questions if q.id not in drawn], [q for q in questions if q.id in drawn]
+
+    def _best(self, bench: Workbench, out: Output, questions: Sequence[Question]) -> dict[str, Any]:
+        """Write the held-out questions, and return what the training job needs to know of them. They are asked as RL asks."""
+        config = SamplingConfig(
+            temperature=self.args.get("temperature", 1.0), max_tokens=self.args.get("max_completion_length", 256)
+        )
+        path = out.path / "curve" / f"{HELD_OUT}.parquet"
+        shown = prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat)
+        write_table(path, to_frame(questions).with_columns(shown))
+        sampling = asdict(bench.prompts.sampling(config))
+        slice_ = {"name": HELD_OUT, "rows": str(path), "sampling": sampling, "samples": HELD_OUT_SAMPLES}
+        return {"every": int(self.args.get("save_steps", SAVE_STEPS)), "set": slice_}
 
     def _curve(self, bench: Workbench, out: Output) -> dict[str, Any]:
         """Write the slice of each benchmark that RL is watched on, and return what the training job needs to know of them."""
@@ -112,7 +152,7 @@ class ReinforcementLearning(Stage):
                     "labeller": labelled_by(benchmark.source),
                 }
             )
-        return {"every": config.every, "sets": sets}
+        return {"every": config.every, "sets": sets, "points": config.questions * config.samples}
 
 
 def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:

@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from midway.evidence.alarms import PREFIX, alarms
 from midway.rundir import write_table
 from midway.stages.base import Output
-from midway.training.jobs import Job
+from midway.training.jobs import Job, read_rows
 from midway.training.launch import default_command, launch, run_job
 
 
@@ -19,9 +20,17 @@ def train(out: Output, rows: pl.DataFrame, job: Job, command: list[str]) -> None
     path = out.path / "job.json"
     job.save(path)
 
+    seen: set[str] = set()
+
     def progress(step: int, total: int, logs: dict[str, Any]) -> None:
         shown = [f"{key} {logs[key]:.3g}" for key in ("loss", "reward") if isinstance(logs.get(key), int | float)]
         out.progress(step, total, ", ".join(shown))
+        new = {key for key in logs if key.startswith(PREFIX)} - seen
+        if new:
+            seen.update(new)
+            for alarm in alarms(read_rows(out.files.metrics(out.rel))):
+                if PREFIX + alarm.name in new:
+                    out.note(f"alarm at step {step}: {alarm.what}. {alarm.advice}")
 
     command = command or default_command()
     result = launch(path, command, progress, out.stop) if command else run_job(path, progress, out.stop)

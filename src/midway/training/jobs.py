@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from midway import registry
-from midway.recipe import Recipe
+from midway.recipe import Recipe, RewardConfig
 from midway.rundir import write_bytes
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called with (step, steps, latest logs)."""
 Stop = Callable[[], bool]
+SAVE_STEPS = 50
+"""Steps between checkpoints where the recipe does not say."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,15 @@ class Job:
     questions: str | None = None
     """grpo: Parquet file with the question records, for the reward."""
     verify: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    """grpo: where the best state is kept: `every`, and `set`, the slice of training questions that tells which (as in `curve`)."""
     trainer: str = "trl"
-    reward: str = "verdict"
+    rewards: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "verdict", "weight": 1.0, "options": {}}])
+    """grpo: the rewards that are added up: `name`, `weight`, `options` of each (see `recipe.RewardConfig`)."""
+    overlong: str = "score"
+    """grpo: what becomes of completions that are cut off: score, mask or soft (see `recipe.TrainingConfig`)."""
+    rollouts: dict[str, Any] = field(default_factory=dict)
+    """grpo: the `folder` for rollouts, and `keep` (all, none, or how many of a step); nothing is kept where it is empty."""
     plugins: list[str] = field(default_factory=list)
     """Plug-in files that the trainer and the reward may come from."""
     curve: dict[str, Any] = field(default_factory=dict)
@@ -93,9 +103,18 @@ def job_of(
             "require_sandbox": verify.require_sandbox,
         },
         trainer=recipe.training.trainer,
-        reward=recipe.training.reward,
+        overlong=recipe.training.overlong,
         plugins=recipe.plugins,
     )
+
+
+def read_rows(metrics: Path) -> list[dict[str, Any]]:
+    """Return the rows of a metrics.jsonl; a torn last line is left out, and what is not a number."""
+    rows = []
+    for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
+        with suppress(ValueError):
+            rows.append({key: value for key, value in json.loads(line).items() if isinstance(value, int | float)})
+    return rows
 
 
 def trainer_identity(recipe: Recipe) -> dict[str, Any]:
@@ -104,7 +123,21 @@ def trainer_identity(recipe: Recipe) -> dict[str, Any]:
     return {} if name == "trl" else {"trainer": {"name": name, **registry.find("trainers", name).identity()}}
 
 
-def reward_identity(recipe: Recipe) -> dict[str, Any]:
-    """Return what a digest holds of the reward: nothing for the verdict."""
-    name = recipe.training.reward
-    return {} if name == "verdict" else {"reward": {"name": name, **registry.find("rewards", name).identity()}}
+def reward_identity(recipe: Recipe, arm: str) -> dict[str, Any]:
+    """Return what a digest holds of an arm's rewards and of cut-off completions: nothing for the bare verdict, scored as it stands."""
+    rewards = recipe.rewards(arm)
+    overlong = {} if recipe.training.overlong == "score" else {"overlong": recipe.training.overlong}
+    if len(rewards) == 1 and rewards[0] == RewardConfig(name=rewards[0].name):
+        name = rewards[0].name
+        return {**({} if name == "verdict" else {"reward": _reward(name)}), **overlong}
+    return {"rewards": [{**one.identity(), **_reward(one.name)} for one in rewards], **overlong}
+
+
+def keep_identity(recipe: Recipe) -> dict[str, Any]:
+    """Return what a digest holds of which state is kept: nothing for the last."""
+    training = recipe.training
+    return {} if training.keep == "last" else {"keep": training.keep, "held_out": training.held_out}
+
+
+def _reward(name: str) -> dict[str, Any]:
+    return {"name": name, **registry.find("rewards", name).identity()}

@@ -96,11 +96,17 @@ def parent_gone() -> bool:
     return False
 
 
+LATEST = 50
+"""Lines of metrics.jsonl whose latest numbers are told at once: an alarm and a curve are lines of their own."""
+
+
 def _report(metrics: Path, progress: Progress) -> None:
     if metrics.exists():
         lines = metrics.read_bytes().split(b"\n")[:-1]
         if lines:
-            latest = json.loads(lines[-1])
+            latest: dict[str, Any] = {}
+            for line in lines[-LATEST:]:
+                latest.update(json.loads(line))
             progress(int(latest["step"]), int(latest.get("max_steps", 0)), latest)
 
 

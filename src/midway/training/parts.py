@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from midway.recipe.rewards import LengthOptions, RandomOptions
 from midway.registry import RewardPart, TrainerPart
 from midway.training.jobs import Job, Progress, Stop
 from midway.training.trainers.trl.arguments import check, check_groups
@@ -26,6 +27,24 @@ def _verdict(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop:
     return TRLReward(questions, verifier, stop)
 
 
+def _random(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop: Any) -> Any:
+    from midway.training.controls import RandomReward
+
+    return RandomReward(RandomOptions(**options))
+
+
+def _format(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop: Any) -> Any:
+    from midway.training.controls import FormatReward
+
+    return FormatReward(questions, verifier, stop)
+
+
+def _length(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop: Any) -> Any:
+    from midway.training.controls import LengthReward
+
+    return LengthReward(LengthOptions(**options))
+
+
 TRAINERS = (
     TrainerPart(
         name="trl",
@@ -39,4 +58,17 @@ TRAINERS = (
 )
 REWARDS = (
     RewardPart(name="verdict", summary="1 for right, 0 for wrong; unjudged is left out of the group", open=_verdict),
+    RewardPart(
+        name="random",
+        summary="1 or 0 by chance, whatever was written: the control for gains that the reward does not explain",
+        open=_random,
+        config=RandomOptions,
+    ),
+    RewardPart(name="format", summary="1 where an answer can be read, right or wrong; else 0", open=_format),
+    RewardPart(
+        name="length",
+        summary="0 up to a target length in tokens, falling to -1 at twice the target; to add to another reward",
+        open=_length,
+        config=LengthOptions,
+    ),
 )

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from midway.domains import Verifier, question_of
-from midway.records import Question
+from midway.records import Question, Verdict
 
 
 @cache
@@ -23,9 +23,22 @@ def _verifier() -> Verifier:
     return Verifier()
 
 
-def _text(completion: Any) -> str:
+def text_of(completion: Any) -> str:
     """The words of a completion: plain text, or the last message of a conversation."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
+
+
+def answer_in(text: str, stop: Iterable[str]) -> str:
+    """The text up to the first string at which an answer ends."""
+    return min((text.split(end, 1)[0] for end in stop), key=len, default=text)
+
+
+def tell(verdicts: Sequence[Verdict], log: Callable[[str, list[Any]], None] | None) -> None:
+    """Put verdicts into TRL's table of completions, where it offers one."""
+    if log is not None:
+        log("judgement", [str(verdict.judgement) for verdict in verdicts])
+        log("extracted", [verdict.extracted for verdict in verdicts])
+        log("reason", [verdict.reason for verdict in verdicts])
 
 
 def _per_row(column: Any, k: int) -> bool:
@@ -41,7 +54,21 @@ def _columns(label: Any) -> Mapping[str, Any]:
     return label if isinstance(label, Mapping) else {"answer": label}
 
 
-class TRLReward:
+class Judging:
+    """Verdicts on completions in TRL's convention: a column `question_id` names each row's question, or its own columns say it."""
+
+    def __init__(self, questions: Iterable[Question] = (), verifier: Verifier | None = None, stop: Iterable[str] = ()):
+        self.questions, self.verifier, self.stop = {q.id: q for q in questions}, verifier or Verifier(), tuple(stop)
+
+    def verdicts(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Verdict]:
+        """Return a verdict for each completion."""
+        rows = [{c: v[k] for c, v in columns.items() if _per_row(v, k)} for k in range(len(completions))]
+        asked = [self.questions[row["question_id"]] if self.questions else question_of(row) for row in rows]
+        texts = [answer_in(text_of(completion), self.stop) for completion in completions]
+        return list(self.verifier.verify_batch(zip(asked, texts, strict=True)))
+
+
+class TRLReward(Judging):
     """Plug it into TRL with `GRPOTrainer(reward_funcs=TRLReward(questions))`: 1.0 correct, 0.0 wrong, None unjudged.
 
     A dataset's column `question_id` names each row's question; without `questions` its own columns do (`question_of`).
@@ -50,14 +77,10 @@ class TRLReward:
 
     __name__ = "midway_correct"
 
-    def __init__(self, questions: Iterable[Question] = (), verifier: Verifier | None = None, stop: Iterable[str] = ()):
-        self.questions, self.verifier, self.stop = {q.id: q for q in questions}, verifier or Verifier(), tuple(stop)
-
     def __call__(self, prompts: Any = None, completions: Sequence[Any] = (), **columns: Any) -> list[float | None]:
-        rows = [{c: v[k] for c, v in columns.items() if _per_row(v, k)} for k in range(len(completions))]
-        asked = [self.questions[row["question_id"]] if self.questions else question_of(row) for row in rows]
-        texts = [min((t.split(s, 1)[0] for s in self.stop), key=len, default=t) for t in map(_text, completions)]
-        return [verdict.score() for verdict in self.verifier.verify_batch(zip(asked, texts, strict=True))]
+        verdicts = self.verdicts(completions, columns)
+        tell(verdicts, columns.get("log_extra"))
+        return [verdict.score() for verdict in verdicts]
 
 
 def compute_score(

@@ -121,9 +121,16 @@ def _reinforce(
     from midway.questions import from_frame
 
     questions = from_frame(pl.read_parquet(str(job.questions)))
-    reward = registry.find("rewards", job.reward).open(
-        {}, questions=questions, verifier=Verifier(**job.verify), stop=job.stop
-    )
+    verifier = Verifier(**job.verify)
+    rewards = [
+        (
+            one["weight"],
+            registry.find("rewards", one["name"]).open(
+                one["options"], questions=questions, verifier=verifier, stop=job.stop
+            ),
+        )
+        for one in job.rewards
+    ]
 
     def loss(model: Any, step: int) -> tuple[Any, dict[str, Any]]:
         row = rows[(step - 1) % len(rows)]
@@ -137,7 +144,11 @@ def _reinforce(
         )
         tails = [[t for t in sample[len(head) :].tolist() if t != tokenizer.pad_token_id] or [0] for sample in drawn]
         texts = [tokenizer.decode(tail, skip_special_tokens=True) for tail in tails]
-        given = reward(completions=texts, question_id=[row["question_id"]] * len(texts))
+        asked = {"completions": texts, "completion_ids": tails, "question_id": [row["question_id"]] * len(texts)}
+        scores = [[(weight, value) for value in reward(**asked)] for weight, reward in rewards]
+        given = [
+            None if any(v is None for _, v in of) else sum(w * v for w, v in of) for of in zip(*scores, strict=True)
+        ]
         known = [r for r in given if r is not None]
         mean = sum(known) / max(1, len(known))
         advantages = [0.0 if r is None else r - mean for r in given]

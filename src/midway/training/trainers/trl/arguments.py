@@ -26,6 +26,7 @@ RESERVED = {
     "output_dir": "the run directory decides it",
     "seed": "it comes from `seeds`",
     "data_seed": "it comes from `seeds`",
+    "reward_weights": "weights stand in `training.reward`",
 }
 
 

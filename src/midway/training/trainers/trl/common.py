@@ -16,7 +16,7 @@ import json
 import os
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from transformers import (
 )
 
 from midway.rundir import RunError, Stopped, write_bytes
-from midway.training.jobs import Job
+from midway.training.jobs import SAVE_STEPS, Job
 
 MARKER = "midway-complete"
 
@@ -87,7 +87,7 @@ def base_args(job: Job) -> dict[str, Any]:
         "disable_tqdm": True,
         "logging_steps": 1,
         "save_strategy": "steps",
-        "save_steps": 50,
+        "save_steps": SAVE_STEPS,
         "save_total_limit": 2,
         "log_level": "warning",
         "ddp_timeout": 7200,  # seconds that the other processes wait while the first one evaluates a curve or saves
@@ -163,8 +163,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         return bool(flag.item())
 
 
-def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
+def train(
+    trainer: Any, job: Job, callback: RunCallback, finish: Callable[[], Mapping[str, Any]] = dict
+) -> dict[str, Any]:
     """Run a trainer (with `callback` added) to its end, from its last finished checkpoint if there is one, and save the final model.
+
+    `finish` is called between both, and returns what to add to the result.
 
     Returns steps, seconds, tokens and peak memory. Raises Stopped when the callback was told to stop.
     """
@@ -178,8 +182,10 @@ def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=resumed)
     if callback.stopped:
         raise Stopped(f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}")
+    more = finish()
     save_final(trainer, out / "model", job)
     result = {
+        **more,
         "steps": trainer.state.global_step,
         "resumed_from": int(resumed.rpartition("-")[2]) if resumed else 0,
         "tokens": int(getattr(trainer.state, "num_input_tokens_seen", 0) or 0),
@@ -189,7 +195,8 @@ def train(trainer: Any, job: Job, callback: RunCallback) -> dict[str, Any]:
         write_bytes(done, json.dumps(result).encode())
         for marker in (out / "checkpoints").glob(f"*/{MARKER}"):
             marker.unlink()  # first: what is half removed must not look finished
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        for folder in ("checkpoints", "best"):
+            shutil.rmtree(out / folder, ignore_errors=True)
     return result
 
 

@@ -1,25 +1,32 @@
-"""RL: ordinary GRPO with TRL's GRPOTrainer; the reward is midway's verdict.
+"""RL: ordinary GRPO with TRL's GRPOTrainer; the reward is midway's verdict, or what the recipe names.
 
 Promises: reward 1 for correct, 0 for wrong, None (left out of the group's baseline) for unjudged; any field of GRPOConfig passes
-through; a killed run goes on from its last checkpoint.
+through; every completion is kept with its verdict; a killed run goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from datasets import Dataset, disable_progress_bars
-from trl import GRPOConfig, GRPOTrainer
+from transformers import TrainerCallback
+from trl import GRPOConfig
+from trl.rewards import get_soft_overlong_punishment
 
 from midway import registry
 from midway.domains import Verifier
 from midway.engines.text import turn_end
 from midway.questions import from_frame
+from midway.records import Question
 from midway.training.jobs import Job
+from midway.training.rewards import TRLReward
+from midway.training.rollouts import NONE, Rollouts, kept_of_a_step
+from midway.training.trainers.trl.alarms import AlarmCallback
 from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
+from midway.training.trainers.trl.grpo import RecordingTrainer
 
 
 def rl_args(job: Job) -> dict[str, Any]:
@@ -27,6 +34,8 @@ def rl_args(job: Job) -> dict[str, Any]:
     defaults = dict(base_args(job))
     if hardware_args().get("use_cpu") and not job.args.get("use_vllm"):
         defaults["cache_implementation"] = "static"
+    if job.overlong == "mask":
+        defaults["mask_truncated_completions"] = True
     return {**defaults, **job.args}
 
 
@@ -49,21 +58,65 @@ def run_grpo(
         from peft import LoraConfig
 
         peft_config = LoraConfig(**{"task_type": "CAUSAL_LM", **job.lora})
-    with Verifier(**job.verify) as verifier:
-        reward = registry.find("rewards", job.reward).open({}, questions=questions, verifier=verifier, stop=job.stop)
-        trainer = GRPOTrainer(
+    folder = Path(job.rollouts.get("folder") or Path(job.out) / "rollouts")
+    with Verifier(**job.verify) as verifier, Rollouts(folder, job.run_name) as rollouts:
+        rewards = opened_rewards(job, questions, verifier)
+        trainer = RecordingTrainer(
+            rollouts=rollouts,
+            stop=job.stop,
+            judging=next((k for k, (one, weight) in enumerate(rewards) if isinstance(one, TRLReward) and weight), None),
             model=load_model(job),
-            reward_funcs=reward,
-            args=GRPOConfig(**rl_args(job)),
+            reward_funcs=[one for one, _ in rewards],
+            args=GRPOConfig(**rl_args(job), reward_weights=[weight for _, weight in rewards]),
             train_dataset=rows,
             processing_class=tokenizer,
             peft_config=peft_config,
         )
         callback = RunCallback(Path(job.out), progress, stop)
-        trainer.add_callback(callback)  # before the curve: it puts metrics.jsonl in order
+        trainer.add_callback(callback)  # before the others: it puts metrics.jsonl in order
+        trainer.add_callback(RolloutsCallback(trainer, job.rollouts.get("keep", NONE)))
+        trainer.add_callback(AlarmCallback(trainer, job, questions, verifier))
         if job.curve.get("every"):
             from midway.training.trainers.trl.curve import CurveCallback
 
             trainer.add_callback(CurveCallback(trainer, job.curve["every"], job.curve["sets"], verifier))
-        result = train(trainer, job, callback)
+        best = None
+        if job.best:
+            from midway.training.trainers.trl.best import BestCallback
+
+            best = BestCallback(trainer, job.best["every"], job.best["set"], verifier, Path(job.out) / "best")
+            trainer.add_callback(best)
+        result = train(trainer, job, callback, best.take if best else dict)
     return {**result, "questions": len(rows)}
+
+
+def opened_rewards(job: Job, questions: Sequence[Question], verifier: Verifier) -> list[tuple[Any, float]]:
+    """Return the reward functions of a job with their weights. The verdict is always among them: with weight 0 it is only logged, so that
+    rollouts have their verdicts whatever the reward is. DAPO's penalty for long completions is one more."""
+    found = []
+    for one in job.rewards:
+        part = registry.find("rewards", one["name"])
+        reward = part.open(one["options"], questions=questions, verifier=verifier, stop=job.stop)
+        found.append((reward, float(one["weight"])))
+    if not any(isinstance(reward, TRLReward) for reward, _ in found):
+        found.append((TRLReward(questions, verifier, job.stop), 0.0))
+    if job.overlong == "soft":
+        limit = int(job.args.get("max_completion_length", 256))
+        found.append((get_soft_overlong_punishment(limit, max(1, limit // SOFT_SHARE)), 1.0))
+    return found
+
+
+SOFT_SHARE = 5
+"""DAPO's penalty falls on the last fifth of the completion length, as in the paper (4,096 of 20,480 tokens)."""
+
+
+class RolloutsCallback(TrainerCallback):  # type: ignore[misc]
+    """Puts the rollouts in order when training begins: those of steps that will be done again are dropped. `keep` is the recipe's."""
+
+    def __init__(self, trainer: RecordingTrainer, keep: str | int | None) -> None:
+        self.trainer, self.keep = trainer, keep
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            keep = kept_of_a_step(self.keep, self.trainer.expected_rollouts())
+            self.trainer.rollouts.begin(state.global_step, keep)
