@@ -19,7 +19,7 @@ from midway.records import Judgement, Question, Request, completion_id
 from midway.rundir import COMPLETIONS, FILTERED, VERDICTS, RunError, layout, read_table, write_table
 from midway.stages.asking import ask
 from midway.stages.base import Output, Stage, domains_identity, model_identity, prompt_identity, verify_identity
-from midway.stages.judging import judge
+from midway.stages.judging import judge_completions
 from midway.stages.pools import asked
 from midway.workbench import RL, Lease, Workbench
 
@@ -99,7 +99,7 @@ class FilterQuestions(Stage):
                 requests.append(Request(id_, prompt, how, question.id, "", index))
         ask(out, requests, bench.engines.answer(self.lease), "completions")
         ids = {request.id for request in requests}
-        judge(
+        judge_completions(
             out,
             out.path / "verdicts",
             completions=out.path / "completions",
