@@ -1,6 +1,6 @@
 # make demo   set up, then run the shipped demo (runs/demo)
-# make test   set up, then lint, type check, import contracts, tests
-# make test-fast   the same with the fast tests alone
+# make test   set up, then lint, type check, import contracts, tests (about ten minutes on two cores)
+# make test-all    the same with the slow tests too; make test-fast  with the quickest alone
 # make setup  only set up
 # make engines-test   install a CPU build of vLLM in an environment of its own and test the vLLM and server engines with it
 PYTHON ?= python3
@@ -8,8 +8,9 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+FAST := domains evidence plan recipe registry results rundir selection workbench
 
-.PHONY: setup demo test test-fast lint fixtures engines-test docs clean
+.PHONY: setup demo test test-all test-fast lint fixtures engines-test docs clean
 
 setup: $(VENV)/.run
 
@@ -38,10 +39,14 @@ lint: $(VENV)/.dev
 	$(BIN)/python tests/house.py
 
 test: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+# also what is marked slow: Ray clusters, kills, trainings, the theory's long simulations
+test-all: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-fast: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FAST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(addprefix tests/,$(FAST))
 
 engines-test:
 	PYTHON=$(PYTHON) sh tools/engines-test.sh

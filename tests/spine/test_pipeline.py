@@ -277,6 +277,7 @@ def test_curves_during_rl_stand_beside_trls_own_metrics(lay_out: LayOut, here: H
     assert all(0 <= r["eval/test/pass@1"] <= 1 for r in rows if "eval/test/pass@1" in r)
 
 
+@pytest.mark.slow
 def test_training_in_processes_of_its_own(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(arms={"reference": [{"strategy": "reference"}]}, pools={}, treatment=None, launch=[sys.executable])
     here("run", recipe, "--out", tmp_path / "run")
@@ -287,6 +288,7 @@ def test_training_in_processes_of_its_own(lay_out: LayOut, here: Here, tmp_path:
         assert (folder / "model/model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_launched_training_that_fails_shows_its_last_words(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(arms={"reference": [{"strategy": "reference"}]}, pools={}, treatment=None, launch=[sys.executable])
     done = here("run", recipe, "rl.epsilon=nonsense", "--out", tmp_path / "run", check=False)

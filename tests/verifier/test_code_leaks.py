@@ -47,6 +47,7 @@ def sandboxes(marker: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(available() != "bubblewrap", reason="bubblewrap is not installed")
 @pytest.mark.parametrize("who", ["the program's process", "a keeper", "a judge", "nobody"])
 def test_no_sandbox_lives_on(who: str, tmp_path: Path) -> None:
