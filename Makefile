@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-FAST := domains evidence plan recipe registry results rundir selection workbench
+FAST := domains evidence plan recipe registry rundir selection
 
 .PHONY: setup demo test test-all test-fast lint fixtures engines-test docs clean
 
