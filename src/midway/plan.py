@@ -126,7 +126,7 @@ class _Planner:
         self.selections: dict[int, Select] = {}
         """The treatment's selection by seed."""
         self.treatments: dict[int, Treatment] = {}
-        for name in recipe.pools:
+        for name in recipe.used_pools:
             self.pools[name] = list(self._pool(name))
         self.filters = self._filter()
         base = bench.leases.base()

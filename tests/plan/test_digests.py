@@ -58,3 +58,15 @@ def test_a_judges_port_key_and_patience_change_no_digest(change: str, tmp_path: 
     assert digests(load_recipe("demo", changed), tmp_path) == before
     other = digests(load_recipe("demo", [*JUDGED, "adherence.engine.model=n", "labels.engine.model=n"]), tmp_path)
     assert other["pools/guided/adherence"] != before["pools/guided/adherence"] and other["labels"] != before["labels"]
+
+
+def test_a_pool_that_nobody_reads_is_not_generated(tmp_path: Path) -> None:
+    """A recipe that extends another one has its pools; an unguided pool may be most of the cost."""
+    found = digests(load_recipe("demo", ["arms.unguided=null"]), tmp_path)
+    assert "pools/guided/completions" in found and not any(rel.startswith("pools/unguided") for rel in found)
+    only_data = digests(load_recipe("demo", ["arms={}", "treatment=null", "control=null"]), tmp_path)
+    assert {"pools/guided/completions", "pools/unguided/completions"} <= set(only_data)
+    filtered = load_recipe(
+        "demo", ["arms={rl-only: []}", "treatment=null", "questions.rl_filter={min: 0.1, max: 0.9, samples: 4}"]
+    )
+    assert filtered.used_pools == ["unguided"]

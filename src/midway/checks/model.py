@@ -25,7 +25,7 @@ def run(subject: Subject) -> Iterator[Finding]:
     tokenizer = load_tokenizer(path, config.model_copy(update={"path": path}))
     question = subject.bench.questions.get(TRAIN)[0]
     guides = [h for name in subject.recipe.pools for h in subject.bench.prompts.heuristics(name) if h]
-    asked = sum(requests(subject, name) for name in subject.recipe.pools)
+    asked = sum(requests(subject, name) for name in subject.recipe.used_pools)
     for label, heuristic in [("plain", None), *([("guided", guides[0])] if guides else [])]:
         text, count = seen(subject.bench.prompts.build(question, heuristic), tokenizer)
         yield Finding(f"--- {label} prompt of one question, as the model sees it ({count} tokens)\n{text}\n---")

@@ -16,7 +16,11 @@ def requests(subject: Subject, pool: str) -> int:
 
 def run(subject: Subject) -> Iterator[Finding]:
     questions = len(subject.bench.questions.get(TRAIN))
+    used = subject.recipe.used_pools
     for name, pool in subject.recipe.pools.items():
+        if name not in used:
+            yield Finding(f"pool {name}: no arm uses it, so it is not generated")
+            continue
         count = requests(subject, name)
         guided = f"{len(subject.bench.prompts.heuristics(name))} heuristics" if pool.heuristics else "unguided"
         yield Finding(

@@ -479,6 +479,18 @@ class Recipe(Section):
         return reward_list(self.arms[arm].reward or self.training.reward)
 
     @property
+    def used_pools(self) -> list[str]:
+        """The pools that are generated: those that an arm, the labeller or the filter of RL questions reads; all where there is no arm."""
+        if not self.arms:
+            return list(self.pools)
+        used = {data.pool for arm in self.arms.values() for data in arm.midtrain}
+        if self.labels.by != "program":
+            used.add(self.labels_pool)
+        if self.questions.rl_filter is not None:
+            used |= {name for name, pool in self.pools.items() if not pool.heuristics}
+        return [name for name in self.pools if name in used]
+
+    @property
     def labels_pool(self) -> str | None:
         """The pool on which the labeller is measured: as named, else the only guided one that an arm uses, else the only guided one."""
         if self.labels.pool:

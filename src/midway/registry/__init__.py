@@ -117,7 +117,8 @@ def find(group: str, name: str) -> Any:
         raise RegistryError(f"{GROUPS[group]} {name!r}: {broken[name]}")
     raise RegistryError(
         f"there is no {GROUPS[group]} {name!r}{near(name, names(group))}\n"
-        f"  a package of yours registers one as an entry point of `midway.{group}`; a file beside the recipe is named under `plugins:`"
+        + "".join(f"  {why}\n" for why in broken.values())
+        + f"  a package of yours registers one as an entry point of `midway.{group}`; a file beside the recipe is named under `plugins:`"
     )
 
 
