@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, model, pools, power, questions, signal
+from midway.checks import arms, gold, launch, memory, model, pools, power, questions, signal
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -11,7 +11,9 @@ CHECKS: tuple[Check, ...] = (
     arms.CHECK,
     power.CHECK,
     signal.CHECK,
+    launch.CHECK,
     model.CHECK,
+    memory.CHECK,
     gold.CHECK,
 )
 """In the order in which they are shown."""

@@ -19,13 +19,13 @@ from midway.evidence.alarms import CONTINUED, CONTINUED_RIGHT, LOOK_EVERY, PREFI
 from midway.records import Question
 from midway.training.jobs import Job, read_rows
 from midway.training.rewards import Judging
-from midway.training.trainers.trl.grpo import RecordingTrainer
+from midway.training.trainers.trl.grpo import Recording
 
 
 class AlarmCallback(TrainerCallback):  # type: ignore[misc]
     """See the module."""
 
-    def __init__(self, trainer: RecordingTrainer, job: Job, questions: Sequence[Question], verifier: Verifier) -> None:
+    def __init__(self, trainer: Recording, job: Job, questions: Sequence[Question], verifier: Verifier) -> None:
         self.trainer, self.metrics = trainer, Path(job.out) / "metrics.jsonl"
         self.judging = Judging(questions, verifier, job.stop)
         points = job.curve.get("points")

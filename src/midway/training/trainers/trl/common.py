@@ -12,6 +12,7 @@ When things go wrong: RunError for what a user can mend (no tokenizer, unknown m
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import resource
@@ -36,6 +37,8 @@ from midway.rundir import RunError, Stopped, write_bytes
 from midway.training.jobs import SAVE_STEPS, Job
 
 MARKER = "midway-complete"
+QUANTIZE = "quantize"
+"""Midway's own key in `lora`."""
 
 
 def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -58,11 +61,46 @@ def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bo
 
 
 def load_model(job: Job) -> PreTrainedModel:
-    """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs)."""
+    """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs).
+
+    With `lora.quantize: nf4` the base weights' matrices are in 4 bits, as in QLoRA (arXiv:2305.14314).
+    """
     dtype = torch.float32 if job.dtype == "auto" else getattr(torch, job.dtype)
+    more: dict[str, Any] = {}
+    if quantized(job):
+        from transformers import BitsAndBytesConfig
+
+        compute = torch.bfloat16 if dtype == torch.float32 and torch.cuda.is_available() else dtype
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        )
     return AutoModelForCausalLM.from_pretrained(
-        job.model, revision=job.revision, dtype=dtype, trust_remote_code=job.trust_remote_code
+        job.model, revision=job.revision, dtype=dtype, trust_remote_code=job.trust_remote_code, **more
     )
+
+
+def quantized(job: Job) -> bool:
+    """Whether the base weights are in 4 bits. Raises RunError for another format, or without bitsandbytes."""
+    asked = (job.lora or {}).get(QUANTIZE)
+    if asked is None:
+        return False
+    if asked != "nf4":
+        raise RunError(f"lora.{QUANTIZE}: there is no {asked!r}; write nf4, or leave it out")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RunError(f"lora.{QUANTIZE}: bitsandbytes is not installed: pip install 'midway[quantize]'")
+    return True
+
+
+def adapter_config(job: Job) -> Any:
+    """Return peft's configuration of the job's adapter, None where all weights are trained."""
+    if job.lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": "CAUSAL_LM", **{k: v for k, v in job.lora.items() if k != QUANTIZE}})
 
 
 def hardware_args() -> dict[str, Any]:
