@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from midway import registry
 from midway.checks.base import Check, Finding, Level, Subject
 from midway.recipe import merge
 from midway.registry import near
+from midway.training.launch import MODULES, started_by
 
 PROGRAM = ["-m", "midway.training.launch", "job.json"]
 """What is put behind the command."""
@@ -43,8 +43,10 @@ def read_launch(command: Sequence[str]) -> Launched:
     if not command:
         return Launched()
     name = Path(command[0]).name
-    if shutil.which(command[0]) is None:
-        return Launched(how=" ".join(command), wrong=(f"there is no program {command[0]!r} on the PATH",))
+    try:
+        started_by(command)
+    except FileNotFoundError as error:
+        return Launched(how=" ".join(command), wrong=(f"{error}{near(name, list(MODULES))}",))
     if name == "accelerate":
         return _accelerate(command[1:])
     if name == "torchrun":

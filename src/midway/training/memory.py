@@ -365,7 +365,9 @@ def changes(shape: Shape, setting: Setting, section: str) -> list[tuple[str, Set
         add(f"{section}.vllm_enable_sleep_mode=true", sleep=True)
     while now.batch > 1:
         batch = now.batch // 2
-        text = f"{section}.per_device_train_batch_size={batch} {section}.gradient_accumulation_steps={now.accumulate * 2}"
+        text = (
+            f"{section}.per_device_train_batch_size={batch} {section}.gradient_accumulation_steps={now.accumulate * 2}"
+        )
         add(text, batch=batch, accumulate=now.accumulate * 2)
     if now.kind == "grpo" and not now.vllm and now.accumulate > 1:
         add(

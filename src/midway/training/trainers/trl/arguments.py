@@ -65,7 +65,9 @@ def check_groups(where: str, args: Mapping[str, Any], processes: int = 1) -> Non
     known = trl_fields(config_of(args))  # type: ignore[arg-type]
     for key in args:
         if key not in known and key not in (NAME, K):
-            of = f"{NAME}={args[NAME]}, which is TRL's {config_of(args)}" if NAME in args else f"TRL's {config_of(args)}"
+            of = (
+                f"{NAME}={args[NAME]}, which is TRL's {config_of(args)}" if NAME in args else f"TRL's {config_of(args)}"
+            )
             raise ValueError(f"{where}: rl.{key} is no field of {of}{near(key, sorted(known))}")
     per_step = int(args.get("steps_per_generation") or args.get("gradient_accumulation_steps", 1))
     per_process = int(args.get("per_device_train_batch_size", 8)) * per_step

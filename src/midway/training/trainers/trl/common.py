@@ -18,6 +18,7 @@ import os
 import resource
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from transformers import (
 
 from midway.rundir import RunError, Stopped, write_bytes
 from midway.training.jobs import SAVE_STEPS, Job
+from midway.training.trainers.trl.whole import possible, whole_weights
 
 MARKER = "midway-complete"
 QUANTIZE = "quantize"
@@ -246,12 +248,12 @@ def save_final(trainer: Any, folder: Path, job: Job) -> None:
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     temporary = folder.with_name(f".{folder.name}.tmp")
-    if hasattr(model, "merge_and_unload"):
-        if trainer.is_world_process_zero():
-            model.save_pretrained(str(folder.with_name("adapter")))
-            model.merge_and_unload().save_pretrained(str(temporary))
+    if not possible(trainer) and not hasattr(model, "merge_and_unload"):
+        trainer.save_model(str(temporary))  # DeepSpeed gathers on every process
     else:
-        trainer.save_model(str(temporary))  # gathers sharded weights on every process
+        with whole_weights(trainer) as whole:
+            if whole is not None:
+                _save(whole, temporary, folder.with_name("adapter"), job)
     if not trainer.is_world_process_zero():
         return
     trainer.processing_class.save_pretrained(str(temporary))
@@ -262,6 +264,20 @@ def save_final(trainer: Any, folder: Path, job: Job) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(temporary, folder)
+
+
+def _save(model: Any, folder: Path, adapter: Path, job: Job) -> None:
+    """Write whole weights; an adapter as it is and merged. One above 4 bits is merged into the base weights as they are on disk."""
+    if not hasattr(model, "merge_and_unload"):
+        model.save_pretrained(str(folder))
+        return
+    model.save_pretrained(str(adapter))
+    if quantized(job):
+        from peft import PeftModel
+
+        base = load_model(replace(job, lora=None))
+        model = PeftModel.from_pretrained(base, str(adapter))
+    model.merge_and_unload().save_pretrained(str(folder))
 
 
 def peak_memory_mb() -> float:

@@ -112,9 +112,9 @@ class Recording:
             columns={name: list(self._logs["extra"][name]) for name in COLUMNS},
         )
 
-    def continued(self) -> tuple[list[str], list[str]]:
-        """Return the questions and whole texts of the completions that were cut off last, written on up to twice the limit."""
-        model, kept = self.accelerator.unwrap_model(self.model), list(self.cut)
+    def continued(self, model: Any) -> tuple[list[str], list[str]]:
+        """Return the questions and whole texts of the completions that were cut off last, written on up to twice the limit by `model`."""
+        kept = list(self.cut)
         pad, device = self._tokenizer.pad_token_id, self.accelerator.device
         how = GenerationConfig(  # TRL's own is not there when vLLM samples
             max_new_tokens=self.max_completion_length,
