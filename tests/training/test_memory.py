@@ -230,6 +230,8 @@ def test_check_says_whether_it_fits_and_what_to_change(tmp_path: Path) -> None:
     assert code == 0 and re.search(
         r"it will not fit. Set rl.per_device_train_batch_size=\d+ rl.gradient_acc.*then about", text
     )
+    code, text = check(tmp_path, "--gpu-memory", "2", "rl.use_vllm=true", "rl.vllm_gpu_memory_utilization=0.0001")
+    assert code == 0 and "Set rl.vllm_gpu_memory_utilization=" in text
     code, text = check(tmp_path)
     assert code == 0 and ("midway check --gpu-memory 24" in text or torch.cuda.is_available())
 

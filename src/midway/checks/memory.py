@@ -5,6 +5,7 @@ Reads the model's configuration and tokenizer; loads no weights. The formulas ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from midway.training.memory import (
     reserve,
     setting_of,
     shape_of,
+    vllm_needs,
 )
 from midway.workbench import RL, TRAIN, find_model
 
@@ -80,6 +82,12 @@ def one(subject: Subject, kind: str, shape: Shape, launched: Launched, card: flo
     if setting.vllm == "server":
         yield Finding(
             f"memory of {section}: the vLLM server holds {gib(shape.parameters * 2)} GiB of weights and its cache on GPUs of its own"
+        )
+    if card and setting.vllm == "colocate" and (needs := vllm_needs(shape, setting.tokens)) > setting.vllm_share * card:
+        yield Finding(
+            f"memory of rl: vLLM needs {gib(needs)} GiB for weights and one sequence, and has a share of {setting.vllm_share:g} of "
+            f"{gib(card)} GiB. Set rl.vllm_gpu_memory_utilization={math.ceil(100 * needs / card) / 100:g} or more",
+            Level.WARNING,
         )
     if card:
         yield judged(shape, setting, section, most, card)

@@ -366,9 +366,9 @@ class Recipe(Section):
     midtrain: dict[str, Any] = {}
     """The trainer's own arguments of mid-training: any field of TRL's SFTConfig."""
     rl: dict[str, Any] = {}
-    """The trainer's own arguments of RL: any field of TRL's GRPOConfig."""
+    """The trainer's own arguments of RL: any field of TRL's GRPOConfig, and `algorithm` (docs/rl.md has the names)."""
     lora: dict[str, Any] | None = None
-    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning."""
+    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning. `quantize: nf4`: base weights in 4 bits."""
     launch: list[str] = []
     """Command that starts a training process on several GPUs, such as `[accelerate, launch, --num_processes, "4"]`; in-process if empty."""
     curve: CurveConfig = CurveConfig()

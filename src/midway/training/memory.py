@@ -274,6 +274,14 @@ def generation(shape: Shape, setting: Setting) -> float:
     return layer * (shape.layers + 1) + logits
 
 
+def vllm_needs(shape: Shape, tokens: int) -> float:
+    """Return bytes that vLLM cannot do without: weights in 2 bytes, and the keys and values of one sequence of `tokens`.
+
+    Source: vLLM refuses to start where its share leaves no room for one sequence of `max_model_len`. Its own activations are left out.
+    """
+    return shape.parameters * HALF + 2 * shape.kv_heads * shape.head_dim * HALF * shape.layers * tokens
+
+
 def lora_numbers(shape: Shape, lora: Mapping[str, Any]) -> int:
     """Return how many numbers a LoRA adapter trains: r x (in + out) for each matrix that it is on (arXiv:2106.09685, section 4).
 
