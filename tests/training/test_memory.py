@@ -237,10 +237,20 @@ def test_check_says_whether_it_fits_and_what_to_change(tmp_path: Path) -> None:
 
 
 def test_launch_lines() -> None:
-    fsdp = "accelerate launch --use_fsdp --fsdp_version 2 --num_processes 8 --mixed_precision bf16".split()
+    fsdp = [
+        "accelerate",
+        "launch",
+        "--use_fsdp",
+        "--fsdp_version",
+        "2",
+        "--num_processes",
+        "8",
+        "--mixed_precision",
+        "bf16",
+    ]
     found = read_launch(fsdp)
     assert (found.processes, found.sharded, found.wrong) == (8, True, ()) and "FSDP 2" in found.how
-    two = read_launch("accelerate launch --cpu --num_processes 2".split())
+    two = read_launch(["torchrun", "--nproc_per_node", "2"])
     assert (two.processes, two.sharded, two.wrong) == (2, False, ())
     assert read_launch(["torchrun", "--nproc-per-node", "4", "--nnodes=2"]).processes == 8
     for line, said in (
@@ -249,6 +259,10 @@ def test_launch_lines() -> None:
         ("accelerate lunch", "did you mean launch"),
         ("acelerate launch", "no program 'acelerate' on the PATH; did you mean accelerate"),
         ("accelerate launch --cpu --use_fsdp", "only one of"),
+        (
+            "accelerate launch --cpu --num_processes 2",
+            "starts one process without MPI, whatever --num_processes says: write [torchrun",
+        ),
         ("accelerate launch train.py", "leave out 'train.py'"),
         ("accelerate launch --config_file nowhere.yaml", "there is no nowhere.yaml"),
     ):
@@ -258,5 +272,5 @@ def test_launch_lines() -> None:
 def test_check_refuses_a_launch_line(tmp_path: Path) -> None:
     code, text = check(tmp_path, "launch=[accelerate, launch, --num_proceses, '4']")
     assert code == 1 and "did you mean --num_processes" in text
-    code, text = check(tmp_path, "launch=[accelerate, launch, --cpu, --num_processes, '2']", "rl.num_generations=12")
+    code, text = check(tmp_path, "launch=[torchrun, --nproc_per_node, '2']", "rl.num_generations=12")
     assert code == 1 and "a GRPO step of 32 completions" in text and "x 2 processes" in text

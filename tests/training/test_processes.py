@@ -24,17 +24,7 @@ from midway.training.jobs import Job, read_rows
 from midway.training.launch import launch, run_job
 
 pytestmark = pytest.mark.slow
-TWO = [
-    "accelerate",
-    "launch",
-    "--cpu",
-    "--num_processes",
-    "2",
-    "--num_cpu_threads_per_process",
-    "1",
-    "--mixed_precision",
-    "no",
-]
+TWO = ["torchrun", "--standalone", "--nproc_per_node", "2"]
 PLUGIN = Path(__file__).with_name("together.py")
 
 

@@ -1,4 +1,4 @@
-"""A plug-in for tests of training in several processes: sampling that does not depend on how rows are spread, a reward that is not yes or no,
+"""A plug-in for tests of several processes: sampling that does not depend on how rows are spread, a reward that is a number,
 and weights sharded as FSDP 2 does it on GPUs (accelerate refuses to on CPUs), where the environment asks for it."""
 
 from __future__ import annotations

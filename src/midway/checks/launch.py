@@ -95,6 +95,11 @@ def _of_accelerate(args: Any) -> Launched:
     wrong = []
     if sum([bool(args.use_fsdp), bool(args.use_deepspeed), bool(args.cpu), bool(args.multi_gpu)]) > 1:
         wrong.append("only one of --cpu, --multi_gpu, --use_deepspeed, --use_fsdp at a time")
+    if cpu and not fsdp and processes > 1 and not (args.mpirun_hostfile or saved.get("mpirun_config")):
+        wrong.append(
+            f"on CPUs accelerate starts one process without MPI, whatever --num_processes says: write "
+            f'[torchrun, --nproc_per_node, "{processes}"]'
+        )
     if fsdp and cpu:
         wrong.append("accelerate shards weights (FSDP) on GPUs only: on CPUs every process would hold all of them")
     if fsdp:

@@ -1,8 +1,8 @@
 """Whole weights of a model that may be trained in shards (FSDP), where midway itself reads or writes them: curves, samples, saving.
 
-Promises: with weights that every process holds whole, nothing is copied. With shards (`torch.distributed.fsdp`, both versions) every process
-must call together; the first one gets an ordinary model with ordinary parameters, on the training's device, the others None. It is a second
-copy of the weights, for as long as it is used.
+Promises: with weights that every process holds whole, nothing is copied. With shards (`torch.distributed.fsdp`, both versions) every
+process must call together; the first one gets an ordinary model with ordinary parameters, on the training's device, the others None. It
+is a second copy of the weights, for as long as it is used.
 
 When things go wrong: DeepSpeed's shards are not gathered; `possible` says so.
 """
