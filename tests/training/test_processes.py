@@ -76,8 +76,10 @@ def weights(job: Job) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-SFT = {"max_steps": 4, "learning_rate": 1e-3, "lr_scheduler_type": "constant", "save_strategy": "no", "warmup_steps": 0}
-GRPO = {"max_steps": 6, "num_generations": 4, "save_steps": 2, "max_completion_length": 16, "learning_rate": 1e-3}
+PLAIN = {"optim": "sgd", "learning_rate": 0.05, "lr_scheduler_type": "constant", "warmup_steps": 0}
+"""Adam's step does not know how small a gradient is, so that rounding would show; this one's does."""
+SFT = {**PLAIN, "max_steps": 4, "save_strategy": "no"}
+GRPO = {**PLAIN, "max_steps": 6, "num_generations": 4, "save_steps": 2, "max_completion_length": 16}
 
 
 def test_sft_in_two_processes(made: Run, tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_sft_in_two_processes(made: Run, tmp_path: Path) -> None:
     go(one)
     assert go(two, TWO)["steps"] == 4
     assert losses(two) == pytest.approx(losses(one), rel=1e-3) and len(losses(one)) == 4
-    assert torch.allclose(weights(one), weights(two), atol=1e-3)
+    assert torch.allclose(weights(one), weights(two), atol=1e-4)
     assert not torch.allclose(weights(one), start(made), atol=1e-3), "or nothing was learnt"
 
 
@@ -119,7 +121,7 @@ def test_grpo_in_two_processes_killed_and_resumed(made: Run, tmp_path: Path, mon
     assert frames[1]["advantage"].to_list() == pytest.approx(frames[0]["advantage"].to_list(), abs=1e-3)
     means = frames[1].group_by("step").agg(pl.col("reward").mean()).sort("step")["reward"].to_list()
     assert means == pytest.approx([row["reward"] for row in logged(Path(two.out) / "metrics.jsonl")], abs=1e-6)
-    assert torch.allclose(weights(one), weights(two), atol=1e-3)
+    assert torch.allclose(weights(one), weights(two), atol=1e-4)
     assert not torch.allclose(weights(one), start(made), atol=1e-3)
 
 
@@ -154,7 +156,7 @@ def test_an_adapter_above_sharded_weights_is_merged(made: Run, tmp_path: Path, m
     assert kinds(tmp_path / "two") == [["DTensor"], ["DTensor"]]
     assert losses(two) == pytest.approx(losses(one), rel=1e-3)
     assert (tmp_path / "two/adapter/adapter_model.safetensors").exists()
-    assert torch.allclose(weights(one), weights(two), atol=1e-3)
+    assert torch.allclose(weights(one), weights(two), atol=1e-4)
     assert not torch.allclose(weights(one), start(made), atol=1e-4)
 
 
@@ -191,4 +193,4 @@ def test_rl_of_sharded_weights_has_its_curve_and_its_best_state(
     ]
     assert curves[0] == curves[1] and {step for step, _ in curves[1]} == {0, 2, 4}
     assert result["kept_step"] in (2, 4)
-    assert torch.allclose(weights(one), weights(two), atol=1e-3)
+    assert torch.allclose(weights(one), weights(two), atol=1e-4)
