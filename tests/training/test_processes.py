@@ -68,7 +68,9 @@ def go(job: Job, command: list[str] | None = None) -> dict[str, object]:
 
 
 def losses(job: Job) -> list[float]:
-    return [row["loss"] for row in read_rows(Path(job.out) / "metrics.jsonl") if "loss" in row]
+    """The losses of all steps, then the norms of their gradients (on policy a loss may be 0 whatever is learnt)."""
+    rows = [row for row in read_rows(Path(job.out) / "metrics.jsonl") if "loss" in row]
+    return [row[key] for key in ("loss", "grad_norm") for row in rows]
 
 
 def weights(job: Job) -> torch.Tensor:
@@ -79,7 +81,7 @@ def weights(job: Job) -> torch.Tensor:
 PLAIN = {"optim": "sgd", "learning_rate": 0.05, "lr_scheduler_type": "constant", "warmup_steps": 0}
 """Adam's step does not know how small a gradient is, so that rounding would show; this one's does."""
 SFT = {**PLAIN, "max_steps": 4, "save_strategy": "no"}
-GRPO = {**PLAIN, "max_steps": 6, "num_generations": 4, "save_steps": 2, "max_completion_length": 16}
+GRPO = {**PLAIN, "max_steps": 6, "num_generations": 4, "save_steps": 2, "max_completion_length": 16, "temperature": 2.0}
 
 
 def test_sft_in_two_processes(made: Run, tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_sft_in_two_processes(made: Run, tmp_path: Path) -> None:
     two = job_of(made, "sft", tmp_path / "two", **SFT, per_device_train_batch_size=4)
     go(one)
     assert go(two, TWO)["steps"] == 4
-    assert losses(two) == pytest.approx(losses(one), rel=1e-3) and len(losses(one)) == 4
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3) and len(losses(one)) == 2 * 4
     assert torch.allclose(weights(one), weights(two), atol=1e-4)
     assert not torch.allclose(weights(one), start(made), atol=1e-3), "or nothing was learnt"
 
@@ -108,11 +110,11 @@ def test_grpo_in_two_processes_killed_and_resumed(made: Run, tmp_path: Path, mon
     with pytest.raises(RunError, match="exit code"):
         go(two, TWO)
     killer.join()
-    done = len(losses(two))
+    done = len(losses(two)) // 2
     assert 3 <= done < 6
     result = go(two, TWO)
     assert result["resumed_from"] in (2, 4) and result["steps"] == 6
-    assert losses(two) == pytest.approx(losses(one), abs=1e-4) and len(losses(one)) == 6
+    assert losses(two) == pytest.approx(losses(one), abs=2e-3) and len(losses(one)) == 2 * 6
     frames = [read_table(Path(job.rollouts["folder"]), ROLLOUTS).sort("step", "group", "index") for job in (one, two)]
     assert frames[1].height == frames[1]["id"].n_unique() == 6 * 8
     assert frames[1]["step"].value_counts()["count"].to_list() == [8] * 6
@@ -181,7 +183,7 @@ def test_rl_of_sharded_weights_has_its_curve_and_its_best_state(
     monkeypatch.setenv("MIDWAY_TEST_SHARD", "1")
     result = go(two, TWO)
     assert kinds(tmp_path / "two") == [["DTensor"], ["DTensor"]]
-    assert losses(two) == pytest.approx(losses(one), abs=1e-4)
+    assert losses(two) == pytest.approx(losses(one), abs=2e-3)
     curves = [
         {
             (row["step"], key): row[key]

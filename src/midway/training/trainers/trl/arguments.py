@@ -41,7 +41,7 @@ def check(section: str, where: str, args: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise ValueError(f"{where}.{error}") from None
     names = [config.config] if config else [CONFIGS[section]]
-    known = set().union(*(trl_fields(name) for name in names))  # type: ignore[arg-type]
+    known = set().union(*(trl_fields(name) for name in names))
     if section == "rl":
         known |= {NAME, K}
     for key in args:
@@ -62,7 +62,7 @@ def check_groups(where: str, args: Mapping[str, Any], processes: int = 1) -> Non
         expanded(args)
     except ValueError as error:
         raise ValueError(f"{where}: rl.{error}") from None
-    known = trl_fields(config_of(args))  # type: ignore[arg-type]
+    known = trl_fields(config_of(args))
     for key in args:
         if key not in known and key not in (NAME, K):
             of = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,11 +29,15 @@ TO_CONTINUE, AT_ONCE = 64, 16
 """Cut-off rollouts that are remembered, for `continued`, and how many of them are written on at once."""
 
 
-class Recording:
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Trls
+else:
+    Trls = object
+
+
+class Recording(Trls):  # type: ignore[misc]
     """To be put before one of TRL's trainers. `stop`: strings at which an answer ends. `judging`: position of the verdict among the
     rewards, if it counts. `at_k`: name and k of the algorithm whose advantages are made here, if any."""
-
-    num_iterations: int
 
     def __init__(
         self,
@@ -80,14 +84,13 @@ class Recording:
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         made = super()._generate_and_score_completions(inputs)
         if self.model.training and self.at_k:
-            made["advantages"] = self._advantages(made["advantages"])
+            made["advantages"] = self._advantages(made["advantages"], *self.at_k)
         if self.model.training and self.is_world_process_zero():
             self.rollouts.write(self._latest())
         return made
 
-    def _advantages(self, trls: torch.Tensor) -> torch.Tensor:
+    def _advantages(self, trls: torch.Tensor, name: str, k: int) -> torch.Tensor:
         """Return the advantages of this process's completions by the recipe's algorithm, and put all processes' into TRL's table."""
-        name, k = self.at_k
         values = of_groups(name, np.array(self._latest().reward, dtype=float), self.num_generations, k)
         self._logs["advantages"].clear()
         self._logs["advantages"].extend(values.tolist())
