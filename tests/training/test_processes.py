@@ -169,10 +169,10 @@ def test_rl_of_sharded_weights_has_its_curve_and_its_best_state(
     rows = tmp_path / "slice.parquet"
     asked = pl.read_parquet(Job.load(stage / "job.json").questions)  # type: ignore[arg-type]
     shown = pl.read_parquet(stage / "rows.parquet").select("question_id", "prompt")
-    asked.join(shown, left_on="id", right_on="question_id").head(8).write_parquet(rows)
-    slice_ = {"name": "held-out", "rows": str(rows), "sampling": {"temperature": 0.0, "max_tokens": 16}, "samples": 1}
+    asked.join(shown, left_on="id", right_on="question_id").head(24).write_parquet(rows)
+    slice_ = {"name": "held-out", "rows": str(rows), "sampling": {"temperature": 0.0, "max_tokens": 64}, "samples": 1}
     more = {
-        "curve": {"every": 2, "sets": [{**slice_, "name": "watched"}], "points": 8},
+        "curve": {"every": 2, "sets": [{**slice_, "name": "watched"}], "points": 24},
         "best": {"every": 2, "set": slice_},
     }
     args = {**GRPO, "max_steps": 4, "save_strategy": "no", "generation_kwargs": {"min_new_tokens": 16}}
@@ -193,6 +193,6 @@ def test_rl_of_sharded_weights_has_its_curve_and_its_best_state(
         }
         for job in (one, two)
     ]
-    assert curves[0] == curves[1] and {step for step, _ in curves[1]} == {0, 2, 4}
+    assert curves[0] == curves[1] and any(curves[1].values()) and {step for step, _ in curves[1]} == {0, 2, 4}
     assert result["kept_step"] in (2, 4)
     assert torch.allclose(weights(one), weights(two), atol=1e-4)
