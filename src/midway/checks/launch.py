@@ -151,7 +151,7 @@ def run(subject: Subject) -> Iterator[Finding]:
     for name, arm in recipe.arms.items():
         if arm.rl:
             try:
-                part.check_groups(f"arms.{name}", merge(recipe.rl, arm.rl_args), launched.processes)
+                part.check_processes(f"arms.{name}", merge(recipe.rl, arm.rl_args), launched.processes)
             except ValueError as error:
                 yield Finding(f"launch: {error}", Level.PROBLEM)
 

@@ -270,8 +270,10 @@ class TrainerPart(Part):
     """`train(job, progress, stop) -> result`: runs a `training.jobs.Job`, leaves `model/` in `job.out`, returns at least `steps`."""
     check: Callable[[str, str, Mapping[str, Any]], None]
     """`check(section, where, args)`: raises ValueError for arguments of `midtrain` or `rl` that the trainer does not take."""
-    check_groups: Callable[..., None] = lambda where, args, processes=1: None
-    """`check_groups(where, args, processes=1)`: raises ValueError where the arguments of RL do not divide into groups."""
+    check_groups: Callable[[str, Mapping[str, Any]], None] = lambda where, args: None
+    """Raises ValueError where the arguments of RL do not divide into groups."""
+    check_processes: Callable[[str, Mapping[str, Any], int], None] = lambda where, args, processes: None
+    """The same for several processes, of which each takes the arguments' batch: for `midway check` of a `launch`."""
     packages: tuple[str, ...] = ()
     """Packages that must be there, so that a run says so before it generates anything."""
 
