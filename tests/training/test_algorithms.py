@@ -133,6 +133,7 @@ def test_a_name_or_setting_that_is_wrong() -> None:
         ({"algorithm": "dr-grpo", "scale_rewards": "group"}, "which has scale_rewards=none"),
         ({"algorithm": "rloo", "loss_type": "grpo"}, "rl.loss_type is no field of"),
         ({"algorithm": "grpo", "pass_k": 4}, "pass_k is for algorithm: pass-at-k or pkpo"),
+        ({"reward_clip_range": [0, 1]}, "RLOO's need rl.algorithm=rloo"),
         ({"algorithm": "pkpo", "pass_k": 9}, "pass_k=9 must be between 1 and num_generations=8"),
     ):
         with pytest.raises(RecipeError, match=said.replace("(", r"\(")):

@@ -419,6 +419,7 @@ class Recipe(Section):
             _safe_name("arm", name)
             trainer.check("midtrain", f"arms.{name}.midtrain_args", arm.midtrain_args)
             trainer.check("rl", f"arms.{name}.rl_args", arm.rl_args)
+            trainer.check("rl", f"arms.{name}: rl", {**self.rl, **arm.rl_args})
             for data in arm.midtrain:
                 if data.pool and data.pool not in self.pools:
                     raise ValueError(

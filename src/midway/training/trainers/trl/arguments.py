@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midway.registry import near
-from midway.training.trainers.trl.algorithms import NAME, K, algorithm_of, check_k, config_of, expanded
+from midway.training.trainers.trl.algorithms import NAME, K, algorithm_of, check_k, expanded
 
 Config = Literal["SFTConfig", "GRPOConfig", "RLOOConfig"]
 CONFIGS: Mapping[str, Config] = {"midtrain": "SFTConfig", "rl": "GRPOConfig"}
@@ -49,26 +49,23 @@ def check(section: str, where: str, args: Mapping[str, Any]) -> None:
             raise ValueError(f"{where}.{key} cannot be set here: {RESERVED[key]}")
         if key not in known and not (section == "rl" and config is None and key in trl_fields("RLOOConfig")):
             raise ValueError(f"{where}.{key} is no field of TRL's {names[0]}{near(key, sorted(known))}")
+    if config:
+        try:
+            expanded(args)
+        except ValueError as error:
+            raise ValueError(f"{where}.{error}") from None
 
 
 def check_groups(where: str, args: Mapping[str, Any], processes: int = 1) -> None:
-    """Raise ValueError where a step does not divide into groups: TRL's own rule, told before anything is generated.
-
-    `args` are the recipe's with the arm's own above them; what only shows in both together is checked here too.
-    """
+    """Raise ValueError where a step does not divide into groups: TRL's own rule, told before anything is generated; also where k
+    does not fit the group, and for RLOO's own fields where nothing names RLOO."""
     group = int(args.get("num_generations", 8))
     try:
         check_k(args, group)
-        expanded(args)
     except ValueError as error:
         raise ValueError(f"{where}: rl.{error}") from None
-    known = trl_fields(config_of(args))
-    for key in args:
-        if key not in known and key not in (NAME, K):
-            of = (
-                f"{NAME}={args[NAME]}, which is TRL's {config_of(args)}" if NAME in args else f"TRL's {config_of(args)}"
-            )
-            raise ValueError(f"{where}: rl.{key} is no field of {of}{near(key, sorted(known))}")
+    if NAME not in args and (others := sorted(set(args) - trl_fields("GRPOConfig") - {K})):
+        raise ValueError(f"{where}: rl.{others[0]} is no field of TRL's GRPOConfig; RLOO's need rl.{NAME}=rloo")
     per_step = int(args.get("steps_per_generation") or args.get("gradient_accumulation_steps", 1))
     per_process = int(args.get("per_device_train_batch_size", 8)) * per_step
     batch = int(args.get("generation_batch_size") or per_process * processes)
