@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -91,8 +92,11 @@ def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: 
     if result.exists() and json.loads(result.read_text()) == {"stopped": True}:
         raise Stopped("stopped on request, with a checkpoint")
     if process.returncode or not result.exists():
-        tail = "\n".join("    " + line for line in log.read_text(errors="replace").splitlines()[-15:])
-        raise RunError(f"{' '.join(command)} ended with exit code {process.returncode}; whole output in {log}\n{tail}")
+        output = log.read_text(errors="replace")
+        tail = "\n".join("    " + line for line in output.splitlines()[-15:])
+        raise RunError(
+            f"{cause(output)}: {' '.join(command)} ended with exit code {process.returncode}; whole output in {log}\n{tail}"
+        )
     return dict(json.loads(result.read_text()))
 
 
@@ -129,6 +133,16 @@ def _report(metrics: Path, progress: Progress) -> None:
             for line in lines[-LATEST:]:
                 latest.update(json.loads(line))
             progress(int(latest["step"]), int(latest.get("max_steps", 0)), latest)
+
+
+def cause(output: str) -> str:
+    """Return the line of a process's output that names the exception it ended with; its last line where there is none.
+
+    What follows that line (CUDA's advice on debugging, for one) is not the cause.
+    """
+    named = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*$", output, re.MULTILINE)
+    lines = [line for line in output.splitlines() if line.strip()]
+    return str(named[-1] if named else lines[-1] if lines else "no output").strip()
 
 
 def main() -> None:

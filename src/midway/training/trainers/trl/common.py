@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import resource
 import shutil
@@ -67,6 +68,7 @@ def load_model(job: Job) -> PreTrainedModel:
 
     With `lora.quantize: nf4` the base weights' matrices are in 4 bits, as in QLoRA (arXiv:2305.14314).
     """
+    sound_attention()
     dtype = torch.float32 if job.dtype == "auto" else getattr(torch, job.dtype)
     more: dict[str, Any] = {}
     if quantized(job):
@@ -103,6 +105,31 @@ def adapter_config(job: Job) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(**{"task_type": "CAUSAL_LM", **{k: v for k, v in job.lora.items() if k != QUANTIZE}})
+
+
+def sound_attention() -> None:
+    """Switch cuDNN's attention off for the training in this process.
+
+    Its backward pass returns gradients that are not numbers on H100 and H200 where a mask is given and the sequence length is 64 modulo
+    128 (PyTorch 2.11 and later, pytorch issue 196678), which padding to the left meets by chance. The other kernels are right and as fast.
+    """
+    if torch.cuda.is_available():
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def check_gradient(step: int, logs: Mapping[str, Any], args: Any) -> None:
+    """Raise RunError when the gradient of a step is not finite: every weight is lost with it, and a later step fails for no visible reason.
+
+    With fp16 a step with such a gradient is left out by the loss scaling, so there it is no error.
+    """
+    norm = logs.get("grad_norm")
+    if norm is None or math.isfinite(float(norm)) or args.fp16:
+        return
+    raise RunError(
+        f"step {step}: the gradient is not finite (grad_norm {norm}), so the weights are lost from here on; nothing of this step was saved\n"
+        "  the last checkpoint would meet the same step again, so change something first: a lower learning_rate, bf16: false, or\n"
+        "  model.dtype: float32 (under midtrain: or rl: of the recipe)"
+    )
 
 
 def hardware_args() -> dict[str, Any]:
@@ -174,6 +201,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         write_bytes(path, "".join(line + "\n" for line in kept).encode())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs:
+            check_gradient(state.global_step, logs, args)
         if not state.is_world_process_zero or not logs:
             return
         self.latest.update(logs)
