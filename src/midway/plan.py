@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from midway import registry
 from midway.recipe import ArmConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
@@ -200,10 +201,7 @@ class _Planner:
             if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
         ]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
-        rl = {
-            "temperature": recipe.rl.get("temperature", 1.0),
-            "max_tokens": recipe.rl.get("max_completion_length", 256),
-        }
+        rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
         return [
             self._add(
                 FilterQuestions(
@@ -211,7 +209,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(**rl),
+                    sampling=SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),

@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
         without = [name for name, left_out in (("model", no_model), ("verifier", no_gold)) if left_out]
         problems = check_recipe(recipe=load_recipe(recipe, overrides or []), data=data, without=without)
         if problems:
-            typer.echo(f"{problems} gold answers do not verify: leave these questions out or mend them", err=True)
+            typer.echo(
+                f"{problems} problems: mend what is said above (gold answers that do not verify: leave these questions out)",
+                err=True,
+            )
             raise typer.Exit(1)
 
 
