@@ -193,7 +193,9 @@ def test_a_checkpoint_of_verls_becomes_a_model_directory(tmp_path: Path, rank: i
             expected = weight * (1 - 0.01 * 0.01) - 0.01
             torch.testing.assert_close(merged[name], expected, rtol=2**-8, atol=1e-5)
     else:
-        moved = [name for name, weight in before.items() if not torch.allclose(merged[name], weight, rtol=2**-7, atol=1e-4)]
+        moved = [
+            name for name, weight in before.items() if not torch.allclose(merged[name], weight, rtol=2**-7, atol=1e-4)
+        ]
         assert moved and all("proj" in name for name in moved)
         assert (stage / "adapter").is_dir()
     assert AutoTokenizer.from_pretrained(stage / "model").chat_template == tokenizer.chat_template

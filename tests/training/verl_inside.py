@@ -1,4 +1,4 @@
-"""What the tests let verl itself do, in verl's environment: `PYTHON verl_inside.py COMMAND STAGE REPLY.json`. Imports nothing of midway's."""
+"""What the tests let verl do, in its environment: `PYTHON verl_inside.py COMMANDS STAGE REPLY.json`. Imports nothing of midway's."""
 
 from __future__ import annotations
 
@@ -130,7 +130,13 @@ def dump(stage: Path) -> Any:
 
     for step, of in json.loads((stage / "samples.json").read_text()).items():
         PPOTrainer._write_generations(
-            of["input"], of["output"], of["gts"], of["score"], {"uid": of["uid"]}, str(stage / "verl" / "rollouts"), int(step)
+            of["input"],
+            of["output"],
+            of["gts"],
+            of["score"],
+            {"uid": of["uid"]},
+            str(stage / "verl" / "rollouts"),
+            int(step),
         )
     return None
 

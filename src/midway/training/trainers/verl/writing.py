@@ -68,7 +68,10 @@ class Place:
 
 
 def write(job: Job, tokenizer: Any) -> dict[str, Any]:
-    """Write everything (`ready` has looked for the engine of the rollouts); return what verl's environment says of the configuration. Raises RunError, as `environment.composed` does."""
+    """Write everything; return what verl's environment says of the configuration. (`ready` has looked for the engine of the rollouts.)
+
+    Raises RunError, as `environment.composed` does.
+    """
     place = Place(Path(job.out).resolve())
     place.folder.mkdir(parents=True, exist_ok=True)
     python = find_python(job.python or "")
