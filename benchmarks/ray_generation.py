@@ -58,7 +58,7 @@ class Paced:
         with open(Path(self.config.notes) / str(os.getpid()), "a", buffering=1) as notes:
             for r in requests:
                 time.sleep(self.config.pace)
-                notes.write(r.id + "\n")
+                notes.write(f"{r.id} {time.time()}\n")
                 yield Completion(r.id, r.question_id, r.heuristic, r.index, "text " * 60, completion_tokens=60)
 
     def stats(self) -> dict[str, float]:
@@ -169,8 +169,10 @@ class Outcome:
     error: str
     stored: list[str]
     noted: list[str]
-    """Ids in the order in which engines answered them, with those that were answered twice."""
+    """Ids that engines answered, with those that were answered twice."""
     killed: int
+    span: float
+    """Seconds from the first answer to the last: without the start of the actors."""
 
     def line(self, asked: list[Request]) -> str:
         ids = {r.id for r in asked}
@@ -208,9 +210,11 @@ def once(name: str, asked: list[Request], settings: Any, folder: Path, *, kill_a
     over.set()
     thread.join()
     noted = [
-        line for path in notes.iterdir() for line in path.read_text().split("\n")[before.get(path, 0) : -1]
+        line.split() for path in notes.iterdir() for line in path.read_text().split("\n")[before.get(path, 0) : -1]
     ]  # fmt: skip
-    return Outcome(seconds, error, stored_ids(name, folder), noted, len(killed))
+    times = [float(when) for _, when in noted] or [0.0]
+    ids = [id_ for id_, _ in noted]
+    return Outcome(seconds, error, stored_ids(name, folder), ids, len(killed), max(times) - min(times))
 
 
 def stored_ids(name: str, folder: Path) -> list[str]:
@@ -251,6 +255,7 @@ def main() -> None:
     load_plugins([__file__])
     root = Path(tempfile.mkdtemp(prefix="midway-ray-"))
     asked = requests(args.rows)
+    print(f"{args.rows:,} rows, {args.pace} s each, {WORKERS} engines: at best {WORKERS / args.pace:.0f} rows/s")
     reference = 0.0
     try:
         for name in args.way or WAYS:
@@ -265,8 +270,8 @@ def main() -> None:
             reference = reference or calm.seconds
             rate = (args.rows - len({r.id for r in asked} - set(calm.stored))) / calm.seconds
             print(
-                f"{name:<14} {rate:8.1f} rows/s ({reference / calm.seconds:.2f} x the first), "
-                f"{lines_of(name)} lines; {calm.line(asked)}",
+                f"{name:<14} {rate:8.1f} rows/s ({reference / calm.seconds:.2f} x the first), between first and last answer "
+                f"{len(calm.noted) / calm.span if calm.span else 0:.1f}; {lines_of(name)} lines; {calm.line(asked)}",
                 flush=True,
             )
             if kill is None:

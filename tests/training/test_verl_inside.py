@@ -164,8 +164,11 @@ def test_a_checkpoint_of_verls_becomes_a_model_directory(tmp_path: Path, rank: i
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = {**RL["actor_rollout_ref"]["model"], **({"lora_rank": rank} if rank else {})}
-    job, tokenizer = stage_of(tmp_path, {**RL, "actor_rollout_ref": {**RL["actor_rollout_ref"], "model": model}})
+    rl = json.loads(json.dumps(RL))
+    if rank:  # verl asks vLLM itself which ranks it takes, and the environment of the tests has none
+        rl["actor_rollout_ref"]["model"]["lora_rank"] = rank
+        rl["actor_rollout_ref"]["rollout"]["name"] = "sglang"
+    job, tokenizer = stage_of(tmp_path, rl)
     write(job, tokenizer)
     stage = tmp_path / "stage"
     ids = pl.read_parquet(job.rows)["question_id"].to_list()[:2]
