@@ -1,13 +1,13 @@
-"""Generation on a Ray cluster, four ways in one run: midway's pool, Ray's ActorPool, Ray Data with actors, Ray Data's vLLM processor.
+"""Generation on a Ray cluster, three ways in one run: midway's pool, Ray's ActorPool, Ray Data with actors.
 
-    python benchmarks/ray_generation.py [--rows 2000] [--pace 0.002] [--way NAME ...] [--model DIR]
+    python benchmarks/ray_generation.py [--rows 2000] [--pace 0.002] [--way NAME ...]
 
-A local cluster of two nodes. The same requests, and, but for the vLLM processor, the same engine: one that takes `--pace` seconds a row and
-notes every row that it answers, so that work done twice is seen. Each way runs once undisturbed and once with an engine's process
+A local cluster of two nodes, the same requests, the same engine: one that takes `--pace` seconds a row and notes every row that it answers,
+so that work done twice is seen. Each way runs once undisturbed and once with an engine's process
 killed (SIGKILL) in the middle, and stores its rows as Parquet. Printed for each: rows a second beside midway's in this run, rows that are
 missing or there twice, rows answered twice, what became of the killed one, whether a second call does the rows again, and lines of code.
 
-The vLLM processor needs vLLM and a model (`--model`): without them it is left out, with the reason.
+Ray's own vLLM processor (`ray.data.llm`) is Ray Data with actors of that kind: what holds for Ray Data here holds for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import pickle
 import shutil
 import signal
 import tempfile
@@ -84,7 +85,7 @@ def requests(count: int) -> list[Request]:
     return made
 
 
-# The four ways. Each stores what it gets in `folder`, and raises what it cannot go on from ----------------------------------
+# The three ways. Each stores what it gets in `folder`, and raises what it cannot go on from ----------------------------------
 
 
 def midway_pool(asked: list[Request], settings: Any, folder: Path) -> None:
@@ -97,7 +98,7 @@ def actor_pool(asked: list[Request], settings: Any, folder: Path) -> None:
     arguments = worker_arguments(settings, ModelConfig(path="m"), None, [__file__])
     pool = ActorPool([ray.remote(EngineWorker).options(num_cpus=1).remote(*arguments) for _ in range(WORKERS)])
     parts = [asked[k : k + BATCH] for k in range(0, len(asked), BATCH)]
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for found in pool.map_unordered(lambda actor, part: actor.answers.remote(part), parts):
         rows = [{"id": c.id, "question_id": c.question_id, "index": c.index, "text": c.text} for c in found]
         pl.DataFrame(rows).write_parquet(folder / f"{uuid.uuid4().hex}.parquet")
@@ -110,57 +111,38 @@ class DataWorker:
         self.worker = EngineWorker(*arguments)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        found = self.worker.answers(list(batch["request"]))
+        found = self.worker.answers([pickle.loads(one) for one in batch["request"]])
         columns = ("id", "question_id", "index", "text")
         return {name: [getattr(c, name) for c in found] for name in columns}
 
 
 def ray_data(asked: list[Request], settings: Any, folder: Path) -> None:
+    """With Ray Data's checkpoints of rows by id (beta in 2.60), which need a data set that is read from files."""
     import ray.data
+    from ray.data.checkpoint import CheckpointConfig
 
+    source = folder.with_name(f"{folder.name}-asked")
+    source.mkdir(parents=True, exist_ok=True)
+    for k in range(0, len(asked), BATCH):
+        part = asked[k : k + BATCH]
+        rows = {"id": [r.id for r in part], "request": [pickle.dumps(r) for r in part]}
+        pl.DataFrame(rows).write_parquet(source / f"{k:08}.parquet")
+    ray.data.DataContext.get_current().checkpoint_config = CheckpointConfig(
+        id_column="id", checkpoint_path=str(folder.with_name(f"{folder.name}-done")), delete_checkpoint_on_success=False
+    )
     arguments = worker_arguments(settings, ModelConfig(path="m"), None, [__file__])
-    rows = ray.data.from_items([{"request": r} for r in asked], override_num_blocks=max(1, len(asked) // BATCH))
-    answered = rows.map_batches(
+    answered = ray.data.read_parquet(str(source)).map_batches(
         DataWorker, fn_constructor_args=[arguments], batch_size=BATCH, num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=WORKERS),
     )  # fmt: skip
-    answered.write_parquet(str(folder))
-
-
-def vllm_processor(asked: list[Request], settings: Any, folder: Path) -> None:
-    import ray.data
-    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
-
-    config = vLLMEngineProcessorConfig(
-        model_source=settings.model, engine_kwargs={"max_model_len": 64, "enforce_eager": True}, concurrency=1,
-        batch_size=BATCH, accelerator_type=None, apply_chat_template=False, tokenize=False, detokenize=False,
-        resources_per_bundle={"CPU": 1},
-    )  # fmt: skip
-    processor = build_processor(
-        config,
-        preprocess=lambda row: {
-            "prompt": row["prompt"],
-            "sampling_params": {"max_tokens": 16, "temperature": 1.0, "seed": row["index"]},
-        },
-        postprocess=lambda row: {"id": row["id"], "text": row["generated_text"]},
-    )
-    rows = [{"id": r.id, "prompt": r.prompt.text, "index": r.index} for r in asked]
-    processor(ray.data.from_items(rows)).write_parquet(str(folder))
+    answered.write_parquet(str(folder), mode="append")
 
 
 WAYS: dict[str, Callable[[list[Request], Any, Path], None]] = {
     "midway": midway_pool,
     "ActorPool": actor_pool,
     "Ray Data": ray_data,
-    "Ray Data vLLM": vllm_processor,
 }
-
-
-@dataclass(frozen=True)
-class VllmModel:
-    """Where the vLLM processor's model is."""
-
-    model: str
 
 
 @dataclass
@@ -243,7 +225,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--pace", type=float, default=0.002)
     parser.add_argument("--way", action="append", choices=list(WAYS))
-    parser.add_argument("--model", default="", help="a model directory, for the vLLM processor")
     args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
@@ -260,12 +241,6 @@ def main() -> None:
     try:
         for name in args.way or WAYS:
             settings: Any = engine_settings({"kind": "paced", "pace": args.pace, "notes": str(root / "notes" / name)})
-            kill: int | None = args.rows // 5
-            if name == "Ray Data vLLM":
-                if not args.model:
-                    print(f"{name:<14} not run: no --model", flush=True)
-                    continue
-                settings, kill = VllmModel(args.model), None
             calm = once(name, asked, settings, root / name / "calm", kill_after=None)
             reference = reference or calm.seconds
             rate = (args.rows - len({r.id for r in asked} - set(calm.stored))) / calm.seconds
@@ -274,14 +249,10 @@ def main() -> None:
                 f"{len(calm.noted) / calm.span if calm.span else 0:.1f}; {lines_of(name)} lines; {calm.line(asked)}",
                 flush=True,
             )
-            if kill is None:
-                continue
-            hurt = once(name, asked, settings, root / name / "killed", kill_after=kill)
+            hurt = once(name, asked, settings, root / name / "killed", kill_after=args.rows // 5)
             print(f"{'':<14} {hurt.killed} killed: {hurt.line(asked)}", flush=True)
-            again = once(
-                name, asked, settings, root / name / ("killed" if name == "midway" else "again"), kill_after=None
-            )
-            print(f"{'':<14} a second call answers {len(again.noted):,} rows", flush=True)
+            again = once(name, asked, settings, root / name / "killed", kill_after=None)
+            print(f"{'':<14} called again: answers {len(again.noted):,} rows; then {again.line(asked)}", flush=True)
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 NEEDED = ("verl", "ray", "hydra", "omegaconf", "transformers", "torch", "transfer_queue", "cachetools", "midway")
-"""Modules that must be there (`pip install verl` alone leaves out two that its trainer imports; verl[vllm] has them) before the first worker starts. The engines of the rollouts (vLLM, SGLang) are asked for by name."""
+"""Modules that must be there before the first worker starts (`pip install verl` alone leaves out two of them; verl[vllm] brings all). The
+engines of the rollouts (vLLM, SGLang) are asked for by name."""
 ENGINES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "tensorrt_llm"}
 
 
