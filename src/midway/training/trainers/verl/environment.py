@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import midway
 from midway.rundir import RunError
 from midway.training.trainers.verl.arguments import DEFAULTS, bare, flat
 
@@ -46,7 +45,7 @@ def how_to_install(python: str) -> str:
 
 
 def _midway() -> str:
-    root = Path(midway.__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[5]  # of a checkout
     return f"-e {root}" if (root / "pyproject.toml").is_file() else f"midway=={metadata.version('midway')}"
 
 

@@ -29,6 +29,8 @@ WATCHED = 64
 BOS = "{{ bos_token }}"
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """Chat template that shows a prompt as it is: verl puts every prompt through one."""
+ADDRESS, CLUSTER = "ray_kwargs.ray_init.address", "${oc.env:RAY_ADDRESS,local}"
+"""Which Ray cluster verl joins. Left to Ray it would be the last one that anybody started on this machine, were it long gone."""
 TRACKERS = {"wandb", "swanlab", "mlflow", "tensorboard", "trackio", "clearml"}
 
 
@@ -126,6 +128,8 @@ def settings(job: Job, place: Place, tokenizer: Any) -> dict[str, Any]:
         "trainer.logger": ["console", "file", *trackers],
         "+ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": str(place.metrics),
     }
+    if ADDRESS not in {bare(key) for key, _ in flat(job.args)}:
+        found[f"+{ADDRESS}"] = CLUSTER
     if not job.chat:
         found["actor_rollout_ref.model.custom_chat_template"] = plain_template(tokenizer)
     return found
