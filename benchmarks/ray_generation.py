@@ -131,7 +131,7 @@ def ray_data(asked: list[Request], settings: Any, folder: Path) -> None:
         id_column="id", checkpoint_path=str(folder.with_name(f"{folder.name}-done")), delete_checkpoint_on_success=False
     )
     arguments = worker_arguments(settings, ModelConfig(path="m"), None, [__file__])
-    answered = ray.data.read_parquet(str(source)).map_batches(
+    answered = ray.data.read_parquet(str(source), override_num_blocks=max(1, len(asked) // BATCH)).map_batches(
         DataWorker, fn_constructor_args=[arguments], batch_size=BATCH, num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=WORKERS),
     )  # fmt: skip
