@@ -119,6 +119,13 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
+def scored(recipe: Recipe, heuristics: int) -> bool:
+    """Return whether completions of a pool with so many heuristics are scored for adherence."""
+    if recipe.adherence.scorer == "none" or not heuristics:
+        return False
+    return heuristics > 1 or not registry.find("scorers", recipe.adherence.scorer).compares
+
+
 class _Planner:
     def __init__(self, recipe: Recipe, bench: Workbench) -> None:
         self.recipe, self.bench = recipe, bench
@@ -177,7 +184,7 @@ class _Planner:
         )
         yield generated
         yield judged
-        if recipe.adherence.scorer != "none" and config.heuristics:
+        if scored(recipe, len(bench.prompts.guides(name))):
             yield self._add(
                 Score(
                     rel=layout.adherence(name),
