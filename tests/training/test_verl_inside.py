@@ -43,6 +43,8 @@ RL: dict[str, Any] = {
         "model": {"override_config": {"attn_implementation": "sdpa"}},
     },
     "trainer": {"n_gpus_per_node": 1, "total_training_steps": 3, "save_freq": 1},
+    "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+    "ray_kwargs": {"ray_init": {"num_cpus": 16}},  # what verl's own helpers ask for, also where there are fewer
 }
 
 
