@@ -208,10 +208,7 @@ class _Planner:
             if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
         ]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
-        rl = {
-            "temperature": recipe.rl.get("temperature", 1.0),
-            "max_tokens": recipe.rl.get("max_completion_length", 256),
-        }
+        rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
         return [
             self._add(
                 FilterQuestions(
@@ -219,7 +216,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(**rl),
+                    sampling=SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),

@@ -34,7 +34,8 @@ def test_a_gradient_that_is_not_finite_ends_training(tmp_path: Path) -> None:
 def test_the_cause_is_the_exception_not_what_is_printed_after_it() -> None:
     output = (
         'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: an earlier one\n\nDuring handling\n'
-        "torch.AcceleratorError: CUDA error: device-side assert triggered\nSearch for `cudaErrorAssert'\nCompile with `TORCH_USE_CUDA_DSA`.\n\n"
+        "torch.AcceleratorError: CUDA error: device-side assert triggered\nSearch for `cudaErrorAssert'\n"
+        "Compile with `TORCH_USE_CUDA_DSA`.\n\n"
     )
     assert cause(output) == "torch.AcceleratorError: CUDA error: device-side assert triggered"
     assert cause("Segmentation fault\n") == "Segmentation fault"

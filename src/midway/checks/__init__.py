@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, launch, memory, model, pools, power, questions, signal
+from midway.checks import arms, gold, launch, memory, model, pools, power, questions, signal, trainer
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -11,6 +11,7 @@ CHECKS: tuple[Check, ...] = (
     arms.CHECK,
     power.CHECK,
     signal.CHECK,
+    trainer.CHECK,
     launch.CHECK,
     model.CHECK,
     memory.CHECK,

@@ -366,7 +366,7 @@ class Recipe(Section):
     midtrain: dict[str, Any] = {}
     """The trainer's own arguments of mid-training: any field of TRL's SFTConfig."""
     rl: dict[str, Any] = {}
-    """The trainer's own arguments of RL: any field of TRL's GRPOConfig, and `algorithm` (docs/rl.md has the names)."""
+    """The trainer's own arguments of RL: any field of TRL's GRPOConfig, and `algorithm` (docs/rl.md has the names); or verl's own keys."""
     lora: dict[str, Any] | None = None
     """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning. `quantize: nf4`: base weights in 4 bits."""
     launch: list[str] = []
@@ -415,6 +415,7 @@ class Recipe(Section):
         trainer = find_part("trainers", self.training.trainer)
         trainer.check("midtrain", "midtrain", self.midtrain)
         trainer.check("rl", "rl", self.rl)
+        trainer.check_recipe(self)
         for name, arm in self.arms.items():
             _safe_name("arm", name)
             trainer.check("midtrain", f"arms.{name}.midtrain_args", arm.midtrain_args)

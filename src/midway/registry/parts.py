@@ -263,6 +263,31 @@ class RewardPart(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """How RL samples, in words that all trainers share."""
+
+    group: int
+    """Completions of a question in a step."""
+    batch: int
+    """Completions of a step, of one process."""
+    temperature: float
+    max_tokens: int
+    steps: int | None
+    """None: by epochs."""
+
+
+def trl_sampled(args: Mapping[str, Any]) -> Sampled:
+    """Return how RL samples by arguments in TRL's names, which plug-ins may use too."""
+    return Sampled(
+        group=int(args.get("num_generations", 8)),
+        batch=int(args.get("per_device_train_batch_size", 8)) * int(args.get("gradient_accumulation_steps", 1)),
+        temperature=args.get("temperature", 1.0),
+        max_tokens=args.get("max_completion_length", 256),
+        steps=args.get("max_steps"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainerPart(Part):
     """Who trains: `training: {trainer: NAME}`."""
 
@@ -278,6 +303,17 @@ class TrainerPart(Part):
     """The same for several processes, of which each takes the arguments' batch: for `midway check` of a `launch`."""
     packages: tuple[str, ...] = ()
     """Packages that must be there, so that a run says so before it generates anything."""
+    check_recipe: Callable[[Any], None] = lambda recipe: None
+    """Raises ValueError for what the trainer cannot do of a whole recipe (a `midway.recipe.Recipe`)."""
+    ready: Callable[[Any], str] = lambda recipe: ""
+    """Looks for what the trainer needs on this machine, before anything is spent; returns what it found, in words. Raises RunError for
+    what is missing, with what to type."""
+    starts: tuple[str, ...] = ()
+    """Kinds of jobs (`sft`, `grpo`) that it runs in processes of its own: these are never started by the recipe's `launch`."""
+    sampled: Callable[[Mapping[str, Any]], Sampled] = trl_sampled
+    """How RL samples, read from its arguments."""
+    set_steps: Callable[[Mapping[str, Any], int], dict[str, Any]] = lambda args, steps: {**args, "max_steps": steps}
+    """Returns arguments of RL with another number of steps."""
 
 
 __all__ = [
@@ -287,6 +323,7 @@ __all__ = [
     "Part",
     "RewardPart",
     "Row",
+    "Sampled",
     "ScorerPart",
     "SourcePart",
     "Task",

@@ -126,7 +126,7 @@ def check_gradient(step: int, logs: Mapping[str, Any], args: Any) -> None:
     if norm is None or math.isfinite(float(norm)) or args.fp16:
         return
     raise RunError(
-        f"step {step}: the gradient is not finite (grad_norm {norm}), so the weights are lost from here on; nothing of this step was saved\n"
+        f"step {step}: the gradient is not finite (grad_norm {norm}): the weights are lost from here on, and are not saved\n"
         "  the last checkpoint would meet the same step again, so change something first: a lower learning_rate, bf16: false, or\n"
         "  model.dtype: float32 (under midtrain: or rl: of the recipe)"
     )
