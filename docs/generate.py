@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from midway.results import Estimate
 
 HERE = Path(__file__).resolve().parent
-GROUPS = {"heuristics": ("list", "show", "preview"), "lab": ("pretrain", "play", "world", "label")}
+GROUPS = {"models": ("get",), "heuristics": ("list", "show", "preview", "new", "check"), "lab": ("pretrain", "play", "world", "label")}
 
 
 def recipe() -> str:
@@ -109,7 +109,7 @@ def cli() -> str:
 def verbs() -> list[str]:
     from midway.cli import app
 
-    names = [c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands]
+    names = [c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands if not c.hidden]
     return sorted(names) + [f"{group} {verb}" for group, inner in GROUPS.items() for verb in inner]
 
 
@@ -194,7 +194,7 @@ def main() -> int:
         "recipe.md": recipe(),
         "cli.md": cli(),
         "heuristics.md": markdown("heuristics", "list", "--markdown"),
-        "benchmarks.md": markdown("sources", "--markdown"),
+        "benchmarks.md": markdown("list", "sources", "--markdown"),
         **{name: with_table(HERE / name) for name in WITH_TABLE},
         "verify.md": with_table(HERE / "verify.md", ("<!-- rules -->\n", "<!-- /rules -->\n"), rules_table),
     }

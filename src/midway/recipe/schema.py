@@ -50,7 +50,7 @@ class SamplingConfig(Section):
 
 class SourceConfig(Section):
     source: str
-    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway sources`), a source of a plug-in, a Hub id (`org/name`), or a local
+    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway list sources`), a source of a plug-in, a Hub id (`org/name`), or a local
     .jsonl/.parquet/.csv file."""
     split: str = "train"
     subset: str | None = None
