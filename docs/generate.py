@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from midway.results import Estimate
 
 HERE = Path(__file__).resolve().parent
-GROUPS = {"models": ("get",), "heuristics": ("list", "show", "preview", "new", "check"), "lab": ("pretrain", "play", "world", "label")}
+GROUPS = {
+    "models": ("get",),
+    "heuristics": ("list", "show", "preview", "new", "check"),
+    "lab": ("pretrain", "play", "world", "label"),
+}
 
 
 def recipe() -> str:

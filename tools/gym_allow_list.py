@@ -45,7 +45,7 @@ HOSTILE = (
     "9" * 5000,
     ENDS,
     "raise SystemExit",
-    "print('{\"result\": [true, 1.0, \"\", true]}')",
+    'print(\'{"result": [true, 1.0, "", true]}\')',
     "\u0000",
 )
 

@@ -13,10 +13,62 @@ import types
 from typing import Any
 
 FORBIDDEN = frozenset(
-    "eval exec compile open input breakpoint help exit quit getattr setattr delattr hasattr globals locals vars dir type object super "
-    "memoryview classmethod staticmethod property id callable mro gi_frame gi_code gi_yieldfrom cr_frame cr_code ag_frame ag_code "
-    "f_back f_globals f_locals f_builtins f_code f_trace tb_frame tb_next co_code co_consts lambdify implemented_function preview "
-    "source test doctest sympify S parse_expr plot".split()
+    [
+        "eval",
+        "exec",
+        "compile",
+        "open",
+        "input",
+        "breakpoint",
+        "help",
+        "exit",
+        "quit",
+        "getattr",
+        "setattr",
+        "delattr",
+        "hasattr",
+        "globals",
+        "locals",
+        "vars",
+        "dir",
+        "type",
+        "object",
+        "super",
+        "memoryview",
+        "classmethod",
+        "staticmethod",
+        "property",
+        "id",
+        "callable",
+        "mro",
+        "gi_frame",
+        "gi_code",
+        "gi_yieldfrom",
+        "cr_frame",
+        "cr_code",
+        "ag_frame",
+        "ag_code",
+        "f_back",
+        "f_globals",
+        "f_locals",
+        "f_builtins",
+        "f_code",
+        "f_trace",
+        "tb_frame",
+        "tb_next",
+        "co_code",
+        "co_consts",
+        "lambdify",
+        "implemented_function",
+        "preview",
+        "source",
+        "test",
+        "doctest",
+        "sympify",
+        "S",
+        "parse_expr",
+        "plot",
+    ]
 )
 """Names that an evaluated answer may not use."""
 ENOUGH = 1.0
