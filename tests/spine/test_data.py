@@ -156,7 +156,7 @@ def test_a_recipe_names_its_model_where_one_is_needed(tmp_path: Path) -> None:
         },  # the server is asked for the recipe's model
         {"benchmarks": ["gsm8k"]},
     ):
-        with pytest.raises(RecipeError, match="name the model for the questions of .*(mine.jsonl|gsm8k)"):
+        with pytest.raises(RecipeError, match=r"name the model for the questions of .*(mine\.jsonl|gsm8k)"):
             loads_recipe(needs)
         loads_recipe({**needs, "model": {"path": "somebody/something"}})
     for fine in (

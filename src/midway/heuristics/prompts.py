@@ -97,7 +97,8 @@ def build_prompt(
         heuristic: the approach to ask for; None asks for none (unguided pools, fine-tuning, RL, evaluation).
         chat: messages for a model with a chat template (guidance in the system message, exemplars as turns), else
             plain text that ends where the solution begins; give the engine STOP_STRINGS then.
-        phases: ask for the four phases as headings, where the heuristic has them, and show them in the exemplars; never without a heuristic.
+        phases: ask for the four phases as headings, where the heuristic has them, and show them in the exemplars; never
+            without a heuristic.
         exemplars: how many worked exemplars at most, easiest first; None is 1 with a heuristic and 0 without. Without a
             heuristic the exemplars are plain solutions that name no approach (a few-shot control).
         system: text of your own in front of everything else.
