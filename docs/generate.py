@@ -1,6 +1,6 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, and the table of the
-verifier's rules in docs/verify.md.
+from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, the table of the
+verifier's rules in docs/verify.md, and that of tasks in docs/gym.md.
 
 `python docs/generate.py --check` says whether they are true; a test runs it.
 """
@@ -184,6 +184,13 @@ def rules_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def gym_table() -> str:
+    """Return the tasks of reasoning-gym that may be used, and those that are refused."""
+    from midway.domains.gym.tasks import table
+
+    return table()
+
+
 def with_table(path: Path, marks: tuple[str, str] = MARKS, table: Callable[[], str] = example_table) -> str:
     """Return the page with what stands between the marks made anew."""
     text = path.read_text(encoding="utf-8")
@@ -201,6 +208,7 @@ def main() -> int:
         "benchmarks.md": markdown("list", "sources", "--markdown"),
         **{name: with_table(HERE / name) for name in WITH_TABLE},
         "verify.md": with_table(HERE / "verify.md", ("<!-- rules -->\n", "<!-- /rules -->\n"), rules_table),
+        "gym.md": with_table(HERE / "gym.md", ("<!-- gym -->\n", "<!-- /gym -->\n"), gym_table),
     }
     stale = [n for n, text in made.items() if not (HERE / n).exists() or (HERE / n).read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

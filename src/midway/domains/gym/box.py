@@ -48,7 +48,7 @@ def program(module: str) -> str:
     parts = module.split(".")
     above = [".".join(parts[:n]) for n in range(1, len(parts))]
     source = Path(__file__).with_name("inside.py").read_text(encoding="utf-8")
-    return f"{source}\npackages({above!r})\nimport {module}\n"
+    return f"{source}\npackages({above!r})\nimport {above[0]}.coaching, {module}\n"
 
 
 @dataclass(frozen=True)
