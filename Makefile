@@ -26,7 +26,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,gym,dev]'
 	@touch $@
 
 demo: $(VENV)/.run

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from midway import registry
+from midway.recipe.base_model import missing_model
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
 from midway.records import Sampling, content_id
@@ -22,7 +23,8 @@ from midway.registry import near
 
 class ModelConfig(Section):
     path: str = "lab"
-    """A Hub id, a local directory, or `lab` for the small base model that is shipped with midway."""
+    """A Hub id, a local directory, a .gguf file or a named model (`midway list models`). Needed, except for the lab's own questions, and
+    where nothing is trained or evaluated and a server or a file writes the solutions."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -50,7 +52,7 @@ class SamplingConfig(Section):
 
 class SourceConfig(Section):
     source: str
-    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway sources`), a source of a plug-in, a Hub id (`org/name`), or a local
+    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway list sources`), a source of a plug-in, a Hub id (`org/name`), or a local
     .jsonl/.parquet/.csv file."""
     split: str = "train"
     subset: str | None = None
@@ -412,6 +414,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if problem := missing_model(self, ModelConfig.model_fields["path"].default):
+            raise ValueError(problem)
         trainer = find_part("trainers", self.training.trainer)
         trainer.check("midtrain", "midtrain", self.midtrain)
         trainer.check("rl", "rl", self.rl)

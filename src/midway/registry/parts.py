@@ -170,6 +170,10 @@ class DomainPart(Part, ABC):
         """Return what is wrong with a worked example's form, as `solution must end with ...`; empty if nothing is."""
         return ""
 
+    def example_columns(self, exemplar: Exemplar) -> Mapping[str, Any] | None:
+        """Return a worked example as the columns of a question, so that its solution can be judged; None where it cannot be."""
+        return {"question": exemplar.question, "answer": exemplar.answer} if self.columns[:1] == ("answer",) else None
+
     def exemplars(self, there: Sequence[Exemplar], wanted: int) -> tuple[Exemplar, ...]:
         """Choose the worked examples that are shown, of those that a heuristic has: the easiest."""
         return tuple(sorted(there, key=lambda exemplar: exemplar.difficulty)[:wanted])
