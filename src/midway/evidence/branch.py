@@ -97,7 +97,7 @@ class Mix:
 
 
 def mix(labels: Sequence[str], right: Sequence[bool], ways: Sequence[str] = ()) -> Mix:
-    """Return how samples are spread over ways. labels, right: one entry a sample. `ways` come first, in this order; others follow, sorted."""
+    """Return how samples are spread over ways. labels, right: one entry a sample. `ways` come first, others follow, sorted."""
     if len(labels) != len(right):
         raise ValueError(f"{len(labels)} labels and {len(right)} verdicts")
     names = tuple(dict.fromkeys([*ways, *sorted(set(labels))]))

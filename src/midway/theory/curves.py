@@ -1,7 +1,7 @@
 """The learning curve that the table of ways predicts for a real model, from how it answered before RL.
 
-Promises: exact flow (see `training`), no chance; one number is unknown and has to be fitted: how far a network's logits of a way move in one
-optimizer step. It is fitted once for all curves of one training setup, so that curves from other starts are predictions.
+Promises: exact flow (see `training`), no chance; one number is unknown and has to be fitted: how far a network's logits of a way move in
+one optimizer step. It is fitted once for all curves of one training setup, so that curves from other starts are predictions.
 
 Assumes what a table assumes: each kind of question has logits of its own, a way succeeds as often after RL as before (RL changes the choice
 alone), and a way that was never seen stays unseen.

@@ -230,3 +230,9 @@ def push(folder: Path, repo: str, *, private: bool = True, token: str | None = N
     address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
     api.upload_folder(folder_path=folder, repo_id=repo, repo_type="dataset", commit_message="midway export")
     return str(address)
+
+
+def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:
+    """Return prompts as a column `prompt`: lists of messages, or texts."""
+    shown: Any = [[dict(m) for m in p.messages] for p in prompts] if chat else [p.text for p in prompts]
+    return pl.Series("prompt", shown, dtype=MESSAGES if chat else pl.String)
