@@ -3,10 +3,10 @@
     python benchmarks/lab_theory.py all --jobs 16 --out DIR [--minutes 9] [--work WORK] [--seeds 0,1]
     python benchmarks/lab_theory.py list
 
-A unit is `midway run RECIPE --arm ARM --seed S` in a process of its own with one thread, on the CPU, without the network. Pools are made first,
-once for all recipes. DIR gets one small JSON a unit (scores before and after RL, what mid-training reached, reward by step, seconds) and one a
-recipe (`midway theory --run`: entropies, ways, predicted curves). WORK has the run directories. At the limit running units are stopped, with a
-checkpoint where there is one, what is complete is measured, and the same command goes on later.
+A unit is `midway run RECIPE --arm ARM --seed S` in a process of its own with one thread, on the CPU, without the network. Pools are made
+first, once for all recipes. DIR gets one small JSON a unit (scores before and after RL, what mid-training reached, reward by step, seconds)
+and one a recipe (`midway theory --run`: entropies, ways, predicted curves). WORK has the run directories. At the limit running units are
+stopped, with a checkpoint where there is one; what is complete is measured, and the same command goes on later.
 
 Expected: about 200 core-seconds a unit and 350 for the pools; 28 units: 6,000 core-seconds in all, 7 to 9 minutes on 16 cores.
 The world of two ways (`lab/matched-success-two-ways`) is not in it: its base model alone takes half an hour of one core.
@@ -102,7 +102,9 @@ class Crew:
                 continue
             del self.running[name]
             self.seconds[name] = round(time.monotonic() - start, 1)
-            print(f"{name}: {'done' if code == 0 else f'ended with code {code}'}, {self.seconds[name]:.0f} s", flush=True)
+            print(
+                f"{name}: {'done' if code == 0 else f'ended with code {code}'}, {self.seconds[name]:.0f} s", flush=True
+            )
             if code == 0:
                 good.append(name)
         return good
@@ -113,7 +115,17 @@ def folder(work: Path, recipe: str) -> Path:
 
 
 def command(work: Path, recipe: str, seeds: str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "midway", "run", recipe, f"seeds=[{seeds}]", "--out", str(folder(work, recipe)), *more]
+    return [
+        sys.executable,
+        "-m",
+        "midway",
+        "run",
+        recipe,
+        f"seeds=[{seeds}]",
+        "--out",
+        str(folder(work, recipe)),
+        *more,
+    ]
 
 
 def pools(work: Path, seeds: str, jobs: int, end: float) -> None:
@@ -201,10 +213,7 @@ def main() -> None:
     crew = Crew(args.jobs, work, end)
     todo = [u for u in units if not (out / f"{u.name}.json").exists()]
     done = crew.run(
-        [
-            (u.name, command(work, u.recipe, args.seeds, "--arm", u.arm, "--seed", str(u.seed), "--wait"))
-            for u in todo
-        ]
+        [(u.name, command(work, u.recipe, args.seeds, "--arm", u.arm, "--seed", str(u.seed), "--wait")) for u in todo]
     )
     for unit in units:
         if unit.name in done:
@@ -214,7 +223,20 @@ def main() -> None:
     last = Crew(args.jobs, work, start + 60 * args.minutes)
     measured = last.run(
         [
-            (f"theory-{r.replace('/', '-')}", [sys.executable, "-m", "midway", "theory", "--run", str(folder(work, r)), "--json", "--benchmark", "single"])
+            (
+                f"theory-{r.replace('/', '-')}",
+                [
+                    sys.executable,
+                    "-m",
+                    "midway",
+                    "theory",
+                    "--run",
+                    str(folder(work, r)),
+                    "--json",
+                    "--benchmark",
+                    "single",
+                ],
+            )
             for r in recipes
         ]
     )

@@ -139,7 +139,9 @@ def measure(
     if not states:
         raise RunError(f"{run.path}: no evaluation on {name} is there yet; `midway run` goes on with it")
     config = next(b for b in run.recipe.benchmarks if b.name == name)
-    return Found(str(run.recipe.name), name, len(order), samples, config.sampling.temperature, tuple(states), tuple(missing))
+    return Found(
+        str(run.recipe.name), name, len(order), samples, config.sampling.temperature, tuple(states), tuple(missing)
+    )
 
 
 class _Reader:

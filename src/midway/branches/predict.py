@@ -1,7 +1,10 @@
 """What the table of ways predicts of the RL of each arm, from how the arm answered before RL, beside what was measured.
 
-Promises: an arm's curve is predicted with a time scale that was fitted on the *other* arms of the run; where there is no other, on its own,
-and `Learning.fitted_on_itself` says so. Nothing is fitted to an arm's own outcome otherwise.
+Promises: an arm's curve is predicted with a time scale that was fitted on the *other* arms of the run. Where these do not give one (there
+is no other, or they gained what no table of ways can gain), it is fitted on all arms, and `Learning.fitted_on_itself` says so.
+
+The success of a way on a kind of question is known from few answers. It is drawn towards the kind's mean by PRIOR answers of that mean,
+or the best of several ways would look better than it is by chance alone.
 """
 
 from __future__ import annotations
@@ -17,8 +20,11 @@ from midway.results import Run
 from midway.rundir import layout, read_json
 from midway.rundir.layout import AFTER_RL, BEFORE_RL
 from midway.theory import Trainer
-from midway.theory.curves import Kind, Measured, ceiling, fit_scale, gain_rate_of, predicted
+from midway.theory.curves import FASTEST, SLOWEST, Kind, Measured, ceiling, fit_scale, gain_rate_of, predicted
 from midway.training.jobs import read_rows
+
+PRIOR = 4.0
+"""Answers of the kind's mean success that are added to each way's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Learning:
     ceiling: float
     """Success with every kind in the best of the ways seen before RL."""
     scale: float
-    """Time (learning rate x steps) of one optimizer step, as fitted."""
+    """Time (learning rate x steps) of one optimizer step, as fitted; NaN where no scale fits better than the bounds."""
     fitted_on_itself: bool
     step_T: tuple[float, ...]
     measured_T: tuple[float, ...]
@@ -60,7 +66,12 @@ def learning(run: Run, found: Found) -> tuple[Learning, ...]:
     for name, before, after in pairs:
         own = measured[name]
         others = [curve for other, curve in measured.items() if other != name]
-        scale = fit_scale(others or [own], trainer)
+        scale = _scale(others, trainer)
+        on_itself = scale is None
+        scale = scale or _scale(list(measured.values()), trainer) or float("nan")
+        expected = (
+            predicted(own.kinds, own.step_T, scale, trainer) if scale == scale else np.full(len(own.step_T), np.nan)
+        )
         both = [kind for kind in before.mixes if kind in after.mixes]
         out.append(
             Learning(
@@ -70,10 +81,10 @@ def learning(run: Run, found: Found) -> tuple[Learning, ...]:
                 rate=gain_rate_of(own.kinds),
                 ceiling=ceiling(own.kinds),
                 scale=scale,
-                fitted_on_itself=not others,
+                fitted_on_itself=on_itself,
                 step_T=tuple(own.step_T),
                 measured_T=tuple(own.success_T),
-                predicted_T=tuple(predicted(own.kinds, own.step_T, scale, trainer).tolist()),
+                predicted_T=tuple(expected.tolist()),
             )
         )
     return tuple(out)
@@ -82,14 +93,26 @@ def learning(run: Run, found: Found) -> tuple[Learning, ...]:
 def kinds_of(state: State) -> list[Kind]:
     """Return a state's mixes as the theory takes them, weighted by samples."""
     total = sum(m.samples for m in state.mixes.values())
-    return [
-        Kind(m.samples / total, m.share_W.tolist(), np.nan_to_num(m.success_W).tolist()) for m in state.mixes.values()
-    ]
+    out = []
+    for m in state.mixes.values():
+        count, right = np.array(m.count_W, float), np.array(m.right_W, float)
+        out.append(
+            Kind(m.samples / total, m.share_W.tolist(), ((right + PRIOR * m.success) / (count + PRIOR)).tolist())
+        )
+    return out
+
+
+def _scale(curves: Sequence[Measured], trainer: Trainer) -> float | None:
+    """Return the scale that fits curves best, None where there are none, or where it is a bound of the search."""
+    if not curves:
+        return None
+    found = fit_scale(curves, trainer)
+    return found if 2 * SLOWEST < found < FASTEST / 2 else None
 
 
 def _measured(run: Run, benchmark: str, before: State, after: State) -> Measured:
-    """Return the measured curve: the evaluations before and after RL; between them what RL logged on a slice of the benchmark, as the distance
-    from where that slice began (its questions are others, so its level is too)."""
+    """Return the measured curve: the evaluations before and after RL; between them what RL logged on a slice of the benchmark, as the
+    distance from where that slice began (its questions are others, so its level is too)."""
     start, end = _success(before), _success(after)
     stages = [layout.rl(after.arm, seed) for seed in after.seeds]
     logged = [_logged(run, rel, f"eval/{benchmark}/pass@1") for rel in stages]

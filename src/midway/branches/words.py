@@ -60,7 +60,8 @@ def entropy_account(found: Found) -> Account:
     ]
     return Account(
         f"Entropy at branch points: {found.run}",
-        _setting(found) + " Nats of the whole next-token distribution at temperature 1, averaged over the tokens of a model's own answers; "
+        _setting(found)
+        + " Nats of the whole next-token distribution at temperature 1, averaged over the tokens of a model's own answers; "
         "in brackets 95 % intervals over questions (and seeds). Effective: exp of the nats at the first token.",
         "",
         "",
@@ -87,7 +88,8 @@ def ways_account(found: Found) -> Account:
         rows.append((_name(state), _points(state.success), f"{state.effective:.2f}", *cells))
     return Account(
         f"Ways: {found.run}",
-        _setting(found) + " For each way the share of answers, and in brackets how often these are right. Effective: effective number of "
+        _setting(found)
+        + " For each way the share of answers, and in brackets how often these are right. Effective: effective number of "
         "ways within a kind of question (exp of the entropy of their shares), averaged over kinds.",
         "",
         "",
@@ -105,7 +107,9 @@ def curves_account(found: Found, learned: Sequence[Learning]) -> Account:
             one.title,
             f"{100 * one.measured_T[0]:.1f}",
             f"{100 * one.measured_gain:+.1f}",
-            f"{100 * one.predicted_gain:+.1f}" + (" (fitted)" if one.fitted_on_itself else ""),
+            f"{100 * one.predicted_gain:+.1f}{' (fitted)' if one.fitted_on_itself else ''}"
+            if np.isfinite(one.predicted_gain)
+            else "no scale fits",
             f"{100 * one.change.choice:+.1f}",
             f"{100 * one.change.skill:+.1f}",
             f"{one.rate:.5f}",
@@ -114,8 +118,9 @@ def curves_account(found: Found, learned: Sequence[Learning]) -> Account:
         )
         for one in learned
     ]
-    error = np.mean([abs(one.measured_gain - one.predicted_gain) for one in learned])
-    none = np.mean([abs(one.measured_gain) for one in learned])
+    known = [one for one in learned if np.isfinite(one.predicted_gain)]
+    error = float(np.mean([abs(one.measured_gain - one.predicted_gain) for one in known])) if known else float("nan")
+    none = float(np.mean([abs(one.measured_gain) for one in known])) if known else float("nan")
     panels = [
         Panel(
             one.title,
@@ -128,8 +133,9 @@ def curves_account(found: Found, learned: Sequence[Learning]) -> Account:
     ]
     return Account(
         f"Predicted and measured RL: {found.run}",
-        _setting(found) + " Predicted: each kind of question has a table of the ways that the arm took before RL, with their success; one "
-        "scale, fitted on the other arms. Choice and skill: what the measured change is made of. All in points.",
+        f"{_setting(found)} Predicted: each kind of question has a table of the ways that the arm took before RL, with their success; one "
+        "time scale, fitted on the other arms, or, where they give none, on all (fitted). Choice and skill: what the measured change is "
+        "made of. All in points.",
         "",
         f"The prediction of an arm's gain is off by {100 * error:.1f} points on average; that nothing is gained, by {100 * none:.1f}.",
         "",

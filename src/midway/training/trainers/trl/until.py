@@ -1,7 +1,7 @@
 """Ends mid-training as soon as the model is as good as another arm: pass@1 on a slice of questions, measured every few steps.
 
-Promises: the first measurement at or above the target ends training; all stand in metrics.jsonl under `eval/NAME/pass@1`. The first one that
-reaches a level is a little lucky, so the model is on average a little below its value; its evaluation before RL says where it is.
+Promises: the first measurement at or above the target ends training; all stand in metrics.jsonl under `eval/NAME/pass@1`. The first one
+that reaches a level is a little lucky, so the model is on average a little below its value; its evaluation before RL says where it is.
 When things go wrong: where none reaches the target, training goes on to its usual end and `reached` is false.
 """
 
