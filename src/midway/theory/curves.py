@@ -23,6 +23,8 @@ from midway.theory.training import Trainer, flow
 Array = NDArray[np.float64]
 SLOWEST, FASTEST = 1e-4, 1e3
 """Bounds of the fitted time of one optimizer step."""
+POINTS = 120
+"""Times, evenly spread in their logarithm, at which a curve is solved once for the fit; between them it is interpolated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,17 @@ def fit_scale(curves: Sequence[Measured], trainer: Trainer) -> float:
     if not any(step > 0 for curve in curves for step in curve.step_T):
         raise ValueError("a scale needs a measured point after step 0")
 
+    longest = max(max(curve.step_T) for curve in curves)
+    times = np.geomspace(SLOWEST * 0.5, FASTEST * longest, POINTS)
+    solved = [(c, predicted(c.kinds, np.concatenate([[0.0], times]), 1.0, trainer)) for c in curves]
+
     def error(log_scale: float) -> float:
-        return sum(
-            float(
-                (
-                    (predicted(c.kinds, c.step_T, float(np.exp(log_scale)), trainer) - np.asarray(c.success_T, float))
-                    ** 2
-                ).sum()
-            )
-            for c in curves
-        )
+        total = 0.0
+        for curve, success in solved:
+            at = np.asarray(curve.step_T, float) * np.exp(log_scale)
+            near = np.interp(np.log(np.maximum(at, times[0])), np.log(times), success[1:])
+            total += float(((np.where(at > 0, near, success[0]) - np.asarray(curve.success_T, float)) ** 2).sum())
+        return total
 
     # a coarse look first: the error need not have one valley
     grid = np.linspace(np.log(SLOWEST), np.log(FASTEST), 25)
