@@ -114,31 +114,23 @@ def folder(work: Path, recipe: str) -> Path:
     return work / recipe.replace("/", "-")
 
 
-def command(work: Path, recipe: str, seeds: str, *more: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "midway",
-        "run",
-        recipe,
-        f"seeds=[{seeds}]",
-        "--out",
-        str(folder(work, recipe)),
-        *more,
-    ]
+def command(work: Path, recipe: str, settings: list[str], *more: str) -> list[str]:
+    """Return what runs a recipe."""
+    out = str(folder(work, recipe))
+    return [sys.executable, "-m", "midway", "run", recipe, *settings, "--out", out, *more]
 
 
-def pools(work: Path, seeds: str, jobs: int, end: float) -> None:
+def pools(work: Path, recipes: list[str], settings: list[str], jobs: int, end: float) -> None:
     """Make the pools: the guided one once, in the first recipe, and a copy for each other recipe; then what is left, side by side."""
-    first, *others = ARMS
-    Crew(jobs, work, end).run([("pools-first", command(work, first, seeds, "--until", "verify"))])
+    first, *others = recipes
+    Crew(jobs, work, end).run([("pools-first", command(work, first, settings, "--until", "verify"))])
     for recipe in others:
         for part in ("completions", "verdicts"):
             source, target = (folder(work, r) / "pools" / "guided" / part for r in (first, recipe))
             if source.is_dir() and not target.exists():
                 shutil.copytree(source, target)
     Crew(jobs, work, end).run(
-        [(f"pools-{r.replace('/', '-')}", command(work, r, seeds, "--until", "verify")) for r in others]
+        [(f"pools-{r.replace('/', '-')}", command(work, r, settings, "--until", "verify")) for r in others]
     )
 
 
@@ -189,6 +181,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--only", help="one recipe")
+    parser.add_argument("--set", action="append", default=[], help="a change to every recipe (to try the script out)")
     args = parser.parse_args()
     units = [
         Unit(recipe, arm, int(seed))
@@ -208,12 +201,13 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     end = start + 60 * args.minutes - MEASURING
-    pools(work, args.seeds, args.jobs, end)
+    settings = [f"seeds=[{args.seeds}]", *args.set]
+    pools(work, list(dict.fromkeys(u.recipe for u in units)), settings, args.jobs, end)
     print(f"pools: {time.monotonic() - start:.0f} s", flush=True)
     crew = Crew(args.jobs, work, end)
     todo = [u for u in units if not (out / f"{u.name}.json").exists()]
     done = crew.run(
-        [(u.name, command(work, u.recipe, args.seeds, "--arm", u.arm, "--seed", str(u.seed), "--wait")) for u in todo]
+        [(u.name, command(work, u.recipe, settings, "--arm", u.arm, "--seed", str(u.seed), "--wait")) for u in todo]
     )
     for unit in units:
         if unit.name in done:
