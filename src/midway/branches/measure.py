@@ -138,9 +138,14 @@ def measure(
         )
     if not states:
         raise RunError(f"{run.path}: no evaluation on {name} is there yet; `midway run` goes on with it")
-    config = next(b for b in run.recipe.benchmarks if b.name == name)
     return Found(
-        str(run.recipe.name), name, len(order), samples, config.sampling.temperature, tuple(states), tuple(missing)
+        run=str(run.recipe.name),
+        benchmark=name,
+        questions=len(order),
+        samples=max(int(frame["index"].max()) + 1 for frame in frames.values()),  # type: ignore[arg-type]
+        temperature=next(b for b in run.recipe.benchmarks if b.name == name).sampling.temperature,
+        states=tuple(states),
+        missing=tuple(missing),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def entropy_account(found: Found) -> Account:
                 )
             )
     head = ("model", "first token", "effective", "starts of steps", "within steps", "later steps", "tokens")
-    panels = [
+    panels = _drawn(
         Panel(
             title,
             "0: before RL, 1: after RL",
@@ -57,7 +57,7 @@ def entropy_account(found: Found) -> Account:
             x_ticks=(0, 1),
         )
         for place, title in (("first", "First token"), ("step", "Starts of steps"), ("inside", "Within steps"))
-    ]
+    )
     return Account(
         f"Entropy at branch points: {found.run}",
         _setting(found)
@@ -121,16 +121,12 @@ def curves_account(found: Found, learned: Sequence[Learning]) -> Account:
     known = [one for one in learned if np.isfinite(one.predicted_gain)]
     error = float(np.mean([abs(one.measured_gain - one.predicted_gain) for one in known])) if known else float("nan")
     none = float(np.mean([abs(one.measured_gain) for one in known])) if known else float("nan")
-    panels = [
-        Panel(
-            one.title,
-            "RL steps",
-            "right",
-            [Curve("measured", 0, one.step_T, one.measured_T), Curve("predicted", 1, one.step_T, one.predicted_T)],
-            percent=True,
-        )
-        for one in learned
-    ]
+    curves = []
+    for n, one in enumerate(learned):
+        curves.append(Curve(f"{one.title}, measured", n, one.step_T, one.measured_T))
+        if np.isfinite(one.predicted_gain):
+            curves.append(Curve(f"{one.title}, predicted", n, one.step_T, one.predicted_T, thin=True))
+    panels = _drawn([Panel("Measured, and predicted (thin)", "RL steps", "right", curves, percent=True)])
     return Account(
         f"Predicted and measured RL: {found.run}",
         f"{_setting(found)} Predicted: each kind of question has a table of the ways that the arm took before RL, with their success; one "
@@ -143,6 +139,11 @@ def curves_account(found: Found, learned: Sequence[Learning]) -> Account:
         rows,
         panels,
     )
+
+
+def _drawn(panels: Iterable[Panel]) -> list[Panel]:
+    """Return the panels with something above 0 in them: there is no axis for the others."""
+    return [panel for panel in panels if any(y > 0 for curve in panel.curves for y in curve.y)]
 
 
 def _setting(found: Found) -> str:
@@ -161,6 +162,7 @@ def _phases(found: Found, place: str) -> dict[str, list[tuple[int, float]]]:
     for arm in dict.fromkeys(s.arm for s in found.states if s.phase != BASE):
         pair = [found.state(arm, phase) for phase in (BEFORE_RL, AFTER_RL)]
         values = [(i, getattr(s.entropies, place).value) for i, s in enumerate(pair) if s and s.entropies]
+        values = [(i, v) for i, v in values if np.isfinite(v)]
         if values:
             title = next(s.title for s in found.states if s.arm == arm)
             out[title] = [(i, float(v)) for i, v in values]
