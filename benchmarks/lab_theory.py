@@ -6,7 +6,7 @@
 A unit is `midway run RECIPE --arm ARM --seed S` in a process of its own with one thread, on the CPU, without the network. Pools are made
 first, once for all recipes. DIR gets one small JSON a unit (scores before and after RL, what mid-training reached, reward by step, seconds)
 and one a recipe (`midway theory --run`: entropies, ways, predicted curves). WORK has the run directories. At the limit running units are
-stopped, with a checkpoint where there is one; what is complete is measured, and the same command goes on later.
+stopped, with a checkpoint where there is one; what is complete is measured, and the same command goes on later (with the same WORK).
 
 Expected: about 200 core-seconds a unit and 350 for the pools; 28 units: 6,000 core-seconds in all, 7 to 9 minutes on 16 cores.
 The world of two ways (`lab/matched-success-two-ways`) is not in it: its base model alone takes half an hour of one core.
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,9 @@ class Unit:
 class Crew:
     """Processes side by side, at most `jobs`, until `end` (time.monotonic)."""
 
-    def __init__(self, jobs: int, work: Path, end: float) -> None:
-        self.jobs, self.work, self.end = jobs, work, end
+    def __init__(self, jobs: int, work: Path, end: float, keep: Callable[[str, int], None] | None = None) -> None:
+        """`keep` is called with the name and the exit code of each process that ends by itself."""
+        self.jobs, self.work, self.end, self.keep = jobs, work, end, keep
         self.running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self.seconds: dict[str, float] = {}
 
@@ -107,6 +109,8 @@ class Crew:
             )
             if code == 0:
                 good.append(name)
+            if self.keep is not None:
+                self.keep(name, code)
         return good
 
 
@@ -172,6 +176,12 @@ def score(evaluation: Path) -> dict[str, float]:
     return {"right": right, "judged": right + wrong, "pass@1": right / max(1, right + wrong)}
 
 
+def keep_tail(work: Path, out: Path, name: str) -> None:
+    """Keep the end of what a process that failed printed."""
+    lines = (work / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    (out / f"{name}.failed.txt").write_text("\n".join(lines[-25:]), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["all", "list"])
@@ -204,39 +214,39 @@ def main() -> None:
     settings = [f"seeds=[{args.seeds}]", *args.set]
     pools(work, list(dict.fromkeys(u.recipe for u in units)), settings, args.jobs, end)
     print(f"pools: {time.monotonic() - start:.0f} s", flush=True)
-    crew = Crew(args.jobs, work, end)
-    todo = [u for u in units if not (out / f"{u.name}.json").exists()]
+    todo = {u.name: u for u in units if not (out / f"{u.name}.json").exists()}
+
+    def keep_unit(name: str, code: int) -> None:
+        if code:
+            keep_tail(work, out, name)
+        else:
+            found = outcome(work, todo[name], crew.seconds[name])
+            (out / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+    crew = Crew(args.jobs, work, end, keep_unit)
     done = crew.run(
-        [(u.name, command(work, u.recipe, settings, "--arm", u.arm, "--seed", str(u.seed), "--wait")) for u in todo]
-    )
-    for unit in units:
-        if unit.name in done:
-            found = outcome(work, unit, crew.seconds[unit.name])
-            (out / f"{unit.name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    recipes = [r for r in ARMS if (folder(work, r) / "arms").is_dir()]
-    last = Crew(args.jobs, work, start + 60 * args.minutes)
-    measured = last.run(
         [
-            (
-                f"theory-{r.replace('/', '-')}",
-                [
-                    sys.executable,
-                    "-m",
-                    "midway",
-                    "theory",
-                    "--run",
-                    str(folder(work, r)),
-                    "--json",
-                    "--benchmark",
-                    "single",
-                ],
-            )
-            for r in recipes
+            (name, command(work, u.recipe, settings, "--arm", u.arm, "--seed", str(u.seed), "--wait"))
+            for name, u in todo.items()
         ]
     )
-    for name in measured:
-        text = next(line for line in (work / f"{name}.log").read_text().splitlines() if line.startswith("{"))
-        (out / f"{name}.json").write_text(text, encoding="utf-8")
+
+    def keep_measured(name: str, code: int) -> None:
+        lines = (work / f"{name}.log").read_text(encoding="utf-8").splitlines()
+        text = next((line for line in lines if line.startswith("{")), None)
+        if code or text is None:
+            keep_tail(work, out, name)
+        else:
+            (out / f"{name}.json").write_text(text, encoding="utf-8")
+
+    # the ways from all answers; the entropies, for which every model is loaded, from one answer a question
+    measures = []
+    for recipe in (r for r in ARMS if (folder(work, r) / "arms").is_dir()):
+        name, run = recipe.replace("/", "-"), str(folder(work, recipe))
+        begin = [sys.executable, "-m", "midway", "theory", "--run", run, "--json", "--benchmark", "single"]
+        measures.append((f"entropies-{name}", [*begin, "--samples", "1"]))
+        measures.append((f"ways-{name}", [*begin, "--no-entropies"]))
+    Crew(args.jobs, work, start + 60 * args.minutes, keep_measured).run(measures)
     print(f"{len(done)} of {len(todo)} units, {time.monotonic() - start:.0f} s; results in {out}", flush=True)
 
 
