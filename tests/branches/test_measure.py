@@ -89,6 +89,7 @@ def test_ways_and_success_are_those_of_the_samples(run: Run) -> None:
     assert text.startswith("### Ways: ") and "effective" in text
 
 
+@pytest.mark.slow
 def test_the_verb_prints_json_and_loads_no_torch_for_ways_alone(
     run: Run, midway: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

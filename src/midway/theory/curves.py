@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,12 +86,12 @@ def fit_scale(curves: Sequence[Measured], trainer: Trainer) -> float:
         raise ValueError("a scale needs a measured point after step 0")
 
     longest = max(max(curve.step_T) for curve in curves)
-    times = np.geomspace(SLOWEST * 0.5, FASTEST * longest, POINTS)
-    solved = [(c, predicted(c.kinds, np.concatenate([[0.0], times]), 1.0, trainer)) for c in curves]
+    end = FASTEST * 2.0 ** np.ceil(np.log2(longest))
+    solved = [(curve, *_solved(_frozen(curve.kinds), float(end), trainer)) for curve in curves]
 
     def error(log_scale: float) -> float:
         total = 0.0
-        for curve, success in solved:
+        for curve, times, success in solved:
             at = np.asarray(curve.step_T, float) * np.exp(log_scale)
             near = np.interp(np.log(np.maximum(at, times[0])), np.log(times), success[1:])
             total += float(((np.where(at > 0, near, success[0]) - np.asarray(curve.success_T, float)) ** 2).sum())
@@ -103,6 +104,17 @@ def fit_scale(curves: Sequence[Measured], trainer: Trainer) -> float:
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
     found = minimize_scalar(error, bounds=(low, high), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x if found.fun <= values[best] else grid[best]))
+
+
+def _frozen(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+    return tuple(Kind(k.weight, tuple(k.share_W), tuple(k.success_W)) for k in kinds)
+
+
+@lru_cache(maxsize=64)
+def _solved(kinds: tuple[Kind, ...], end: float, trainer: Trainer) -> tuple[Array, Array]:
+    """Return POINTS times (T,) up to `end` and the success (1 + T,) at 0 and at them."""
+    times = np.geomspace(SLOWEST * 0.5, end, POINTS)
+    return times, predicted(kinds, np.concatenate([[0.0], times]), 1.0, trainer)
 
 
 def _seen(kind: Kind) -> tuple[Array, Array]:
