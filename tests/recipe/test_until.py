@@ -26,7 +26,10 @@ UNTIL = "arms.polya-matched.midtrain_until"
         ([f"{UNTIL}.evry=3"], ["evry", "every"]),
         (["treatment=polya-matched"], ["is the treatment"]),
         (["arms.one-heuristic=[]"], ["both arms need mid-training"]),
-        (["arms.more={midtrain: [guided], midtrain_until: {match: polya-matched, benchmark: level}}"], ["matched itself"]),
+        (
+            ["arms.more={midtrain: [guided], midtrain_until: {match: polya-matched, benchmark: level}}"],
+            ["matched itself"],
+        ),
     ],
 )
 def test_what_cannot_be_matched_is_refused(changes: list[str], words: list[str]) -> None:

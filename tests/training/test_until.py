@@ -20,7 +20,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     how = {"max_tokens": 64}
     until = {"match": "few", "benchmark": "level", "every": 2, "questions": 20, "samples": 2}
     arms = {
-        "few": {"midtrain": [{"strategy": "reference", "questions": 60}], "midtrain_args": {"max_steps": 10}, "rl": False},
+        "few": {
+            "midtrain": [{"strategy": "reference", "questions": 60}],
+            "midtrain_args": {"max_steps": 10},
+            "rl": False,
+        },
         "matched": {
             "midtrain": [{"strategy": "reference", "questions": 60}],
             "midtrain_args": {"max_steps": 30},
@@ -37,7 +41,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = lab_recipe(
         arms,
         midtrain={"learning_rate": 1e-3, "per_device_train_batch_size": 16, "lr_scheduler_type": "constant"},
-        benchmarks=[{**SINGLE, "name": "level", "split": "train", "seed": 7, "limit": 20, "samples": 2, "sampling": how}],
+        benchmarks=[
+            {**SINGLE, "name": "level", "split": "train", "seed": 7, "limit": 20, "samples": 2, "sampling": how}
+        ],
     )
     return midway.run(recipe, out=tmp_path_factory.mktemp("until") / "run")
 

@@ -43,7 +43,9 @@ class _Row:
 def spreads(engine: HFEngine, items: Iterable[tuple[Prompt, str]]) -> Iterator[Spread]:
     """Yield the spread of each text after its prompt, in order; an empty text has no tokens."""
     if not engine.tokenizer.is_fast:
-        raise EngineError("entropies at branch points need a fast tokenizer: the model's directory needs tokenizer.json")
+        raise EngineError(
+            "entropies at branch points need a fast tokenizer: the model's directory needs tokenizer.json"
+        )
     stream = iter(items)
     vocabulary = int(engine.model.config.get_text_config().vocab_size)
     while window := list(islice(stream, BATCH)):
