@@ -17,6 +17,7 @@ from midway import registry
 from midway.recipe.base_model import missing_model
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
+from midway.recipe.until import UntilConfig, check_until
 from midway.records import Sampling, content_id
 from midway.registry import near
 
@@ -274,6 +275,8 @@ class ArmConfig(Section):
     """Give RL the seconds, as further steps, that the treatment spent on generation and mid-training."""
     midtrain_args: dict[str, Any] = {}
     """Arguments of mid-training that differ for this arm."""
+    midtrain_until: UntilConfig | None = None
+    """End mid-training as soon as the arm is as good before RL as another one."""
     rl_args: dict[str, Any] = {}
     """Arguments of RL that differ for this arm."""
     reward: str | list[RewardConfig] | None = None
@@ -436,6 +439,8 @@ class Recipe(Section):
                     raise ValueError(
                         f"arms.{name}: compute_matched needs a `treatment` arm with mid-training and RL to match"
                     )
+            if arm.midtrain_until is not None:
+                check_until(name, self.arms, [b.name for b in self.benchmarks], self.treatment_arm)
             if arm.rl and not self.launch:
                 trainer.check_groups(f"arms.{name}", {**self.rl, **arm.rl_args})
         for name in self.pools:

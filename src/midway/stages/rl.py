@@ -15,12 +15,12 @@ import polars as pl
 from midway import registry
 from midway.questions import to_frame
 from midway.recipe import Recipe, SamplingConfig, merge
-from midway.records import Prompt, Question, content_id
+from midway.records import Question, content_id
 from midway.registry import TrainerPart
 from midway.rundir import RunError, read_json, write_table
 from midway.stages.base import Output, Stage, domains_identity, prompt_identity, verify_identity
 from midway.stages.training import train
-from midway.training.dataset import MESSAGES
+from midway.training.dataset import prompt_column
 from midway.training.jobs import SAVE_STEPS, job_of, keep_identity, reward_identity, trainer_identity
 from midway.workbench import RL, Weights, Workbench, labelled_by
 
@@ -164,12 +164,6 @@ class ReinforcementLearning(Stage):
                 }
             )
         return {"every": config.every, "sets": sets, "points": config.questions * config.samples}
-
-
-def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:
-    """Return prompts as a column `prompt`: lists of messages, or texts."""
-    shown: Any = [[dict(m) for m in p.messages] for p in prompts] if chat else [p.text for p in prompts]
-    return pl.Series("prompt", shown, dtype=MESSAGES if chat else pl.String)
 
 
 def matched_steps(treatment: Treatment, out: Output) -> int:

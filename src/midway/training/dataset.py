@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -236,3 +236,9 @@ def push(folder: Path, repo: str, *, private: bool = True, token: str | None = N
     address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
     api.upload_folder(folder_path=folder, repo_id=repo, repo_type="dataset", commit_message="midway export")
     return str(address)
+
+
+def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:
+    """Return prompts as a column `prompt`: lists of messages, or texts."""
+    shown: Any = [[dict(m) for m in p.messages] for p in prompts] if chat else [p.text for p in prompts]
+    return pl.Series("prompt", shown, dtype=MESSAGES if chat else pl.String)

@@ -62,6 +62,8 @@ class Job:
     """grpo: the `folder` for rollouts, and `keep` (all, none, or how many of a step); nothing is kept where it is empty."""
     plugins: list[str] = field(default_factory=list)
     """Plug-in files that the trainer and the reward may come from."""
+    until: dict[str, Any] = field(default_factory=dict)
+    """sft: stop when pass@1 on the slice `set`, measured `every` so many steps, reaches `target`, that of the arm `match`."""
     curve: dict[str, Any] = field(default_factory=dict)
     """grpo: `every` and `sets`, the slices of benchmarks to evaluate while RL runs (see `curve`)."""
 

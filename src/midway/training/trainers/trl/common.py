@@ -223,13 +223,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def _asked_to_stop(self, args: Any) -> bool:
-        """Whether to stop, the same answer in every process: else some would wait for ever for those that stopped."""
-        asked = bool(self.stop and self.stop())
-        if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-            return asked
-        flag = torch.tensor(int(asked), device=args.device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+        return anywhere(bool(self.stop and self.stop()), args.device)
+
+
+def anywhere(asked: bool, device: Any) -> bool:
+    """Return whether any process asks to stop, the same answer in all: else some would wait for ever for those that stopped."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return asked
+    flag = torch.tensor(int(asked), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())
 
 
 def train(

@@ -1,7 +1,8 @@
 """Mid-training: ordinary supervised fine-tuning with TRL's SFTTrainer on question -> solution.
 
 Promises: the loss is on the solution only; any field of SFTConfig passes through; a killed run goes on from its last checkpoint;
-`max_steps` may be given so that arms with fewer examples take as many optimizer steps as the treatment.
+`max_steps` may be given so that arms with fewer examples take as many optimizer steps as the treatment; with `until` it ends at the first
+measurement that reaches the target.
 """
 
 from __future__ import annotations
@@ -59,5 +60,13 @@ def run_sft(
     )
     callback = RunCallback(Path(job.out), progress, stop)
     trainer.add_callback(callback)
-    result = train(trainer, job, callback)
+    if not job.until:
+        return {**train(trainer, job, callback), "examples": len(rows)}
+    from midway.domains import Verifier
+    from midway.training.trainers.trl.until import UntilCallback
+
+    with Verifier(**job.verify) as verifier:
+        until = UntilCallback(trainer, job.until, verifier)
+        trainer.add_callback(until)
+        result = train(trainer, job, callback, until.outcome)
     return {**result, "examples": len(rows)}
