@@ -159,12 +159,15 @@ class _Planner:
                 config=config,
                 prompt=recipe.prompt,
                 heuristics=bench.prompts.heuristics(name),
-                questions=bench.questions.digest(TRAIN),
-                domains=bench.questions.domains(TRAIN),
+                questions=bench.chats.prompts_digest(name) if config.prompts else bench.questions.digest(TRAIN),
+                domains={} if config.prompts else bench.questions.domains(TRAIN),
                 lease=lease,
                 adapter=bench.leases.writer_key(lease) if adapter_of(lease.config) else None,
             )
         )
+        yield generated
+        if config.prompts:
+            return
         judged = self._add(
             Verify(
                 rel=layout.verdicts(name),
@@ -174,7 +177,6 @@ class _Planner:
                 domains=bench.questions.domains(TRAIN),
             )
         )
-        yield generated
         yield judged
         if recipe.adherence.scorer != "none" and config.heuristics:
             yield self._add(
@@ -197,7 +199,11 @@ class _Planner:
         enough = [
             name
             for name, pool in recipe.pools.items()
-            if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
+            if measured
+            and not pool.heuristics
+            and not pool.prompts
+            and pool.engine is None
+            and pool.samples >= config.samples
         ]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
         rl = {
@@ -227,8 +233,9 @@ class _Planner:
         start = self.bench.models.start(name)
         needs: list[Stage] = []
         pools = [stage for d in arm.midtrain if d.pool for stage in self.pools[d.pool]]
+        own = [self.pools[r.pool][0] for r in arm.replay if r.pool]
         if arm.midtrain:
-            trained = self._midtrained(name, seed, start, pools)
+            trained = self._midtrained(name, seed, start, pools, own)
             start, needs = self._weights(trained), [trained]
         if start != self.bench.models.base:
             for benchmark in self.recipe.benchmarks:
@@ -256,12 +263,16 @@ class _Planner:
             )
         )
         if name == self.recipe.treatment_arm:
-            self.treatments[seed] = Treatment(arm=name, before=[*pools, *needs], rl=tuned)
+            self.treatments[seed] = Treatment(
+                arm=name, before=[*pools, *(stage for stage in own if stage not in pools), *needs], rl=tuned
+            )
         for benchmark in self.recipe.benchmarks:
             lease = self.bench.leases.trained(self._weights(tuned))
             self._evaluation(benchmark.name, AFTER_RL, arm=name, seed=seed, lease=lease, needs=[tuned])
 
-    def _midtrained(self, name: str, seed: int, start: Weights, pools: Sequence[Stage]) -> MidTrain:
+    def _midtrained(
+        self, name: str, seed: int, start: Weights, pools: Sequence[Stage], replayed: Sequence[Stage]
+    ) -> MidTrain:
         recipe = self.recipe
         reference = self.selections.get(seed) if name != recipe.treatment_arm else None
         selection = self._add(
@@ -282,12 +293,13 @@ class _Planner:
         return self._add(
             MidTrain(
                 rel=layout.midtrain(name, seed),
-                needs=[selection, *([reference] if reference else [])],
+                needs=[selection, *([reference] if reference else []), *replayed],
                 arm=name,
                 seed=seed,
                 recipe=recipe,
                 start=start,
                 reference=reference,
+                replay={n: self.bench.chats.digest(r) for n, r in enumerate(recipe.arms[name].replay) if r.source},
             )
         )
 

@@ -11,6 +11,8 @@ from midway.workbench import TRAIN
 def requests(subject: Subject, pool: str) -> int:
     """Return the completions that a pool asks for."""
     config = subject.recipe.pools[pool]
+    if config.prompts:
+        return len(subject.bench.chats.prompts(pool)) * config.samples
     return len(subject.bench.questions.get(TRAIN)) * len(subject.bench.prompts.heuristics(pool)) * config.samples
 
 
@@ -23,8 +25,9 @@ def run(subject: Subject) -> Iterator[Finding]:
             continue
         count = requests(subject, name)
         guided = f"{len(subject.bench.prompts.heuristics(name))} heuristics" if pool.heuristics else "unguided"
+        asked = f"{len(subject.bench.chats.prompts(name)):,} prompts" if pool.prompts else f"{questions:,} questions"
         yield Finding(
-            f"pool {name}: {guided} x {pool.samples} samples x {questions:,} questions = {count:,} completions, "
+            f"pool {name}: {guided} x {pool.samples} samples x {asked} = {count:,} completions, "
             f"at most {count * pool.sampling.max_tokens:,} tokens"
         )
 

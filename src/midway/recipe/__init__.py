@@ -8,6 +8,7 @@ from midway.recipe.load import (
     merge,
     shipped_recipes,
 )
+from midway.recipe.replay import ReplayConfig
 from midway.recipe.schema import (
     AdherenceConfig,
     ArmConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "QuestionsConfig",
     "Recipe",
     "RecipeError",
+    "ReplayConfig",
     "RewardConfig",
     "SamplingConfig",
     "Section",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from midway import registry
+from midway.recipe.replay import ReplayConfig, check_replay, split_midtrain
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
 from midway.records import Sampling, content_id
@@ -123,6 +124,8 @@ EngineConfig = SerializeAsAny[Annotated[EngineSettings, BeforeValidator(engine_s
 
 
 class PoolConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"prompts"})
+
     heuristics: list[str] | Literal["all"] | None = None
     """Slugs to guide by, `all`, or nothing for an unguided pool."""
     samples: int = Field(4, ge=1)
@@ -130,6 +133,15 @@ class PoolConfig(Section):
     sampling: SamplingConfig = SamplingConfig()
     engine: EngineConfig | None = None
     """Another engine than the recipe's, such as `recorded`."""
+    prompts: str | None = None
+    """Ask these instead of the training questions: a file of {prompt} or {messages} rows. What is answered is not verified; an arm may mix
+    it in as replay (`{pool: NAME, share: 0.2}`)."""
+
+    @model_validator(mode="after")
+    def _prompts_are_plain(self) -> PoolConfig:
+        if self.prompts and self.heuristics:
+            raise ValueError("a pool with `prompts` of its own takes no heuristics")
+        return self
 
 
 class AdherenceConfig(Section):
@@ -265,7 +277,9 @@ class ArmConfig(Section):
     checkpoint: str | None = None
     """Start from this model of your own (a directory or Hub id) instead of the base model."""
     midtrain: list[DataConfig] = []
-    """What to fine-tune on before RL; nothing for RL only."""
+    """What to fine-tune on before RL; nothing for RL only. An entry with a `share` is replay: `{source: chat.jsonl, share: 0.2}`."""
+    replay: list[ReplayConfig] = []
+    """Rows that keep what the model could, mixed into mid-training; also written among `midtrain`."""
     rl: bool = True
     """Whether RL follows."""
     compute_matched: bool = False
@@ -278,6 +292,11 @@ class ArmConfig(Section):
     """What RL of this arm is rewarded with, where that differs from `training.reward`."""
     title: str | None = None
     """How the report calls it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replay(cls, value: Any) -> Any:
+        return split_midtrain(value)
 
     @model_validator(mode="after")
     def _known(self) -> ArmConfig:
@@ -432,6 +451,7 @@ class Recipe(Section):
                     )
             if arm.rl and not self.launch:
                 trainer.check_groups(f"arms.{name}", {**self.rl, **arm.rl_args})
+        check_replay(self)
         for name in self.pools:
             _safe_name("pool", name)
         for role in ("treatment", "control"):
@@ -484,10 +504,11 @@ class Recipe(Section):
         if not self.arms:
             return list(self.pools)
         used = {data.pool for arm in self.arms.values() for data in arm.midtrain}
+        used |= {replay.pool for arm in self.arms.values() for replay in arm.replay}
         if self.labels.by != "program":
             used.add(self.labels_pool)
         if self.questions.rl_filter is not None:
-            used |= {name for name, pool in self.pools.items() if not pool.heuristics}
+            used |= {name for name, pool in self.pools.items() if not pool.heuristics and not pool.prompts}
         return [name for name in self.pools if name in used]
 
     @property

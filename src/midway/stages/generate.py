@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from midway.engines import engine_identity
+from midway.questions import to_frame
 from midway.recipe import PoolConfig, PromptConfig
 from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id, content_id
 from midway.rundir import RunError, write_table
@@ -87,7 +88,7 @@ class Generate(Stage):
     prompt: PromptConfig
     heuristics: Sequence[Heuristic | None]
     questions: str
-    """Digest of the training questions."""
+    """Digest of the training questions, or of the pool's own prompts."""
     domains: Mapping[str, Mapping[str, str]]
     lease: Lease
     adapter: str | None
@@ -95,7 +96,7 @@ class Generate(Stage):
 
     def identity(self) -> Mapping[str, Any]:
         return {
-            "pool": self.config.identity(exclude=["engine"]),
+            "pool": self.config.identity(exclude=["engine", "prompts"]),
             "engine": engine_identity(self.config.engine) if self.config.engine else None,
             "lora": self.adapter,
             "prompt": self.prompt.identity(),
@@ -110,7 +111,7 @@ class Generate(Stage):
         return self.lease
 
     def run(self, bench: Workbench, out: Output) -> None:
-        questions = bench.questions.get(TRAIN)
+        questions, prompt_of = self._asked(bench)
         key, there = bench.leases.writer_key(self.lease), None
         if self.lease.part.recorded:
             recorded: Any = bench.engines.open(self.lease)
@@ -125,14 +126,23 @@ class Generate(Stage):
             self.heuristics,
             samples=self.config.samples,
             sampling=sampling,
-            prompt_of=bench.prompts.build,
+            prompt_of=prompt_of,
             model_key=key,
             there=there,
         )
         if not len(requests):
             raise RunError(
-                f"pools.{self.pool}: its engine has no completions for any of the {len(questions):,} training questions"
+                f"pools.{self.pool}: its engine has no completions for any of the {len(questions):,} questions"
             )
         ask(out, requests, bench.engines.answer(self.lease), "")
         asked = pl.DataFrame({"id": requests.ids}, schema={"id": pl.String})
         write_table(out.files.asked(self.pool), asked)
+        if self.config.prompts:
+            write_table(out.files.prompts(self.pool), to_frame(questions))
+
+    def _asked(self, bench: Workbench) -> tuple[list[Question], PromptOf]:
+        """Return what is asked, and how it is put: the training questions, or the pool's own prompts as they stand."""
+        if not self.config.prompts:
+            return bench.questions.get(TRAIN), bench.prompts.build
+        chats = bench.chats.prompts(self.pool)
+        return bench.chats.questions(self.pool), lambda question, _: chats[question.id].asked(bench.prompts.chat)

@@ -1,15 +1,17 @@
-"""Mid-train: ordinary fine-tuning on an arm's selected solutions. Reads the selection, calls the trainer, writes `model/`."""
+"""Mid-train: ordinary fine-tuning on an arm's selected solutions. Reads the selection and what is replayed, calls the
+trainer, writes `model/`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import polars as pl
 
 from midway.recipe import Recipe, merge
 from midway.stages.base import Output, Stage, prompt_identity
+from midway.stages.replaying import replayed
 from midway.stages.training import train
 from midway.training.dataset import training_rows
 from midway.training.jobs import job_of, trainer_identity
@@ -26,6 +28,8 @@ class MidTrain(Stage):
     recipe: Recipe
     start: Weights
     reference: Stage | None = None
+    replay: Mapping[int, str] = field(default_factory=dict)
+    """Digests of the rows of files that are replayed, by their place in the arm's `replay`."""
 
     @property
     def args(self) -> dict[str, Any]:
@@ -41,7 +45,14 @@ class MidTrain(Stage):
             "prompt": prompt_identity(self.recipe.prompt),
             "seed": self.seed,
             **trainer_identity(self.recipe),
+            **self._replay_identity(),
         }
+
+    def _replay_identity(self) -> dict[str, Any]:
+        """What of replay changes the model: nothing where there is none. A pool's answers are known by the stage that wrote them."""
+        configs = self.recipe.arms[self.arm].replay
+        found = [{**c.identity(exclude=["source"]), "rows": self.replay.get(n)} for n, c in enumerate(configs)]
+        return {"replay": found} if found else {}
 
     def run(self, bench: Workbench, out: Output) -> None:
         keep = self.recipe.selection.prompt_with_heuristic
@@ -56,6 +67,10 @@ class MidTrain(Stage):
         if self.reference is not None:
             path = out.files.solutions(self.reference.arm, self.seed)
             examples = pl.scan_parquet(path).select(pl.len()).collect().item()
+        held_out = None
+        if configs := self.recipe.arms[self.arm].replay:
+            more, held_out = replayed(configs, bench, out, examples)
+            rows, examples = pl.concat([rows, more]), examples + more.height
         job = job_of(
             self.recipe,
             kind="sft",
@@ -67,4 +82,6 @@ class MidTrain(Stage):
             name=f"{self.arm}-{self.seed}-midtrain",
             stop=bench.prompts.stop,
         )
-        train(out, rows, replace(job, examples=examples), self.recipe.launch)
+        train(
+            out, rows, replace(job, examples=examples, held_out=str(held_out) if held_out else None), self.recipe.launch
+        )

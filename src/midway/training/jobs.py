@@ -42,6 +42,8 @@ class Job:
     run_name: str = ""
     examples: int | None = None
     """sft: take as many optimizer steps as this many rows would (the treatment's), unless `args` has max_steps."""
+    held_out: str | None = None
+    """sft: Parquet file with rows that are not trained on: the loss on them is measured before and after."""
     stop: list[str] = field(default_factory=list)
     """grpo: strings at which an answer ends for the reward, as it does in evaluation."""
     questions: str | None = None

@@ -18,6 +18,7 @@ from trl import SFTConfig, SFTTrainer
 from midway.engines.text import turn_end
 from midway.training.jobs import Job
 from midway.training.trainers.trl.common import RunCallback, base_args, load_model, load_tokenizer, train
+from midway.training.trainers.trl.held_out import HeldOut
 
 
 def optimizer_steps(examples: int, args: dict[str, Any], world: int = 1) -> int:
@@ -38,6 +39,7 @@ def run_sft(
     disable_progress_bars()
     rows = Dataset.from_parquet(job.rows, cache_dir=str(Path(job.out) / "cache"))
     rows = rows.select_columns(["prompt", "completion"])
+    held_out = Dataset.from_parquet(job.held_out, cache_dir=str(Path(job.out) / "cache")) if job.held_out else None
     tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
     args = {"max_length": None, **base_args(job), **job.args}
     if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
@@ -52,10 +54,14 @@ def run_sft(
         model=load_model(job),
         args=SFTConfig(**args),
         train_dataset=rows,
+        eval_dataset=held_out.select_columns(["prompt", "completion"]) if held_out else None,
         processing_class=tokenizer,
         peft_config=peft_config,
     )
     callback = RunCallback(Path(job.out), progress, stop)
     trainer.add_callback(callback)
-    result = train(trainer, job, callback)
+    kept = HeldOut(trainer, trainer.eval_dataset, job) if held_out else None
+    if kept:
+        kept.before()
+    result = train(trainer, job, callback, kept.after if kept else dict)
     return {**result, "examples": len(rows)}
