@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, model, pools, power, questions, signal
+from midway.checks import arms, gold, model, packages, pools, power, questions, signal
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -11,6 +11,7 @@ CHECKS: tuple[Check, ...] = (
     arms.CHECK,
     power.CHECK,
     signal.CHECK,
+    packages.CHECK,
     model.CHECK,
     gold.CHECK,
 )

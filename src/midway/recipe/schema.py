@@ -94,6 +94,8 @@ class QuestionsConfig(Section):
 
 
 class PromptConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"chat_template_kwargs"})
+
     style: Literal["boxed", "plain", "cue"] = "boxed"
     r"""`boxed`: question plus the instruction to put the final answer in \boxed{}; `plain`: the question alone; `cue`: like plain, and a
     guided prompt is one short sentence before the question (for small models with short contexts)."""
@@ -103,6 +105,8 @@ class PromptConfig(Section):
     """Worked examples in a guided prompt."""
     system: str | None = None
     """A system message for chat models."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """What the chat template is given besides the messages, such as `{enable_thinking: false}` for Qwen3."""
     heuristics: list[str] = []
     """Folders with heuristics of your own."""
 

@@ -63,6 +63,8 @@ class EnginePart(Part):
     """With `--executor ray` it runs in actors all over the cluster."""
     gpus: Callable[[Any], int] = lambda config: 0
     """GPUs of one node that one engine takes where there are any; 0: none."""
+    packages: tuple[str, ...] = ()
+    """What must be installed to open it."""
 
 
 class Row(ABC):

@@ -145,4 +145,6 @@ class Generate(Stage):
         if not self.config.prompts:
             return bench.questions.get(TRAIN), bench.prompts.build
         chats = bench.chats.prompts(self.pool)
-        return bench.chats.questions(self.pool), lambda question, _: chats[question.id].asked(bench.prompts.chat)
+        return bench.chats.questions(self.pool), lambda question, _: bench.prompts.given(
+            chats[question.id].asked(bench.prompts.chat)
+        )

@@ -3,7 +3,7 @@ trainer, writes `model/`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import polars as pl
 from midway.recipe import Recipe, merge
 from midway.stages.base import Output, Stage, prompt_identity
 from midway.stages.replaying import replayed
-from midway.stages.training import train
+from midway.stages.training import train, trainer_parts
 from midway.training.dataset import training_rows
 from midway.training.jobs import job_of, trainer_identity
 from midway.workbench import TRAIN, Weights, Workbench
@@ -35,6 +35,10 @@ class MidTrain(Stage):
     def args(self) -> dict[str, Any]:
         """The trainer's arguments: the recipe's, and what differs for the arm."""
         return merge(self.recipe.midtrain, self.recipe.arms[self.arm].midtrain_args)
+
+    @property
+    def parts(self) -> Sequence[Any]:
+        return trainer_parts(self.recipe)
 
     def identity(self) -> Mapping[str, Any]:
         model = self.recipe.model

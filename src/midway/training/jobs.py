@@ -42,6 +42,8 @@ class Job:
     run_name: str = ""
     examples: int | None = None
     """sft: take as many optimizer steps as this many rows would (the treatment's), unless `args` has max_steps."""
+    template: dict[str, Any] = field(default_factory=dict)
+    """What the chat template is given besides the messages."""
     held_out: str | None = None
     """sft: Parquet file with rows that are not trained on: the loss on them is measured before and after."""
     stop: list[str] = field(default_factory=list)
@@ -106,6 +108,7 @@ def job_of(
         },
         trainer=recipe.training.trainer,
         overlong=recipe.training.overlong,
+        template=recipe.prompt.chat_template_kwargs,
         plugins=recipe.plugins,
     )
 

@@ -32,6 +32,7 @@ from transformers import (
     TrainerCallback,
 )
 
+from midway.engines.text import say_once
 from midway.rundir import RunError, Stopped, write_bytes
 from midway.training.jobs import SAVE_STEPS, Job
 
@@ -40,6 +41,7 @@ MARKER = "midway-complete"
 
 def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model, with a pad token. Raises RunError when there is none."""
+    say_once()
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from midway.engines.text import turn_end
 from midway.training.jobs import Job
+from midway.training.trainers.trl.chat import as_seen
 from midway.training.trainers.trl.common import RunCallback, base_args, load_model, load_tokenizer, train
 from midway.training.trainers.trl.held_out import HeldOut
 
@@ -38,12 +39,13 @@ def run_sft(
     """Fine-tune as `job` says; rows have `prompt` and `completion` (both text, or both chat messages as TRL takes them)."""
     disable_progress_bars()
     rows = Dataset.from_parquet(job.rows, cache_dir=str(Path(job.out) / "cache"))
-    rows = rows.select_columns(["prompt", "completion"])
     held_out = Dataset.from_parquet(job.held_out, cache_dir=str(Path(job.out) / "cache")) if job.held_out else None
     tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
     args = {"max_length": None, **base_args(job), **job.args}
     if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
         args.setdefault("eos_token", end)  # TRL writes it into the tokenizer and both configurations
+    rows = as_seen(rows, tokenizer, job.template)
+    held_out = as_seen(held_out, tokenizer, job.template) if held_out else None
     args["max_steps"] = optimizer_steps(job.examples or len(rows), args, int(os.environ.get("WORLD_SIZE", "1")))
     peft_config = None
     if job.lora is not None:
@@ -54,7 +56,7 @@ def run_sft(
         model=load_model(job),
         args=SFTConfig(**args),
         train_dataset=rows,
-        eval_dataset=held_out.select_columns(["prompt", "completion"]) if held_out else None,
+        eval_dataset=held_out,
         processing_class=tokenizer,
         peft_config=peft_config,
     )
