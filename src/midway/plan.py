@@ -157,6 +157,7 @@ class _Planner:
                 rel=layout.completions(name),
                 pool=name,
                 config=config,
+                verify=recipe.verify,
                 prompt=recipe.prompt,
                 heuristics=bench.prompts.heuristics(name),
                 questions=bench.chats.prompts_digest(name) if config.prompts else bench.questions.digest(TRAIN),
@@ -202,6 +203,7 @@ class _Planner:
             if measured
             and not pool.heuristics
             and not pool.prompts
+            and not pool.until
             and pool.engine is None
             and pool.samples >= config.samples
         ]

@@ -26,9 +26,13 @@ def run(subject: Subject) -> Iterator[Finding]:
         count = requests(subject, name)
         guided = f"{len(subject.bench.prompts.heuristics(name))} heuristics" if pool.heuristics else "unguided"
         asked = f"{len(subject.bench.chats.prompts(name)):,} prompts" if pool.prompts else f"{questions:,} questions"
+        more, most = "", count
+        if pool.until:
+            most = count // pool.samples * pool.until.samples
+            more = f"up to {most:,} until each question has {pool.until.solutions} different right solutions, "
         yield Finding(
             f"pool {name}: {guided} x {pool.samples} samples x {asked} = {count:,} completions, "
-            f"at most {count * pool.sampling.max_tokens:,} tokens"
+            f"{more}at most {most * pool.sampling.max_tokens:,} tokens"
         )
 
 

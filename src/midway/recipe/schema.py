@@ -17,6 +17,7 @@ from midway import registry
 from midway.recipe.replay import ReplayConfig, check_replay, split_midtrain
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
+from midway.recipe.until import UntilConfig
 from midway.records import Sampling, content_id
 from midway.registry import near
 
@@ -128,7 +129,7 @@ EngineConfig = SerializeAsAny[Annotated[EngineSettings, BeforeValidator(engine_s
 
 
 class PoolConfig(Section):
-    added: ClassVar[frozenset[str]] = frozenset({"prompts"})
+    added: ClassVar[frozenset[str]] = frozenset({"prompts", "until"})
 
     heuristics: list[str] | Literal["all"] | None = None
     """Slugs to guide by, `all`, or nothing for an unguided pool."""
@@ -141,8 +142,17 @@ class PoolConfig(Section):
     """Ask these instead of the training questions: a file of {prompt} or {messages} rows. What is answered is not verified; an arm may mix
     it in as replay (`{pool: NAME, share: 0.2}`)."""
 
+    until: UntilConfig | None = None
+    """Draw more samples of questions that lack right solutions, so that arms can be matched in distinct texts."""
+
     @model_validator(mode="after")
     def _prompts_are_plain(self) -> PoolConfig:
+        if self.until and self.until.samples < self.samples:
+            raise ValueError(
+                f"until.samples {self.until.samples} is below samples {self.samples}: it is the most that is drawn"
+            )
+        if self.until and self.prompts:
+            raise ValueError("answers to `prompts` of its own are not verified, so a pool of them takes no `until`")
         if self.prompts and self.heuristics:
             raise ValueError("a pool with `prompts` of its own takes no heuristics")
         return self
