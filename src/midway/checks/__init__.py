@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, model, packages, pools, power, questions, signal
+from midway.checks import arms, gold, hours, model, packages, pools, power, questions, signal
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -14,15 +14,20 @@ CHECKS: tuple[Check, ...] = (
     packages.CHECK,
     model.CHECK,
     gold.CHECK,
+    hours.CHECK,
 )
 """In the order in which they are shown."""
+
+
+SKIPPED = {"time": "not priced (--time measures this machine for a minute: hours of each stage, disk)"}
+"""What is said of a check that was left out, by what it needs."""
 
 
 def run_checks(subject: Subject, without: Collection[str] = ()) -> Iterator[Finding]:
     """Yield the findings of all checks but those that need what is in `without` (`model`, `verifier`)."""
     for check in CHECKS:
         if check.needs and check.needs in without:
-            yield Finding(f"{check.name}: not looked at (--no-{check.name})")
+            yield Finding(f"{check.name}: {SKIPPED.get(check.needs, f'not looked at (--no-{check.name})')}")
         else:
             yield from check.run(subject)
 

@@ -17,11 +17,16 @@ def register(app: typer.Typer) -> None:
             False, "--no-model", help="Leave out what needs the model or its tokenizer (imports no torch)."
         ),
         no_gold: bool = typer.Option(False, "--no-gold", help="Leave out the verifier on every gold answer."),
+        timed: bool = typer.Option(
+            False, "--time", help="Price the run in hours for this machine: runs the model for about a minute."
+        ),
     ) -> None:
         """Show what a recipe would run and cost, verify every gold answer, and print one rendered prompt."""
         from midway.recipe import load_recipe
 
-        without = [name for name, left_out in (("model", no_model), ("verifier", no_gold)) if left_out]
+        without = [
+            name for name, left_out in (("model", no_model), ("verifier", no_gold), ("time", not timed)) if left_out
+        ]
         problems = check_recipe(recipe=load_recipe(recipe, overrides or []), data=data, without=without)
         if problems:
             typer.echo(f"{problems} gold answers do not verify: leave these questions out or mend them", err=True)

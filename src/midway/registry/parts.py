@@ -276,6 +276,8 @@ class TrainerPart(Part):
     """Raises ValueError where the arguments of RL do not divide into groups."""
     packages: tuple[str, ...] = ()
     """Packages that must be there, so that a run says so before it generates anything."""
+    pace: Callable[[Any], Any] | None = None
+    """`pace(training.jobs.PaceAsked) -> training.jobs.Pace`: times one small step, for `midway check --time`; None: it cannot tell."""
 
 
 __all__ = [

@@ -158,7 +158,8 @@ class Generate(Stage):
         while self.config.until and (lacking := self._lacking(bench, out, requests.ids, samples)):
             more = {id_: min(samples[id_] + self.config.samples, self.config.until.samples) for id_ in lacking}
             out.note(
-                f"{len(more):,} questions lack {self.config.until.solutions} different right solutions: up to {max(more.values())} samples of each"
+                f"{len(more):,} questions lack {self.config.until.solutions} different right solutions: "
+                f"up to {max(more.values())} samples of each"
             )
             samples.update(more)
             requests = make()

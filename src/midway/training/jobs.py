@@ -73,6 +73,39 @@ class Job:
         return cls(**json.loads(path.read_text()))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PaceAsked:
+    """What a trainer's speed is asked for: the model, and the shape of a step."""
+
+    model: str
+    revision: str | None
+    dtype: str
+    trust_remote_code: bool
+    lora: dict[str, Any] | None
+    rows: int
+    """Rows of a training batch; of a step of RL: completions that are sampled at once."""
+    prompt_tokens: int
+    new_tokens: int
+    generates: bool = False
+    """Whether the trainer samples, as in RL."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a trainer is on this machine, in seconds."""
+
+    load: float
+    """To load the model."""
+    token: float
+    """Forward and backward, for a token of a batch."""
+    step: float
+    """The optimizer's step."""
+    prompts: float = 0.0
+    """To read the prompts of all rows before the first token is written."""
+    written: float = 0.0
+    """To write one token in all rows."""
+
+
 def job_of(
     recipe: Recipe,
     *,

@@ -34,7 +34,7 @@ from transformers import (
 
 from midway.engines.text import say_once
 from midway.rundir import RunError, Stopped, write_bytes
-from midway.training.jobs import SAVE_STEPS, Job
+from midway.training.jobs import SAVE_STEPS, Job, PaceAsked
 
 MARKER = "midway-complete"
 
@@ -59,7 +59,7 @@ def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bo
     return tokenizer
 
 
-def load_model(job: Job) -> PreTrainedModel:
+def load_model(job: Job | PaceAsked) -> PreTrainedModel:
     """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs)."""
     dtype = torch.float32 if job.dtype == "auto" else getattr(torch, job.dtype)
     return AutoModelForCausalLM.from_pretrained(
