@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ from midway.stages.base import Stage
 from midway.training.jobs import Pace, PaceAsked
 from midway.workbench import RL, TRAIN
 
-ROWS = 128
-"""Rows that an engine is timed with: what the transformers engine runs at once on a CPU."""
-DRAWN = 24
-"""Completions of which the length is measured."""
+BUDGET = 5.0
+"""Seconds that one of the timed batches should take."""
+FEW, ROWS = 8, 128
+"""Rows that an engine is timed with: first a few, then as many as the budget allows, up to what it runs at once on a CPU."""
+DRAWN = 32
+"""Completions of which the length is measured, at most."""
 SHORT, LONG = 3, 11
 """New tokens of the two timed batches: their difference is the time of a token, what is left that of the prompts."""
 
@@ -148,20 +151,20 @@ class Prices:
         questions = self.bench.questions.get(TRAIN)
         pool = next((p for p in self.recipe.pools.values() if bool(p.heuristics) == (heuristic is not None)), None)
         config = pool.sampling if pool else SamplingConfig()
-        drawn = self._draw(engine, questions, heuristic, config, rows=DRAWN, most=most)
+        draw = partial(self._draw, engine, questions, heuristic, config)
+        draw(rows=2, most=1)  # warm, and what prompts share is read
+        guess = _time(lambda: draw(rows=FEW, most=2)) / (2 * FEW)
+        drawn = draw(rows=_between(FEW, BUDGET / guess / most, DRAWN), most=most)
         self._judge(questions, drawn)
-        _time(
-            lambda: self._draw(engine, questions, heuristic, config, rows=ROWS, most=1)
-        )  # warm, and the shared prefix read
-        short = _time(lambda: self._draw(engine, questions, heuristic, config, rows=ROWS, most=SHORT))
-        long = _time(lambda: self._draw(engine, questions, heuristic, config, rows=ROWS, most=LONG))
+        rows = _between(2 * FEW, BUDGET / guess / (SHORT + LONG), ROWS)
+        short, long = _time(lambda: draw(rows=rows, most=SHORT)), _time(lambda: draw(rows=rows, most=LONG))
         token = max(0.0, long - short) / (LONG - SHORT)
         return Writing(
             lengths=tuple(c.completion_tokens for c in drawn) or (most,),
             prompt_tokens=sum(c.prompt_tokens for c in drawn) / max(1, len(drawn)),
             cut=sum(c.finish is Finish.LENGTH for c in drawn) / max(1, len(drawn)),
-            read=max(0.0, short - SHORT * token) / ROWS,
-            token=token / ROWS,
+            read=max(0.0, short - SHORT * token) / rows,
+            token=token / rows,
         )
 
     def _draw(
@@ -348,6 +351,10 @@ def _hours(seconds: float) -> str:
         if seconds >= 90
         else f"{seconds:.0f} s"
     )
+
+
+def _between(least: int, value: float, most: int) -> int:
+    return int(min(most, max(least, value)))
 
 
 def _time(work: Any) -> float:
