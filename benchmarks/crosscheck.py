@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from midway.records import CodeTests, Question, Request, Sampling
 from midway.workbench import find_model
 
 MUTANTS = 3
-"""Changed programs of a HumanEval task at most."""
+"""Changed programs of a HumanEval task, where `--mutants` does not say."""
 
 
 def jsonl(path: Path) -> list[dict[str, Any]]:
@@ -132,7 +133,7 @@ def stored_gsm8k(data: Path, python: str) -> dict[str, Any]:
     return {"tables": tables, "apart": apart}
 
 
-def stored_humaneval(data: Path, python: str) -> dict[str, Any]:
+def stored_humaneval(data: Path, python: str, mutants: int = MUTANTS) -> dict[str, Any]:
     """The reference programs of HumanEval and programs that differ in one place, judged by midway's published tests and by evalplus."""
     file = data / "humaneval_plus" / "test.jsonl.gz"
     published = {row["task_id"]: row for row in jsonl(data / "humaneval" / "test.jsonl")}
@@ -140,7 +141,7 @@ def stored_humaneval(data: Path, python: str) -> dict[str, Any]:
     for task in published.values():
         whole = task["prompt"] + task["canonical_solution"]
         tests = CodeTests(prompt=task["prompt"], entry_point=task["entry_point"], test=task["test"])
-        changed = [text for _, text in zip(range(MUTANTS), (text for _, text in mutants_of(whole)), strict=False)]
+        changed = [text for _, text in zip(range(mutants), (text for _, text in mutants_of(whole)), strict=False)]
         for k, program in enumerate([whole, *changed]):
             rows.append({"id": f"{task['task_id']}-{k}", "task_id": task["task_id"], "program": program})
             questions.append(Question("code", task["prompt"], tests=tests, meta={"time_limit": 5}))
@@ -231,12 +232,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--only", choices=["gsm8k", "humaneval"])
+    parser.add_argument("--mutants", type=int, default=MUTANTS)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.what == "run":
         found = [run(given.name, given.peers, given.limit, given.tokens)]
     else:
-        jobs = {"gsm8k": stored_gsm8k, "humaneval": stored_humaneval}
+        jobs = {"gsm8k": stored_gsm8k, "humaneval": partial(stored_humaneval, mutants=given.mutants)}
         found = [job(Path(given.name), given.peers) for name, job in jobs.items() if given.only in (None, name)]
     apart = [one for part in found for one in part["apart"]]
     for one in apart[:40]:

@@ -46,6 +46,10 @@ metric_list:
 """.replace("\\\\", "\\")
 
 
+WAIT = 30.0
+"""Seconds of wall clock that evalplus waits for one input: with its own 4 s a busy machine would judge, not a program."""
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -113,7 +117,9 @@ def evalplus(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             whole = task["prompt"] + task["canonical_solution"]
             results, seconds = trusted_exec(whole, task["base_input"], task["entry_point"], record_time=True)
             expected[row["task_id"]] = {"base": results, "base_time": seconds, "plus": [], "plus_time": []}
-        found = check_correctness("humaneval", 0, task, row["program"], expected[row["task_id"]], base_only=True)
+        found = check_correctness(
+            "humaneval", 0, task, row["program"], expected[row["task_id"]], base_only=True, min_time_limit=WAIT
+        )
         out.append({"id": row["id"], "correct": found["base"][0] == "pass", "status": str(found["base"][0])})
     return out
 
