@@ -173,11 +173,12 @@ def run(model: str, python: str, limit: int, tokens: int) -> dict[str, Any]:
     path = find_model(model)
     config = ModelConfig(path=path, dtype="float32")
     engine: Any = open_engine(TransformersEngine(batch_size=1), config, model_path=path)
+    chat = bool(engine.tokenizer.chat_template)
     tables, apart = [], []
     for source, split in (("gsm8k", "test"), ("svamp", "test")):
         questions = list(load(SourceConfig(source=source, split=split, limit=limit)))
-        prompts = [build_prompt(q, None, chat=engine.chat) for q in questions]
-        shown = [render(prompt, engine.tokenizer, engine.chat)[0] for prompt in prompts]
+        prompts = [build_prompt(q, None, chat=chat) for q in questions]
+        shown = [render(prompt, engine.tokenizer, chat)[0] for prompt in prompts]
         sampling = Sampling(temperature=0.0, max_tokens=tokens)
         started = time.perf_counter()
         made = [Request(q.id, p, sampling, q.id, "", 0) for q, p in zip(questions, prompts, strict=True)]
@@ -187,7 +188,7 @@ def run(model: str, python: str, limit: int, tokens: int) -> dict[str, Any]:
             cut = {q.id: ours[q.id].completion_tokens >= tokens for q in questions}
             verdicts = list(verifier.verify_batch((q, ours[q.id].text, cut[q.id]) for q in questions))
         rows = [{"id": q.id, "prompt": text, "answer": q.answer} for q, text in zip(questions, shown, strict=True)]
-        end = turn_end(engine.tokenizer) if engine.chat else engine.tokenizer.eos_token
+        end = turn_end(engine.tokenizer) if chat else engine.tokenizer.eos_token
         started = time.perf_counter()
         theirs = peer(python, "lm-eval", rows, "--model", path, "--tokens", str(tokens), "--stop", str(end))
         same = sum(ours[q.id].text == theirs[q.id]["text"] for q in questions)

@@ -44,6 +44,8 @@ SHORT, LONG = 3, 11
 """New tokens of the two timed batches: their difference is the time of a token, what is left that of the prompts."""
 
 
+FREE = 0.7
+"""Share of its processors that a process has on a machine that is free."""
 KEPT = 2
 """Checkpoints that are kept while a model trains: weights and Adam's two moments in float32."""
 
@@ -82,10 +84,12 @@ class Price:
 
 def run(subject: Subject) -> Iterator[Finding]:
     prices = Prices(subject)
+    wall, worked = time.perf_counter(), time.process_time()
     try:
         found = list(prices.all())
     finally:
         subject.bench.close()
+    wall, worked = time.perf_counter() - wall, time.process_time() - worked
     total = sum(price.seconds for price in found)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lines = [f"hours: about {_hours(total)} on this machine ({processor()}, {cores} cores), of which"]
@@ -93,11 +97,13 @@ def run(subject: Subject) -> Iterator[Finding]:
     lines += [f"{price.name:<{width}}  {_hours(price.seconds):>8}  {price.how}" for price in found]
     lines += [f"not priced: {', '.join(prices.unpriced)}"] if prices.unpriced else []
     yield Finding("\n  ".join(lines))
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if busy > cores * 1.5:
-        yield Finding(
-            f"hours: the machine is busy (load {busy:.1f} on {cores} cores): alone the run takes less", Level.WARNING
+    share = worked / (wall * _threads())
+    if share < FREE and not _gpu():
+        text = (
+            f"hours: others are at work here: this process had {share:.0%} of its processors; "
+            f"alone the run takes about {_hours(total * share)}"
         )
+        yield Finding(text, Level.WARNING)
     yield disk(subject, prices)
 
 
@@ -128,7 +134,10 @@ class Prices:
     # Generation -------------------------------------------------------------------------------------------------------
 
     def _measure(self) -> None:
-        bench, start = self.bench, time.perf_counter()
+        bench = self.bench
+        bench.engines.open(bench.leases.base())  # the first time imports what it needs
+        bench.engines.close()
+        start = time.perf_counter()
         engine = bench.engines.open(bench.leases.base())
         self.opening = time.perf_counter() - start
         self.plain = self._writing(engine, None, self._most())
@@ -351,6 +360,18 @@ def _hours(seconds: float) -> str:
         if seconds >= 90
         else f"{seconds:.0f} s"
     )
+
+
+def _threads() -> int:
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def _gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def _between(least: int, value: float, most: int) -> int:
