@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from midway.recipe import ArmConfig, Recipe, SamplingConfig
+from midway.recipe import ArmConfig, PoolConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
@@ -118,6 +118,11 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
+def plain(pool: PoolConfig) -> bool:
+    """Whether a pool is as many samples of each training question by the recipe's own engine, guided by nothing."""
+    return pool.heuristics is None and not pool.prompts and not pool.until and pool.engine is None
+
+
 class _Planner:
     def __init__(self, recipe: Recipe, bench: Workbench) -> None:
         self.recipe, self.bench = recipe, bench
@@ -197,16 +202,7 @@ class _Planner:
             return []
         trained = {q.id for q in self.bench.questions.get(TRAIN)}
         measured = all(q.id in trained for q in self.bench.questions.get(RL))
-        enough = [
-            name
-            for name, pool in recipe.pools.items()
-            if measured
-            and not pool.heuristics
-            and not pool.prompts
-            and not pool.until
-            and pool.engine is None
-            and pool.samples >= config.samples
-        ]
+        enough = [n for n, pool in recipe.pools.items() if measured and plain(pool) and pool.samples >= config.samples]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
         rl = {
             "temperature": recipe.rl.get("temperature", 1.0),
