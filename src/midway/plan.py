@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from midway import registry
 from midway.recipe import ArmConfig, PoolConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
@@ -123,6 +124,13 @@ def plain(pool: PoolConfig) -> bool:
     return pool.heuristics is None and not pool.prompts and not pool.until and pool.engine is None
 
 
+def scored(recipe: Recipe, heuristics: int) -> bool:
+    """Return whether completions of a pool with so many heuristics are scored for adherence."""
+    if recipe.adherence.scorer == "none" or not heuristics:
+        return False
+    return heuristics > 1 or not registry.find("scorers", recipe.adherence.scorer).compares
+
+
 class _Planner:
     def __init__(self, recipe: Recipe, bench: Workbench) -> None:
         self.recipe, self.bench = recipe, bench
@@ -184,7 +192,7 @@ class _Planner:
             )
         )
         yield judged
-        if recipe.adherence.scorer != "none" and config.heuristics:
+        if scored(recipe, len(bench.prompts.guides(name))):
             yield self._add(
                 Score(
                     rel=layout.adherence(name),
