@@ -121,7 +121,7 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
 
 def plain(pool: PoolConfig) -> bool:
     """Whether a pool is as many samples of each training question by the recipe's own engine, guided by nothing."""
-    return pool.heuristics is None and not pool.prompts and not pool.until and pool.engine is None
+    return not pool.heuristics and not pool.prompts and not pool.until and pool.engine is None
 
 
 def scored(recipe: Recipe, heuristics: int) -> bool:
