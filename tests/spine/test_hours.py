@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -15,6 +17,7 @@ def seconds(text: str) -> float:
     return float(value) * SECONDS[unit]
 
 
+@pytest.mark.slow
 def test_every_stage_is_priced_and_nothing_is_left_behind(
     lay_out: Callable[..., Path], here: Callable[..., Any], tmp_path: Path
 ) -> None:
