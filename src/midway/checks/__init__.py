@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, hours, model, packages, pools, power, questions, signal
+from midway.checks import arms, gold, hours, launch, memory, model, packages, pools, power, questions, signal
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -12,11 +12,15 @@ CHECKS: tuple[Check, ...] = (
     power.CHECK,
     signal.CHECK,
     packages.CHECK,
+    launch.CHECK,
     model.CHECK,
+    memory.CHECK,
     gold.CHECK,
     hours.CHECK,
 )
 """In the order in which they are shown."""
+OPTIONS = {"model": "--no-model", "verifier": "--no-gold"}
+"""Options of `midway check` that leave out the checks with these needs."""
 
 
 SKIPPED = {"time": "not priced (--time measures this machine for a minute: hours of each stage, disk)"}
@@ -27,7 +31,7 @@ def run_checks(subject: Subject, without: Collection[str] = ()) -> Iterator[Find
     """Yield the findings of all checks but those that need what is in `without` (`model`, `verifier`)."""
     for check in CHECKS:
         if check.needs and check.needs in without:
-            yield Finding(f"{check.name}: {SKIPPED.get(check.needs, f'not looked at (--no-{check.name})')}")
+            yield Finding(f"{check.name}: {SKIPPED.get(check.needs) or f'not looked at ({OPTIONS[check.needs]})'}")
         else:
             yield from check.run(subject)
 

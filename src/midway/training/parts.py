@@ -59,6 +59,7 @@ TRAINERS = (
         train=_train_trl,
         check=check,
         check_groups=check_groups,
+        check_processes=check_groups,
         packages=("torch", "transformers", "trl", "datasets", "accelerate"),
         pace=_pace_trl,
     ),

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from midway.training.jobs import Pace, PaceAsked
-from midway.training.trainers.trl.common import load_model
+from midway.training.trainers.trl.common import adapter_config, load_model
 
 SHORT, LONG = 3, 9
 """New tokens of the two timed generations: their difference is the time of a token, what is left that of the prompt."""
@@ -27,9 +27,9 @@ def pace(asked: PaceAsked) -> Pace:
     model: Any = load_model(asked).to(device)
     loaded = time.perf_counter() - start
     if asked.lora is not None:
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        model = get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM", **asked.lora}))
+        model = get_peft_model(model, adapter_config(asked))
     vocabulary = model.get_input_embeddings().num_embeddings
 
     def tokens(rows: int, length: int) -> torch.Tensor:

@@ -18,7 +18,14 @@ from trl import SFTConfig, SFTTrainer
 from midway.engines.text import turn_end
 from midway.training.jobs import Job
 from midway.training.trainers.trl.chat import as_seen
-from midway.training.trainers.trl.common import RunCallback, base_args, load_model, load_tokenizer, train
+from midway.training.trainers.trl.common import (
+    RunCallback,
+    adapter_config,
+    base_args,
+    load_model,
+    load_tokenizer,
+    train,
+)
 from midway.training.trainers.trl.held_out import HeldOut
 
 
@@ -47,18 +54,13 @@ def run_sft(
     rows = as_seen(rows, tokenizer, job.template)
     held_out = as_seen(held_out, tokenizer, job.template) if held_out else None
     args["max_steps"] = optimizer_steps(job.examples or len(rows), args, int(os.environ.get("WORLD_SIZE", "1")))
-    peft_config = None
-    if job.lora is not None:
-        from peft import LoraConfig
-
-        peft_config = LoraConfig(**{"task_type": "CAUSAL_LM", **job.lora})
     trainer = SFTTrainer(
         model=load_model(job),
         args=SFTConfig(**args),
         train_dataset=rows,
         eval_dataset=held_out,
         processing_class=tokenizer,
-        peft_config=peft_config,
+        peft_config=adapter_config(job),
     )
     callback = RunCallback(Path(job.out), progress, stop)
     trainer.add_callback(callback)
