@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from midway import registry
-from midway.recipe import ArmConfig, Recipe, SamplingConfig
+from midway.recipe import ArmConfig, PoolConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
@@ -119,6 +119,11 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
+def plain(pool: PoolConfig) -> bool:
+    """Whether a pool is as many samples of each training question by the recipe's own engine, guided by nothing."""
+    return not pool.heuristics and not pool.prompts and not pool.until and pool.engine is None
+
+
 def scored(recipe: Recipe, heuristics: int) -> bool:
     """Return whether completions of a pool with so many heuristics are scored for adherence."""
     if recipe.adherence.scorer == "none" or not heuristics:
@@ -166,14 +171,18 @@ class _Planner:
                 rel=layout.completions(name),
                 pool=name,
                 config=config,
+                verify=recipe.verify,
                 prompt=recipe.prompt,
                 heuristics=bench.prompts.heuristics(name),
-                questions=bench.questions.digest(TRAIN),
-                domains=bench.questions.domains(TRAIN),
+                questions=bench.chats.prompts_digest(name) if config.prompts else bench.questions.digest(TRAIN),
+                domains={} if config.prompts else bench.questions.domains(TRAIN),
                 lease=lease,
                 adapter=bench.leases.writer_key(lease) if adapter_of(lease.config) else None,
             )
         )
+        yield generated
+        if config.prompts:
+            return
         judged = self._add(
             Verify(
                 rel=layout.verdicts(name),
@@ -183,7 +192,6 @@ class _Planner:
                 domains=bench.questions.domains(TRAIN),
             )
         )
-        yield generated
         yield judged
         if scored(recipe, len(bench.prompts.guides(name))):
             yield self._add(
@@ -203,11 +211,7 @@ class _Planner:
             return []
         trained = {q.id for q in self.bench.questions.get(TRAIN)}
         measured = all(q.id in trained for q in self.bench.questions.get(RL))
-        enough = [
-            name
-            for name, pool in recipe.pools.items()
-            if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
-        ]
+        enough = [n for n, pool in recipe.pools.items() if measured and plain(pool) and pool.samples >= config.samples]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
         rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
         return [
@@ -233,8 +237,9 @@ class _Planner:
         start = self.bench.models.start(name)
         needs: list[Stage] = []
         pools = [stage for d in arm.midtrain if d.pool for stage in self.pools[d.pool]]
+        own = [self.pools[r.pool][0] for r in arm.replay if r.pool]
         if arm.midtrain:
-            trained = self._midtrained(name, seed, start, pools)
+            trained = self._midtrained(name, seed, start, pools, own)
             start, needs = self._weights(trained), [trained]
         if start != self.bench.models.base:
             for benchmark in self.recipe.benchmarks:
@@ -262,12 +267,16 @@ class _Planner:
             )
         )
         if name == self.recipe.treatment_arm:
-            self.treatments[seed] = Treatment(arm=name, before=[*pools, *needs], rl=tuned)
+            self.treatments[seed] = Treatment(
+                arm=name, before=[*pools, *(stage for stage in own if stage not in pools), *needs], rl=tuned
+            )
         for benchmark in self.recipe.benchmarks:
             lease = self.bench.leases.trained(self._weights(tuned))
             self._evaluation(benchmark.name, AFTER_RL, arm=name, seed=seed, lease=lease, needs=[tuned])
 
-    def _midtrained(self, name: str, seed: int, start: Weights, pools: Sequence[Stage]) -> MidTrain:
+    def _midtrained(
+        self, name: str, seed: int, start: Weights, pools: Sequence[Stage], replayed: Sequence[Stage]
+    ) -> MidTrain:
         recipe = self.recipe
         reference = self.selections.get(seed) if name != recipe.treatment_arm else None
         selection = self._add(
@@ -290,13 +299,14 @@ class _Planner:
         return self._add(
             MidTrain(
                 rel=layout.midtrain(name, seed),
-                needs=[selection, *([reference] if reference else []), *([target] if target else [])],
+                needs=[selection, *([reference] if reference else []), *([target] if target else []), *replayed],
                 arm=name,
                 seed=seed,
                 recipe=recipe,
                 start=start,
                 reference=reference,
                 target=target,
+                replay={n: self.bench.chats.digest(r) for n, r in enumerate(recipe.arms[name].replay) if r.source},
             )
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from midway import registry
-from midway.checks.base import Check, Finding, Subject
+from midway.checks.base import Check, Finding, Level, Subject
 from midway.recipe import ArmConfig, Recipe, merge
 
 
@@ -14,6 +14,13 @@ def run(subject: Subject) -> Iterator[Finding]:
     for name, arm in recipe.arms.items():
         role = " (treatment)" if name == recipe.treatment_arm else " (control)" if name == recipe.control_arm else ""
         yield Finding(f"arm {name}{role}: {path(recipe, arm)}; seeds {recipe.seeds}")
+    kinds = {tuple(arm.replay) for arm in recipe.arms.values() if arm.midtrain}
+    if len(kinds) > 1:
+        text = (
+            "arms: they do not replay the same rows in mid-training, so a difference between them may be the replay's\n"
+            "  write the same replay in each of them"
+        )
+        yield Finding(text, Level.WARNING)
     models = 1 + len(recipe.seeds) * sum(bool(a.midtrain) + a.rl for a in recipe.arms.values())
     drawn = sum(len(subject.bench.questions.benchmark(b.name)) * (b.samples + b.greedy) for b in recipe.benchmarks)
     yield Finding(f"evaluation: {models} models x {drawn:,} samples = {models * drawn:,} completions")
@@ -24,6 +31,7 @@ def path(recipe: Recipe, arm: ArmConfig) -> str:
     parts = [f"{data.strategy} of {data.pool}" if data.pool else "reference solutions" for data in arm.midtrain]
     steps = [f"from {arm.checkpoint}"] if arm.checkpoint else []
     if parts:
+        parts += [f"{one.share:.0%} replay of {one.source or one.pool}" for one in arm.replay]
         steps.append(f"mid-train on {' + '.join(parts)}")
     if arm.rl:
         rl = registry.find("trainers", recipe.training.trainer).sampled(merge(recipe.rl, arm.rl_args))

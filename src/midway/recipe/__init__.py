@@ -8,6 +8,7 @@ from midway.recipe.load import (
     merge,
     shipped_recipes,
 )
+from midway.recipe.replay import ReplayConfig
 from midway.recipe.schema import (
     AdherenceConfig,
     ArmConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "QuestionsConfig",
     "Recipe",
     "RecipeError",
+    "ReplayConfig",
     "RewardConfig",
     "SamplingConfig",
     "Section",

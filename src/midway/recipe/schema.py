@@ -15,6 +15,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from midway import registry
 from midway.recipe.base_model import missing_model
+from midway.recipe.replay import ReplayConfig, check_replay, split_midtrain
+from midway.recipe.rounds import RoundsConfig
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
 from midway.recipe.until import UntilConfig, check_until
@@ -96,6 +98,8 @@ class QuestionsConfig(Section):
 
 
 class PromptConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"chat_template_kwargs"})
+
     style: Literal["boxed", "plain", "cue"] = "boxed"
     r"""`boxed`: question plus the instruction to put the final answer in \boxed{}; `plain`: the question alone; `cue`: like plain, and a
     guided prompt is one short sentence before the question (for small models with short contexts)."""
@@ -105,6 +109,8 @@ class PromptConfig(Section):
     """Worked examples in a guided prompt."""
     system: str | None = None
     """A system message for chat models."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """What the chat template is given besides the messages, such as `{enable_thinking: false}` for Qwen3."""
     heuristics: list[str] = []
     """Folders with heuristics of your own."""
 
@@ -126,6 +132,8 @@ EngineConfig = SerializeAsAny[Annotated[EngineSettings, BeforeValidator(engine_s
 
 
 class PoolConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"prompts", "until"})
+
     heuristics: list[str] | Literal["all"] | None = None
     """Slugs to guide by, `all`, or nothing for an unguided pool."""
     samples: int = Field(4, ge=1)
@@ -133,6 +141,24 @@ class PoolConfig(Section):
     sampling: SamplingConfig = SamplingConfig()
     engine: EngineConfig | None = None
     """Another engine than the recipe's, such as `recorded`."""
+    prompts: str | None = None
+    """Ask these instead of the training questions: a file of {prompt} or {messages} rows. What is answered is not verified; an arm may mix
+    it in as replay (`{pool: NAME, share: 0.2}`)."""
+
+    until: RoundsConfig | None = None
+    """Draw more samples of questions that lack right solutions, so that arms can be matched in distinct texts."""
+
+    @model_validator(mode="after")
+    def _prompts_are_plain(self) -> PoolConfig:
+        if self.until and self.until.samples < self.samples:
+            raise ValueError(
+                f"until.samples {self.until.samples} is below samples {self.samples}: it is the most that is drawn"
+            )
+        if self.until and self.prompts:
+            raise ValueError("answers to `prompts` of its own are not verified, so a pool of them takes no `until`")
+        if self.prompts and self.heuristics:
+            raise ValueError("a pool with `prompts` of its own takes no heuristics")
+        return self
 
 
 class AdherenceConfig(Section):
@@ -268,7 +294,9 @@ class ArmConfig(Section):
     checkpoint: str | None = None
     """Start from this model of your own (a directory or Hub id) instead of the base model."""
     midtrain: list[DataConfig] = []
-    """What to fine-tune on before RL; nothing for RL only."""
+    """What to fine-tune on before RL; nothing for RL only. An entry with a `share` is replay: `{source: chat.jsonl, share: 0.2}`."""
+    replay: list[ReplayConfig] = []
+    """Rows that keep what the model could, mixed into mid-training; also written among `midtrain`."""
     rl: bool = True
     """Whether RL follows."""
     compute_matched: bool = False
@@ -283,6 +311,11 @@ class ArmConfig(Section):
     """What RL of this arm is rewarded with, where that differs from `training.reward`."""
     title: str | None = None
     """How the report calls it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replay(cls, value: Any) -> Any:
+        return split_midtrain(value)
 
     @model_validator(mode="after")
     def _known(self) -> ArmConfig:
@@ -443,6 +476,7 @@ class Recipe(Section):
                 check_until(name, self.arms, [b.name for b in self.benchmarks], self.treatment_arm)
             if arm.rl and not self.launch:
                 trainer.check_groups(f"arms.{name}", {**self.rl, **arm.rl_args})
+        check_replay(self)
         for name in self.pools:
             _safe_name("pool", name)
         for role in ("treatment", "control"):
@@ -495,10 +529,11 @@ class Recipe(Section):
         if not self.arms:
             return list(self.pools)
         used = {data.pool for arm in self.arms.values() for data in arm.midtrain}
+        used |= {replay.pool for arm in self.arms.values() for replay in arm.replay}
         if self.labels.by != "program":
             used.add(self.labels_pool)
         if self.questions.rl_filter is not None:
-            used |= {name for name, pool in self.pools.items() if not pool.heuristics}
+            used |= {name for name, pool in self.pools.items() if not pool.heuristics and not pool.prompts}
         return [name for name in self.pools if name in used]
 
     @property

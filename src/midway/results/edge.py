@@ -114,7 +114,9 @@ def _rl_note(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
 
 def _arm(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> AskedArm:
     data = spec.get("midtrain")
-    pools = [item.get("pool") if isinstance(item, dict) else item for item in (data if isinstance(data, list) else [])]
+    replay = spec.get("replay")
+    items = [*(data if isinstance(data, list) else []), *(replay if isinstance(replay, list) else [])]
+    pools = [item.get("pool") if isinstance(item, dict) else item for item in items]
     return AskedArm(
         title=str(spec.get("title") or in_words(name)),
         midtrained=bool(data),

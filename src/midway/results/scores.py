@@ -27,7 +27,7 @@ from midway.evidence import (
 from midway.results.contents import Contents
 from midway.results.numbers import estimate, number, over_questions, over_seeds, pass1, shape
 from midway.results.samples import Evaluation
-from midway.results.training import cost, curves, funnels, rl_steps, work_of_engines
+from midway.results.training import cost, curves, funnels, replays, rl_steps, work_of_engines
 from midway.results.types import (
     ArmSummary,
     Benchmark,
@@ -70,6 +70,7 @@ def compute(run: Contents) -> Results:
         answers=tuple(work_of_engines(run)),
         problems=tuple(run.problems),
         alarms=tuple(run.alarms),
+        replay=tuple(replays(run)),
     )
 
 

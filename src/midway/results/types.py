@@ -378,6 +378,30 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What one arm and seed replayed in mid-training, and what became of rows that were held out."""
+
+    arm: str
+    seed: int
+    sources: tuple[str, ...]
+    """Files and pools."""
+    rows: int
+    """Replayed."""
+    asked: int
+    """Rows that the shares ask for; more than `rows` where the sources had too few."""
+    share: float
+    """Of all rows that the arm was mid-trained on."""
+    held_out: int
+    """Rows that were not trained on."""
+    tokens: int | None = None
+    """Tokens of their answers, over which the losses are means."""
+    before: float | None = None
+    """Mean negative log-likelihood of a token of their answers before mid-training, in nats; None: not measured."""
+    after: float | None = None
+    """The same after mid-training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineWork:
     """What was asked of the engines for a pool, or for the evaluations of an arm, and what came of it."""
 
@@ -457,6 +481,8 @@ class Results:
     """What is missing or failed; none of it is counted as wrong."""
     alarms: tuple[ArmAlarm, ...] = field(default=(), metadata=OMITTED)
     """What went wrong in RL, by its log; none for runs of fewer than eight steps."""
+    replay: tuple[Replay, ...] = field(default=(), metadata=OMITTED)
+    """What was replayed in mid-training, and the loss on held-out rows before and after."""
     commands: tuple[str, ...] = ()
     """What to type to get these results again."""
 

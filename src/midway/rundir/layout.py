@@ -216,6 +216,10 @@ class Layout:
         """Ids of the completions that the pool asked for last."""
         return self.root / completions(pool) / "asked" / "ids.parquet"
 
+    def prompts(self, pool: str) -> Path:
+        """What a pool with prompts of its own asked, as a set of questions without gold answers."""
+        return self.root / completions(pool) / "asked" / "prompts.parquet"
+
     def solutions(self, arm: str, seed: int) -> Path:
         return self.root / selection(arm, seed) / "solutions.parquet"
 

@@ -85,6 +85,11 @@ class Stage(ABC):
         """The engine that it uses, which stays open if it is open already; None: none, and an open one is closed."""
         return None
 
+    @property
+    def parts(self) -> Sequence[Any]:
+        """The registered parts whose packages must be installed where it runs: an engine, a trainer."""
+        return [self.engine.part] if self.engine is not None else []
+
     @cached_property
     def digest(self) -> str:
         return stage_digest(self.kind, self.identity(), {need.rel: need.digest for need in self.needs})
@@ -96,7 +101,8 @@ class Stage(ABC):
 
 def prompt_identity(prompt: PromptConfig) -> dict[str, Any]:
     """What of the prompts changes a plain (unguided) one."""
-    return {"style": prompt.style, "system": prompt.system}
+    given = prompt.chat_template_kwargs
+    return {"style": prompt.style, "system": prompt.system, **({"chat_template_kwargs": given} if given else {})}
 
 
 def verify_identity(verify: VerifyConfig) -> dict[str, Any]:

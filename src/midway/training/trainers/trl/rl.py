@@ -51,6 +51,8 @@ def rl_args(job: Job) -> dict[str, Any]:
         defaults["cache_implementation"] = "static"
     if job.overlong == "mask":
         defaults["mask_truncated_completions"] = True
+    if job.template:
+        defaults["chat_template_kwargs"] = job.template
     return {**defaults, **expanded(job.args)}
 
 
