@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from midway.recipe import ArmConfig, Recipe, SamplingConfig
+from midway.forecast import budgets_of
+from midway.recipe import ArmConfig, ForecastConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
@@ -23,6 +24,7 @@ from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
 from midway.stages.base import Stage
 from midway.stages.evaluate import Evaluate, EvaluateBase
 from midway.stages.filter import FilterQuestions
+from midway.stages.forecast import TRAINING, Forecast
 from midway.stages.generate import Generate
 from midway.stages.label import FitLabeller, Label
 from midway.stages.midtrain import MidTrain
@@ -30,7 +32,7 @@ from midway.stages.rl import ReinforcementLearning, Treatment
 from midway.stages.score import Score
 from midway.stages.select import Select
 from midway.stages.verify import Verify
-from midway.workbench import RL, TRAIN, Lease, Weights, Workbench
+from midway.workbench import RL, TRAIN, Lease, Weights, Workbench, labelled_by
 from midway.workbench.engines import adapter_of
 
 S = TypeVar("S", bound=Stage)
@@ -54,7 +56,10 @@ class Plan:
         all of them if nothing is given. Raises PlanError for what is not there."""
         self._refuse(arm, seed, until)
         wanted = [s for s in self.stages.values() if self._asked(s, arm, seed, until)]
-        paths = {s.rel for s in with_needs(wanted)}
+        needed = list(with_needs(wanted))
+        paths = {s.rel for s in needed}
+        if any(s.kind in TRAINING for s in needed):  # a forecast comes before any training, whichever part is asked for
+            paths.add(layout.PROBE)
         return [s for rel, s in self.stages.items() if rel in paths]
 
     def _asked(self, stage: Stage, arm: str | None, seed: int | None, until: str | None) -> bool:
@@ -118,6 +123,14 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
+def rl_sampling(recipe: Recipe) -> dict[str, Any]:
+    """Return temperature and length with which RL draws."""
+    return {
+        "temperature": recipe.rl.get("temperature", 1.0),
+        "max_tokens": recipe.rl.get("max_completion_length", 256),
+    }
+
+
 class _Planner:
     def __init__(self, recipe: Recipe, bench: Workbench) -> None:
         self.recipe, self.bench = recipe, bench
@@ -128,6 +141,8 @@ class _Planner:
         self.treatments: dict[int, Treatment] = {}
         for name in recipe.used_pools:
             self.pools[name] = list(self._pool(name))
+        if recipe.forecast is not None:
+            self._forecast(recipe.forecast)
         self.filters = self._filter()
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
@@ -200,10 +215,6 @@ class _Planner:
             if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
         ]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
-        rl = {
-            "temperature": recipe.rl.get("temperature", 1.0),
-            "max_tokens": recipe.rl.get("max_completion_length", 256),
-        }
         return [
             self._add(
                 FilterQuestions(
@@ -211,7 +222,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(**rl),
+                    sampling=SamplingConfig(**rl_sampling(recipe)),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),
@@ -220,6 +231,30 @@ class _Planner:
                 )
             )
         ]
+
+    def _forecast(self, config: ForecastConfig) -> None:
+        """Add the forecast of the treatment against its RL alone. No stage needs it: it changes no digest of theirs."""
+        recipe, bench = self.recipe, self.bench
+        pool, treatment = recipe.forecast_pool or "", recipe.treatment_arm or ""
+        questions = bench.questions.get(RL)
+        labellers = {labelled_by(source.source) for source in recipe.questions.rl or recipe.questions.train}
+        self._add(
+            Forecast(
+                rel=layout.PROBE,
+                config=config,
+                prompt=recipe.prompt,
+                verify=recipe.verify,
+                heuristics=bench.prompts.guides(pool),
+                guided=recipe.pools[pool].sampling,
+                plain=SamplingConfig(**rl_sampling(recipe)),
+                questions=bench.questions.digest(RL),
+                domains=bench.questions.domains(RL),
+                lease=bench.leases.base(),
+                labeller=labellers.pop() if len(labellers) == 1 else None,
+                budgets=budgets_of(recipe, treatment, len(questions)),
+                recipe_digest=recipe.digest(),
+            )
+        )
 
     # Arms -----------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from midway import registry
+from midway.recipe.forecast import ForecastConfig, asked_forecast
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
 from midway.records import Sampling, content_id
@@ -361,6 +362,8 @@ class Recipe(Section):
     labels: LabelsConfig = LabelsConfig()
     """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
+    forecast: Annotated[ForecastConfig | None, BeforeValidator(asked_forecast)] = None
+    """Forecast what the treatment will be ahead by, from a few samples, before anything is trained: `true`, or how many samples."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     """Who trains, and what RL is rewarded with."""
     midtrain: dict[str, Any] = {}
@@ -440,6 +443,8 @@ class Recipe(Section):
                 raise ValueError(f"{role}: there is no arm {arm_name!r}{near(arm_name, sorted(self.arms))}")
         if self.labels.by != "program":
             self._labels()
+        if self.forecast is not None and self.forecast_pool is None:
+            raise ValueError("forecast: it is about a `treatment` arm with mid-training on a guided pool, and RL; there is none")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: give at least one, each once")
         names = [b.name for b in self.benchmarks]
@@ -513,6 +518,13 @@ class Recipe(Section):
             if any(d.strategy == "best" and d.pool and self.pools[d.pool].heuristics for d in arm.midtrain)
         ]
         return guided[0] if len(guided) == 1 else None
+
+    @property
+    def forecast_pool(self) -> str | None:
+        """The guided pool that the treatment is mid-trained on, whose heuristics a forecast asks for; None where there is none, or no RL."""
+        arm = self.arms[self.treatment_arm] if self.treatment_arm else None
+        named = [d.pool for d in arm.midtrain if d.pool and self.pools[d.pool].heuristics] if arm and arm.rl else []
+        return named[0] if named else None
 
     @property
     def control_arm(self) -> str | None:

@@ -1,0 +1,39 @@
+"""Which arms a forecast is about, and the RL that each gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from midway.recipe import Recipe, merge
+from midway.theory.forecast import Budget
+
+RL_ONLY = "rl-only"
+
+
+def budgets_of(recipe: Recipe, treatment: str, questions: int) -> dict[str, Budget]:
+    """Return RL of the arm with RL alone and of the treatment, by name. `questions`: how many RL questions there are.
+
+    RL alone is the control, or the first arm without mid-training; where no arm is one it is called `rl-only` and has the treatment's RL.
+    """
+    arms = recipe.arms
+    alone = [n for n, arm in arms.items() if arm.rl and not (arm.midtrain or arm.checkpoint or arm.compute_matched)]
+    control = recipe.control_arm if recipe.control_arm in alone else (alone[0] if alone else RL_ONLY)
+    own = arms[control].rl_args if control in arms else arms[treatment].rl_args
+    return {
+        control: budget_of(merge(recipe.rl, own), questions, midtrained=False),
+        treatment: budget_of(merge(recipe.rl, arms[treatment].rl_args), questions, midtrained=True),
+    }
+
+
+def budget_of(args: Mapping[str, Any], questions: int, *, midtrained: bool) -> Budget:
+    """Return the budget of TRL's arguments; what they leave out is TRL's default. Of several processes nothing is known here: one is assumed."""
+    group = int(args.get("num_generations", 8))
+    per_step = int(args.get("steps_per_generation") or args.get("gradient_accumulation_steps", 1))
+    completions = int(args.get("generation_batch_size") or int(args.get("per_device_train_batch_size", 8)) * per_step)
+    steps = int(args.get("max_steps", -1))
+    if steps <= 0:
+        steps = max(1, math.ceil(float(args.get("num_train_epochs", 3.0)) * questions * group / completions))
+    rate = float(args.get("learning_rate", 1e-6))
+    return Budget(steps=steps, group=group, completions=completions, rate=rate, midtrained=midtrained)
