@@ -444,7 +444,9 @@ class Recipe(Section):
         if self.labels.by != "program":
             self._labels()
         if self.forecast is not None and self.forecast_pool is None:
-            raise ValueError("forecast: it is about a `treatment` arm with mid-training on a guided pool, and RL; there is none")
+            raise ValueError(
+                "forecast: it is about a `treatment` arm with mid-training on a guided pool, and RL; there is none"
+            )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: give at least one, each once")
         names = [b.name for b in self.benchmarks]

@@ -8,8 +8,8 @@ way succeeds at a fixed rate on the question. RL follows the exact expected step
 - Success rates q: guided samples (and unguided ones that show the way), drawn towards the way's mean over the questions (`strength`).
 - Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was never seen has
   the share of `unseen` samples among all that were drawn.
-- After mid-training on right solutions: ways in proportion to their success on the question to the power `focus`; `keep` of the mass stays with
-  the default. Success after mid-training is drawn to the base model's by `forget` (what was shown is not all learnt).
+- After mid-training on right solutions: ways in proportion to their success on the question to the power `focus`, and the default as a way
+  that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is drawn to the base model's by `forget`.
 - What RL adds that is no choice among ways (a way carried out better) is `polish`, of what is wrong and has signal, over time.
 
 Promises: pure functions of arrays; `ways_flow` agrees with `training.flow`; constants are read from `forecast.json`, which says where they come
@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from scipy.special import log_softmax
 
 from midway.theory.probe import Probe
@@ -52,7 +54,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.group < 2 or self.completions < 1 or self.rate <= 0:
-            raise ValueError("a budget needs steps >= 0, groups of at least 2, completions >= 1 and a learning rate > 0")
+            raise ValueError(
+                "a budget needs steps >= 0, groups of at least 2, completions >= 1 and a learning rate > 0"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +69,17 @@ class Constants:
     """Samples that a way counts for that was never seen."""
     strength: float = 1.0
     """Samples that a way's mean over the questions counts for."""
-    focus: float = 1.0
-    keep: float = 0.02
+    focus: float = 2.0
+    keep: float = 0.05
     forget: float = 0.1
     polish: float = 0.0
     """Share of what is wrong and has signal that becomes right in one unit of logit time."""
 
     def __post_init__(self) -> None:
-        if self.pace <= 0 or self.unseen <= 0 or self.strength <= 0 or self.polish < 0 or self.focus < 0:
-            raise ValueError("pace, unseen and strength must be above 0, polish and focus not below")
-        if not (0 <= self.keep <= 1 and 0 <= self.forget <= 1):
-            raise ValueError("keep and forget are shares")
+        if min(self.pace, self.unseen, self.strength, self.keep) <= 0 or min(self.polish, self.focus) < 0:
+            raise ValueError("pace, unseen, strength and keep must be above 0, polish and focus not below")
+        if not 0 <= self.forget <= 1:
+            raise ValueError("forget is a share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +87,11 @@ class Calibration:
     """The constants, how far forecasts were off on the conditions that they were fitted on, and where that is from."""
 
     constants: Constants = field(default_factory=Constants)
-    bias: Mapping[str, float] = field(default_factory=dict)
-    """Mean of what came out minus what was forecast, on the learning conditions: `plain`, `midtrained` (gains), `lead`."""
     spread: Mapping[str, float] = field(default_factory=dict)
-    """Standard deviation of what came out minus what was forecast, each condition left out of the fit in turn."""
+    """Root mean square of what came out minus what was forecast, each learning condition left out of the fit in turn: of the gain of RL alone
+    (`plain`), of the gain of mid-training and RL (`treated`), and of the `lead`; in shares."""
     conditions: int = 0
+    """How many conditions that rests on; 0: set by hand."""
     source: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -126,9 +130,7 @@ def rates_of(probe: Probe, constants: Constants) -> Array:
     """Return the success rate of the default and of each way on each question, (Q, K)."""
     others = probe.judged_Q - probe.shown_QW.sum(1)
     default = _towards(probe.right_Q - probe.shown_right_QW.sum(1), others, constants.strength)
-    ways = _towards(
-        probe.shown_right_QW + probe.solved_QW, probe.shown_QW + probe.asked_QW, constants.strength
-    )
+    ways = _towards(probe.shown_right_QW + probe.solved_QW, probe.shown_QW + probe.asked_QW, constants.strength)
     return np.concatenate([default[:, None], ways], axis=1)
 
 
@@ -147,10 +149,7 @@ def shown(probe: Probe, constants: Constants) -> Policies:
     """Return the policies after mid-training on right solutions of the ways that were asked for."""
     base = unasked(probe, constants)
     q_W = base.q_QK[:, 1:]
-    taught = q_W**constants.focus
-    taught = taught / np.maximum(taught.sum(1, keepdims=True), 1e-12)
-    keep = constants.keep if probe.ways else 1.0
-    pi = np.concatenate([np.full((len(taught), 1), keep), (1 - keep) * taught], axis=1)
+    pi = np.concatenate([np.full((len(q_W), 1), constants.keep), q_W**constants.focus], axis=1)
     q = base.q_QK.copy()
     q[:, 1:] = (1 - constants.forget) * q_W + constants.forget * np.minimum(q_W, base.success_Q[:, None])
     return Policies(pi / pi.sum(1, keepdims=True), q)
@@ -164,7 +163,7 @@ def ways_flow(policies: Policies, group: int, times: ArrayLike, *, rule: str = R
     at = np.asarray(times, float)
     if at.ndim != 1 or not at.size or at[0] < 0 or np.any(np.diff(at) <= 0):
         raise ValueError("times must be increasing and not negative")
-    table = weight(rule, GRID, group)
+    table = _weights(rule, group)
     q = policies.q_QK
 
     def slope(theta: Array) -> Array:
@@ -187,6 +186,11 @@ def ways_flow(policies: Policies, group: int, times: ArrayLike, *, rule: str = R
         now = float(then)
         out.append(np.exp(log_softmax(theta, axis=1)))
     return np.array(out)
+
+
+@lru_cache(maxsize=32)
+def _weights(rule: str, group: int) -> Array:
+    return weight(rule, GRID, group)
 
 
 def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], constants: Constants) -> Array:
@@ -222,7 +226,9 @@ def course(probe: Probe, budget: Budget, constants: Constants) -> Course:
     before, after = learning_curve(policies, budget, [0, max(1, budget.steps)], constants)
     observed = float(probe.right_Q.sum() / max(1.0, probe.judged_Q.sum()))
     at_base = float(base.success_Q.mean())
-    shift = observed - at_base  # shrinkage moves the mean a little: gains are taken from the model, the level from the samples
+    shift = (
+        observed - at_base
+    )  # shrinkage moves the mean a little: gains are taken from the model, the level from the samples
     return Course(base=observed, before=float(before) + shift, after=float(after if budget.steps else before) + shift)
 
 
@@ -241,4 +247,54 @@ def catch_up(probe: Probe, plain: Budget, treated: Budget, constants: Constants,
     return int(grid[reached[0]]) if reached.size else None
 
 
-NAMES = tuple(f.name for f in fields(Constants))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A forecast number with its interval, in shares."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What is expected of RL alone and of mid-training and RL. `level`: share of such intervals that are to hold the outcome."""
+
+    plain: Range
+    """Gain over the base model."""
+    treated: Range
+    lead: Range
+    before: float
+    """Success after mid-training, before RL."""
+    base: float
+    level: float
+
+
+def expected(probe: Probe, plain: Budget, treated: Budget, known: Calibration, level: float = 0.8) -> Expected:
+    """Return both arms' gains and the treatment's lead, with intervals.
+
+    An interval is the value and t-quantile x `known.spread` to both sides: it holds what the calibration's conditions were off by, which includes
+    the probe's chance (at the default size) and that of one or two runs, as long as the case is like them. Raises ValueError for arms in the
+    wrong order, and for a calibration without spreads.
+    """
+    if plain.midtrained or not treated.midtrained:
+        raise ValueError("the first budget is of RL alone, the second of the arm with mid-training")
+    one, two = course(probe, plain, known.constants), course(probe, treated, known.constants)
+    quantile = float(stats.t.ppf(0.5 + level / 2, max(1, known.conditions)))
+
+    def around(value: float, name: str, lowest: float, highest: float) -> Range:
+        if name not in known.spread:
+            raise ValueError(f"the calibration has no spread of {name!r}")
+        half = quantile * known.spread[name]
+        low, high = float(np.clip(value - half, lowest, highest)), float(np.clip(value + half, lowest, highest))
+        return Range(value=value, low=min(low, value), high=max(high, value))
+
+    base = one.base
+    return Expected(
+        plain=around(one.gain, "plain", -base, 1 - base),
+        treated=around(two.gain, "treated", -base, 1 - base),
+        lead=around(two.after - one.after, "lead", -1.0, 1.0),
+        before=two.before,
+        base=base,
+        level=level,
+    )

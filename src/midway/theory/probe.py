@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-COUNTS = ("judged_Q", "right_Q", "shown_QW", "shown_right_QW", "asked_QW", "solved_QW", "followed_QW", "followed_right_QW")
+COUNTS = (
+    "judged_Q",
+    "right_Q",
+    "shown_QW",
+    "shown_right_QW",
+    "asked_QW",
+    "solved_QW",
+    "followed_QW",
+    "followed_right_QW",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

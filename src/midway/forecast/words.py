@@ -1,0 +1,75 @@
+"""A forecast in one paragraph of plain words. Promises: every number in it stands in the record too."""
+
+from __future__ import annotations
+
+from midway.forecast.features import Features
+from midway.theory.forecast import Budget, Expected, Range
+
+SMALL = 0.10
+"""A lead that is expected within this of zero, with zero in its interval, is called none."""
+RARE = 0.01
+"""Ways that show unasked in a smaller share of samples are ones that RL alone will probably not find."""
+
+
+def paragraph(
+    found: Features, told: Expected, plain: Budget, treated: Budget, catch_up: int | None, conditions: int
+) -> str:
+    """Return the forecast in words. `catch_up`: RL steps until RL alone is expected to be level, None if it is not in sight."""
+    lead = told.lead
+    sentences = [
+        f"The base model is right in {_percent(told.base)} of its unguided samples and in {_percent(found.guided.value)} of guided ones; "
+        f"{found.reach_k} guided samples solve {_percent(found.hidden_reach.value)} of the questions that as many unguided ones do not."
+    ]
+    sentences.append(_shown(found, lead))
+    sentences.append(
+        f"Expect RL alone to gain {_points(told.plain)} points in {plain.steps} steps, and mid-training with RL ({treated.steps} steps) "
+        f"{_points(told.treated)}."
+    )
+    sentences.append(_lead(lead, told.level))
+    sentences.append(_catch_up(lead, plain, catch_up))
+    if not conditions:
+        sentences.append("The constants of this forecast were set by hand: no run has tested them yet.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _shown(found: Features, lead: Range) -> str:
+    if found.shown_unasked is None:
+        return "Which ways its samples use cannot be told here: no program labels them."
+    share, follows = found.shown_unasked.value, found.follows.value if found.follows else float("nan")
+    told = f"Unasked, {_percent(share)} of its samples show one of the ways; asked, {_percent(follows)} use the way they are asked for."
+    if follows < 0.2:
+        return f"{told} It hardly follows heuristics: mid-training would teach it little."
+    if share < RARE and lead.value > SMALL:
+        return f"{told} RL alone will probably not find them."
+    if share >= RARE and lead.value <= SMALL:
+        return f"{told} It shows ways by itself, so that RL alone can choose among them."
+    return told
+
+
+def _lead(lead: Range, level: float) -> str:
+    low, high = (f"{100 * x:.0f}" for x in (lead.low, lead.high))
+    span = f"between {low} and {high} points ({100 * level:.0f} % interval, best guess {100 * lead.value:.0f})"
+    if lead.low > 0:
+        return f"Several ways, then RL, should end ahead of RL alone, by {span}."
+    if lead.high < 0:
+        return f"Several ways, then RL, should end behind RL alone: {span}."
+    return f"That mid-training ends ahead of RL alone is not clear: {span}."
+
+
+def _catch_up(lead: Range, plain: Budget, catch_up: int | None) -> str:
+    if lead.value <= 0.01:
+        return "RL alone is expected to be level within its budget."
+    if catch_up is None:
+        return "No number of RL steps is in sight after which RL alone would be level."
+    saved = catch_up - plain.steps
+    if saved <= 0:
+        return "RL alone is expected to be level within its budget."
+    return f"RL alone would be level after about {catch_up:,} steps: mid-training saves about {saved:,}."
+
+
+def _percent(share: float) -> str:
+    return "an unknown share" if share != share else f"{100 * share:.0f} %"
+
+
+def _points(value: Range) -> str:
+    return f"{100 * value.value:.0f} [{100 * value.low:.0f}, {100 * value.high:.0f}]"

@@ -1,0 +1,119 @@
+"""Fit the forecast's constants on conditions whose outcome is known.
+
+Promises: least squares with weak priors (the defaults of `Constants`, a factor of `WIDTH` either way), so that a constant about which the
+conditions say nothing stays where it was; the spread is of conditions that were left out of the fit in turn, never of fitted ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from midway.theory.forecast import Budget, Calibration, Constants, course
+from midway.theory.probe import Probe
+
+Array = NDArray[np.float64]
+NOISE = 0.05
+"""What an outcome is off by for chance alone, in shares: the unit of a residual."""
+WIDTH = 3.0
+FITTED = ("pace", "unseen", "focus", "forget", "polish")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A probe, both arms' budgets, and what came out: success on held-out questions, in shares."""
+
+    probe: Probe
+    plain: Budget
+    treated: Budget
+    base: float
+    plain_after: float
+    treated_before: float
+    treated_after: float
+
+    @property
+    def lead(self) -> float:
+        return self.treated_after - self.plain_after
+
+
+PRIOR = Constants(pace=0.1, unseen=0.5, strength=1.0, focus=1.0, keep=0.02, forget=0.1, polish=0.02)
+
+
+def _constants(x: Array) -> Constants:
+    """Return constants from what is searched: logarithms, and for the share `forget` a logit."""
+    pace, unseen, focus, polish = np.exp(x[[0, 1, 2, 4]])
+    return Constants(
+        pace=float(pace),
+        unseen=float(unseen),
+        focus=float(focus),
+        forget=float(1 / (1 + np.exp(-x[3]))),
+        polish=float(polish),
+        strength=PRIOR.strength,
+        keep=PRIOR.keep,
+    )
+
+
+def _start() -> Array:
+    return np.array(
+        [
+            np.log(PRIOR.pace),
+            np.log(PRIOR.unseen),
+            np.log(PRIOR.focus),
+            np.log(PRIOR.forget / (1 - PRIOR.forget)),
+            np.log(PRIOR.polish),
+        ]
+    )
+
+
+def errors(condition: Condition, constants: Constants) -> Array:
+    """Return what came out minus what was expected: the gain of RL alone, of mid-training, of both, and the lead; shape (4,), in shares."""
+    plain, treated = (
+        course(condition.probe, condition.plain, constants),
+        course(condition.probe, condition.treated, constants),
+    )
+    return np.array(
+        [
+            condition.plain_after - condition.base - plain.gain,
+            condition.treated_before - condition.base - (treated.before - treated.base),
+            condition.treated_after - condition.base - treated.gain,
+            condition.lead - (treated.after - plain.after),
+        ]
+    )
+
+
+def fit_constants(conditions: Sequence[Condition]) -> Constants:
+    """Return the constants that fit best. Raises ValueError without conditions."""
+    if not conditions:
+        raise ValueError("there are no conditions to learn from")
+    start = _start()
+
+    def residuals(x: Array) -> Array:
+        constants = _constants(x)
+        off = np.concatenate([errors(c, constants)[:3] for c in conditions]) / NOISE
+        return np.concatenate([off, (x - start) / np.log(WIDTH)])
+
+    found = least_squares(residuals, start, diff_step=0.02, xtol=1e-3, ftol=1e-3, max_nfev=25)
+    return _constants(np.asarray(found.x))
+
+
+def fit(conditions: Sequence[Condition], source: str = "") -> Calibration:
+    """Return the calibration: constants of all conditions, and the spread of those left out in turn. Raises ValueError for fewer than 3."""
+    if len(conditions) < 3:
+        raise ValueError("a spread needs at least three conditions")
+    left_out = np.array(
+        [
+            errors(one, fit_constants([c for m, c in enumerate(conditions) if m != n]))
+            for n, one in enumerate(conditions)
+        ]
+    )
+    plain, _, treated, lead = np.sqrt((left_out**2).mean(0))
+    return Calibration(
+        constants=fit_constants(conditions),
+        spread={"plain": float(plain), "treated": float(treated), "lead": float(lead)},
+        conditions=len(conditions),
+        source=source,
+    )
