@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from midway.forecast import budgets_of
-from midway.recipe import ArmConfig, ForecastConfig, Recipe, SamplingConfig
+from midway.recipe import ArmConfig, Recipe
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
 from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
-from midway.stages.base import Stage
+from midway.stages.base import Stage, rl_sampling
 from midway.stages.evaluate import Evaluate, EvaluateBase
 from midway.stages.filter import FilterQuestions
-from midway.stages.forecast import TRAINING, Forecast
+from midway.stages.forecast import TRAINING, forecast_stage
 from midway.stages.generate import Generate
 from midway.stages.label import FitLabeller, Label
 from midway.stages.midtrain import MidTrain
@@ -32,7 +31,7 @@ from midway.stages.rl import ReinforcementLearning, Treatment
 from midway.stages.score import Score
 from midway.stages.select import Select
 from midway.stages.verify import Verify
-from midway.workbench import RL, TRAIN, Lease, Weights, Workbench, labelled_by
+from midway.workbench import RL, TRAIN, Lease, Weights, Workbench
 from midway.workbench.engines import adapter_of
 
 S = TypeVar("S", bound=Stage)
@@ -123,14 +122,6 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
-def rl_sampling(recipe: Recipe) -> dict[str, Any]:
-    """Return temperature and length with which RL draws."""
-    return {
-        "temperature": recipe.rl.get("temperature", 1.0),
-        "max_tokens": recipe.rl.get("max_completion_length", 256),
-    }
-
-
 class _Planner:
     def __init__(self, recipe: Recipe, bench: Workbench) -> None:
         self.recipe, self.bench = recipe, bench
@@ -142,7 +133,7 @@ class _Planner:
         for name in recipe.used_pools:
             self.pools[name] = list(self._pool(name))
         if recipe.forecast is not None:
-            self._forecast(recipe.forecast)
+            self._add(forecast_stage(recipe, bench))  # no stage needs it: it changes no digest of theirs
         self.filters = self._filter()
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
@@ -222,7 +213,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(**rl_sampling(recipe)),
+                    sampling=rl_sampling(recipe),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),
@@ -231,30 +222,6 @@ class _Planner:
                 )
             )
         ]
-
-    def _forecast(self, config: ForecastConfig) -> None:
-        """Add the forecast of the treatment against its RL alone. No stage needs it: it changes no digest of theirs."""
-        recipe, bench = self.recipe, self.bench
-        pool, treatment = recipe.forecast_pool or "", recipe.treatment_arm or ""
-        questions = bench.questions.get(RL)
-        labellers = {labelled_by(source.source) for source in recipe.questions.rl or recipe.questions.train}
-        self._add(
-            Forecast(
-                rel=layout.PROBE,
-                config=config,
-                prompt=recipe.prompt,
-                verify=recipe.verify,
-                heuristics=bench.prompts.guides(pool),
-                guided=recipe.pools[pool].sampling,
-                plain=SamplingConfig(**rl_sampling(recipe)),
-                questions=bench.questions.digest(RL),
-                domains=bench.questions.domains(RL),
-                lease=bench.leases.base(),
-                labeller=labellers.pop() if len(labellers) == 1 else None,
-                budgets=budgets_of(recipe, treatment, len(questions)),
-                recipe_digest=recipe.digest(),
-            )
-        )
 
     # Arms -----------------------------------------------------------------------------------------------------------
 

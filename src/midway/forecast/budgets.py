@@ -28,7 +28,7 @@ def budgets_of(recipe: Recipe, treatment: str, questions: int) -> dict[str, Budg
 
 
 def budget_of(args: Mapping[str, Any], questions: int, *, midtrained: bool) -> Budget:
-    """Return the budget of TRL's arguments; what they leave out is TRL's default. Of several processes nothing is known here: one is assumed."""
+    """Return the budget of TRL's arguments; what they leave out is TRL's default. One process is assumed."""
     group = int(args.get("num_generations", 8))
     per_step = int(args.get("steps_per_generation") or args.get("gradient_accumulation_steps", 1))
     completions = int(args.get("generation_batch_size") or int(args.get("per_device_train_batch_size", 8)) * per_step)

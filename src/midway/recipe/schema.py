@@ -445,7 +445,7 @@ class Recipe(Section):
             self._labels()
         if self.forecast is not None and self.forecast_pool is None:
             raise ValueError(
-                "forecast: it is about a `treatment` arm with mid-training on a guided pool, and RL; there is none"
+                "forecast: name a `treatment` arm with mid-training on a guided pool, and RL; there is none"
             )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: give at least one, each once")
@@ -523,7 +523,7 @@ class Recipe(Section):
 
     @property
     def forecast_pool(self) -> str | None:
-        """The guided pool that the treatment is mid-trained on, whose heuristics a forecast asks for; None where there is none, or no RL."""
+        """The guided pool of the treatment, whose heuristics a forecast asks for; None where there is none, or no RL."""
         arm = self.arms[self.treatment_arm] if self.treatment_arm else None
         named = [d.pool for d in arm.midtrain if d.pool and self.pools[d.pool].heuristics] if arm and arm.rl else []
         return named[0] if named else None

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-from midway.recipe import PromptConfig, VerifyConfig
+from midway.recipe import PromptConfig, Recipe, SamplingConfig, VerifyConfig
 from midway.rundir import COMPLETE, FAILED, INTERRUPTED, RunDir, StageDir, Stopped, stage_digest
 from midway.rundir.layout import Layout
 from midway.workbench import Lease, Workbench
@@ -93,6 +93,13 @@ class Stage(ABC):
 def prompt_identity(prompt: PromptConfig) -> dict[str, Any]:
     """What of the prompts changes a plain (unguided) one."""
     return {"style": prompt.style, "system": prompt.system}
+
+
+def rl_sampling(recipe: Recipe) -> SamplingConfig:
+    """Return how RL draws, for who wants to know what it will see."""
+    return SamplingConfig(
+        temperature=recipe.rl.get("temperature", 1.0), max_tokens=recipe.rl.get("max_completion_length", 256)
+    )
 
 
 def verify_identity(verify: VerifyConfig) -> dict[str, Any]:

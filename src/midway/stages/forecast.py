@@ -2,8 +2,8 @@
 
 Reads RL questions; calls an engine and the verifier; writes `completions/`, `verdicts/`, `probe.json` (the counts) and `forecast.json`.
 
-Promises: no training stage reads it, so it changes no digest of theirs, and what is stored is never made anew while it is complete. A forecast
-that was made when training had begun already says so (`pre_registered: false`): it is then no forecast.
+Promises: no training stage reads it, so it changes no digest of theirs; what is complete is never made anew. One that was made when
+training had begun already says so (`pre_registered: false`): it is then no forecast.
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ from typing import Any, ClassVar
 import polars as pl
 
 from midway import registry
-from midway.forecast import Budget, forecast_record, probe_of
-from midway.recipe import PromptConfig, SamplingConfig, VerifyConfig
-from midway.recipe.forecast import ForecastConfig
+from midway.forecast import Budget, budgets_of, forecast_record, probe_of
+from midway.recipe import ForecastConfig, PromptConfig, Recipe, SamplingConfig, VerifyConfig
 from midway.records import UNGUIDED, Heuristic, Question, Request, Sampling, completion_id, content_id
-from midway.rundir import COMPLETIONS, VERDICTS, now, read_json, read_table, write_json
+from midway.rundir import COMPLETIONS, VERDICTS, layout, now, read_json, read_table, write_json
 from midway.rundir.layout import Layout
 from midway.stages.asking import ask
-from midway.stages.base import Output, Stage, domains_identity, model_identity, prompt_identity, verify_identity
+from midway.stages.base import (
+    Output,
+    Stage,
+    domains_identity,
+    model_identity,
+    prompt_identity,
+    rl_sampling,
+    verify_identity,
+)
 from midway.stages.judging import judge_completions
-from midway.workbench import RL, Lease, Workbench
+from midway.workbench import RL, Lease, Workbench, labelled_by
 
 TRAINING = ("midtrain", "rl")
 """Kinds of stages before which a forecast has to be made."""
@@ -110,6 +117,27 @@ class Forecast(Stage):
                     key = self.lease.weights.key
                     id_ = completion_id(question.id, f"{self.kind}/{slug}", prompt.key(), key, how, index)
                     yield Request(id_, prompt, how, question.id, slug, index)
+
+
+def forecast_stage(recipe: Recipe, bench: Workbench) -> Forecast:
+    """Return the stage of a recipe with a `forecast_pool`; with default numbers where the recipe asks for no forecast."""
+    pool, treatment = recipe.forecast_pool or "", recipe.treatment_arm or ""
+    labellers = {labelled_by(source.source) for source in recipe.questions.rl or recipe.questions.train}
+    return Forecast(
+        rel=layout.PROBE,
+        config=recipe.forecast or ForecastConfig(),
+        prompt=recipe.prompt,
+        verify=recipe.verify,
+        heuristics=bench.prompts.guides(pool),
+        guided=recipe.pools[pool].sampling,
+        plain=rl_sampling(recipe),
+        questions=bench.questions.digest(RL),
+        domains=bench.questions.domains(RL),
+        lease=bench.leases.base(),
+        labeller=labellers.pop() if len(labellers) == 1 else None,
+        budgets=budgets_of(recipe, treatment, len(bench.questions.get(RL))),
+        recipe_digest=recipe.digest(),
+    )
 
 
 def drawn(questions: Sequence[Question], count: int) -> list[Question]:

@@ -6,14 +6,15 @@ way succeeds at a fixed rate on the question. RL follows the exact expected step
     d theta_k / d t = w(p, G) pi_k (q_k - p),      t = pace x steps x (learning rate / reference)
 
 - Success rates q: guided samples (and unguided ones that show the way), drawn towards the way's mean over the questions (`strength`).
-- Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was never seen has
-  the share of `unseen` samples among all that were drawn.
-- After mid-training on right solutions: ways in proportion to their success on the question to the power `focus`, and the default as a way
-  that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is drawn to the base model's by `forget`.
+- Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was never seen
+  has the share of `unseen` samples among all that were drawn.
+- After mid-training on right solutions: ways in proportion to their success on the question to the power `focus`, and the default as a
+  way that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is drawn to the base model's by
+  `forget`.
 - What RL adds that is no choice among ways (a way carried out better) is `polish`, of what is wrong and has signal, over time.
 
-Promises: pure functions of arrays; `ways_flow` agrees with `training.flow`; constants are read from `forecast.json`, which says where they come
-from. Axes: Q questions, K = 1 + W choices (the default first), T times.
+Promises: pure functions of arrays; `ways_flow` agrees with `training.flow`; constants are read from `forecast.json`, which says where they
+come from. Axes: Q questions, K = 1 + W choices (the default first), T times.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ class Calibration:
 
     constants: Constants = field(default_factory=Constants)
     spread: Mapping[str, float] = field(default_factory=dict)
-    """Root mean square of what came out minus what was forecast, each learning condition left out of the fit in turn: of the gain of RL alone
-    (`plain`), of the gain of mid-training and RL (`treated`), and of the `lead`; in shares."""
+    """Root mean square of what came out minus what was forecast, each learning condition left out of the fit in turn: of the gain of RL
+    alone (`plain`), of the gain of mid-training and RL (`treated`), and of the `lead`; in shares."""
     conditions: int = 0
     """How many conditions that rests on; 0: set by hand."""
     source: str = ""
@@ -233,7 +234,7 @@ def course(probe: Probe, budget: Budget, constants: Constants) -> Course:
 
 
 def catch_up(probe: Probe, plain: Budget, treated: Budget, constants: Constants, most: int = 2000) -> int | None:
-    """Return the RL steps after which RL alone is expected within one point of the treatment at its budget; None where it is not within `most`.
+    """Return the RL steps after which RL alone is expected within one point of the treatment; None where that is beyond `most`.
 
     RL alone is given ever more steps; the treatment keeps its own.
     """
@@ -273,9 +274,9 @@ class Expected:
 def expected(probe: Probe, plain: Budget, treated: Budget, known: Calibration, level: float = 0.8) -> Expected:
     """Return both arms' gains and the treatment's lead, with intervals.
 
-    An interval is the value and t-quantile x `known.spread` to both sides: it holds what the calibration's conditions were off by, which includes
-    the probe's chance (at the default size) and that of one or two runs, as long as the case is like them. Raises ValueError for arms in the
-    wrong order, and for a calibration without spreads.
+    An interval is the value and t-quantile x `known.spread` to both sides: what the calibration's conditions were off by, which includes
+    the chance of a probe of the default size and of one or two runs, as long as the case is like them. Raises ValueError for arms in the wrong
+    order, and for a calibration without spreads.
     """
     if plain.midtrained or not treated.midtrained:
         raise ValueError("the first budget is of RL alone, the second of the arm with mid-training")
