@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from midway.forecast.features import Features
 from midway.theory.forecast import Budget, Expected, Range
 
@@ -30,6 +33,40 @@ def paragraph(
     if not conditions:
         sentences.append("The constants of this forecast were set by hand: no run has tested them yet.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a stored forecast as lines: what the probe counted, what is expected of the arms, and the paragraph."""
+    found = record["features"]
+    k, reach_k, group = found["samples"], found["reach_k"], found["group"]
+    yield f"pass@1 {_span(found['pass_at_1'])} %, pass@{k} {_span(found['pass_at_k'])} %; guided samples right {_span(found['guided'])} %"
+    yield (
+        f"hidden reach: {_span(found['hidden_reach'])} % of the questions are solved by {reach_k} guided samples "
+        f"and not by {reach_k} unguided ones"
+    )
+    if found["shown_unasked"] is None:
+        yield "ways: cannot be told, no program labels the ways of these questions"
+    else:
+        yield (
+            f"ways: {_span(found['shown_unasked'])} % of unguided samples show one of them "
+            f"(effective number {_span(found['ways_unasked'], 1)}); asked, {_span(found['follows'])} % use the way asked for "
+            f"(effective number among right ones {_span(found['ways_asked'], 1)})"
+        )
+    yield f"groups of {group} with signal: {_span(found['signal'])} %"
+    for name, arm in record["arms"].items():
+        budget = record["budgets"][name]
+        what = f"{name} ({'mid-training, then RL' if arm['midtrained'] else 'RL alone'}, {budget['steps']} steps)"
+        yield f"expected gain of {what}: {100 * arm['gain']:+.1f} [{100 * arm['low']:+.1f}, {100 * arm['high']:+.1f}] points"
+    lead = record["lead"]
+    span = f"[{100 * lead['low']:+.1f}, {100 * lead['high']:+.1f}]"
+    yield f"expected lead: {100 * lead['value']:+.1f} {span} points ({100 * lead['level']:.0f} % interval)"
+    yield ""
+    yield record["text"]
+
+
+def _span(number: Mapping[str, float | None], unit: float = 100) -> str:
+    shown = [("?" if x is None else f"{unit * x:.1f}") for x in (number["value"], number["low"], number["high"])]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _shown(found: Features, lead: Range) -> str:

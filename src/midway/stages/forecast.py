@@ -135,7 +135,7 @@ def forecast_stage(recipe: Recipe, bench: Workbench) -> Forecast:
         domains=bench.questions.domains(RL),
         lease=bench.leases.base(),
         labeller=labellers.pop() if len(labellers) == 1 else None,
-        budgets=budgets_of(recipe, treatment, len(bench.questions.get(RL))),
+        budgets=budgets_of(recipe, treatment, questions=len(bench.questions.get(RL)), model=bench.models.base.path),
         recipe_digest=recipe.digest(),
     )
 

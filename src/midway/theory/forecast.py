@@ -3,7 +3,7 @@
 The model, for each probed question by itself: a policy over the model's default and the W ways that were asked for, with free logits; each
 way succeeds at a fixed rate on the question. RL follows the exact expected step of GRPO at the recipe's group size (`rules`):
 
-    d theta_k / d t = w(p, G) pi_k (q_k - p),      t = pace x steps x (learning rate / reference)
+    d theta_k / d t = w(p, G) pi_k (q_k - p),      t = pace x steps x (learning rate x width of the model / reference)
 
 - Success rates q: guided samples (and unguided ones that show the way), drawn towards the way's mean over the questions (`strength`).
 - Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was never seen
@@ -36,8 +36,8 @@ from midway.theory.rules import signal, weight
 
 Array = NDArray[np.float64]
 CONSTANTS = Path(__file__).with_name("forecast.json")
-REFERENCE_RATE = 2e-4
-"""The learning rate at which `pace` was calibrated."""
+REFERENCE_RATE, REFERENCE_WIDTH = 2e-4, 128
+"""The learning rate and the width of the model in whose units `pace` is."""
 RULE = "grpo_trl"
 GRID = np.linspace(0, 1, 201)
 
@@ -50,11 +50,13 @@ class Budget:
     group: int = 8
     completions: int = 64
     rate: float = REFERENCE_RATE
+    width: int = REFERENCE_WIDTH
+    """The model's hidden size: with Adam one step moves the outputs of a wide layer by about rate x width (the scaling of muP)."""
     midtrained: bool = False
     """Whether mid-training on right guided solutions comes before."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.group < 2 or self.completions < 1 or self.rate <= 0:
+        if self.steps < 0 or self.group < 2 or min(self.completions, self.width) < 1 or self.rate <= 0:
             raise ValueError(
                 "a budget needs steps >= 0, groups of at least 2, completions >= 1 and a learning rate > 0"
             )
@@ -196,7 +198,7 @@ def _weights(rule: str, group: int) -> Array:
 
 def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], constants: Constants) -> Array:
     """Return expected success, the mean over questions, after each number of RL steps (increasing)."""
-    unit = constants.pace * budget.rate / REFERENCE_RATE
+    unit = constants.pace * budget.rate / REFERENCE_RATE * budget.width / REFERENCE_WIDTH
     longest = max(0.02, unit * max(steps) / 400) if len(steps) else 0.05
     pi_TQK = ways_flow(policies, budget.group, unit * np.asarray(steps, float), longest=longest)
     p_TQ = (pi_TQK * policies.q_QK).sum(-1)
@@ -275,8 +277,8 @@ def expected(probe: Probe, plain: Budget, treated: Budget, known: Calibration, l
     """Return both arms' gains and the treatment's lead, with intervals.
 
     An interval is the value and t-quantile x `known.spread` to both sides: what the calibration's conditions were off by, which includes
-    the chance of a probe of the default size and of one or two runs, as long as the case is like them. Raises ValueError for arms in the wrong
-    order, and for a calibration without spreads.
+    the chance of a probe of the default size and of one or two runs, as long as the case is like them. Raises ValueError for arms in the
+    wrong order, and for a calibration without spreads.
     """
     if plain.midtrained or not treated.midtrained:
         raise ValueError("the first budget is of RL alone, the second of the arm with mid-training")
