@@ -9,9 +9,9 @@ from midway.forecast.features import Features
 from midway.theory.forecast import Budget, Expected, Range
 
 SMALL = 0.10
-"""A lead that is expected within this of zero, with zero in its interval, is called none."""
-RARE = 0.01
-"""Ways that show unasked in a smaller share of samples are ones that RL alone will probably not find."""
+"""A lead above this means that RL alone is not expected to find the ways within its budget."""
+FOLLOWS = 0.2
+"""A model of which fewer guided samples use the way asked for does not follow heuristics."""
 
 
 def paragraph(
@@ -23,7 +23,7 @@ def paragraph(
         f"The base model is right in {_percent(told.base)} of its unguided samples and in {_percent(found.guided.value)} of guided ones; "
         f"{found.reach_k} guided samples solve {_percent(found.hidden_reach.value)} of the questions that as many unguided ones do not."
     ]
-    sentences.append(_shown(found, lead))
+    sentences.append(_shown(found, lead, plain.steps))
     sentences.append(
         f"Expect RL alone to gain {_points(told.plain)} points in {plain.steps} steps, and mid-training with RL ({treated.steps} steps) "
         f"{_points(told.treated)}."
@@ -69,17 +69,20 @@ def _span(number: Mapping[str, float | None], unit: float = 100) -> str:
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
-def _shown(found: Features, lead: Range) -> str:
-    if found.shown_unasked is None:
+def _shown(found: Features, lead: Range, steps: int) -> str:
+    if found.shown_unasked is None or found.follows is None or found.ways_unasked is None or found.ways_asked is None:
         return "Which ways its samples use cannot be told here: no program labels them."
-    share, follows = found.shown_unasked.value, found.follows.value if found.follows else float("nan")
-    told = f"Unasked, {_percent(share)} of its samples show one of the ways; asked, {_percent(follows)} use the way they are asked for."
-    if follows < 0.2:
+    follows, unasked, asked = found.follows.value, found.ways_unasked.value, found.ways_asked.value
+    told = (
+        f"Unasked, {_percent(found.shown_unasked.value)} of its samples show one of the ways, {_count(unasked)} of them in effect; "
+        f"asked, {_percent(follows)} use the way they are asked for, and {_count(asked)} ways in effect lead to right answers."
+    )
+    if follows < FOLLOWS:
         return f"{told} It hardly follows heuristics: mid-training would teach it little."
-    if share < RARE and lead.value > SMALL:
-        return f"{told} RL alone will probably not find them."
-    if share >= RARE and lead.value <= SMALL:
-        return f"{told} It shows ways by itself, so that RL alone can choose among them."
+    if lead.value > SMALL:
+        return f"{told} RL alone will probably not find all of them in {steps:,} steps."
+    if found.shown_unasked.value > 0:
+        return f"{told} RL alone can choose among the ways that it shows by itself."
     return told
 
 
@@ -106,6 +109,10 @@ def _catch_up(lead: Range, plain: Budget, catch_up: int | None) -> str:
 
 def _percent(share: float) -> str:
     return "an unknown share" if share != share else f"{100 * share:.0f} %"
+
+
+def _count(number: float) -> str:
+    return "none" if number != number else f"{number:.1f}"
 
 
 def _points(value: Range) -> str:
