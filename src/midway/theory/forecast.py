@@ -11,7 +11,8 @@ way succeeds at a fixed rate on the question. RL follows the exact expected step
 - After mid-training on right solutions: ways in proportion to their success on the question to the power `focus`, and the default as a
   way that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is drawn to the base model's by
   `forget`.
-- What RL adds that is no choice among ways (a way carried out better) is `polish`, of what is wrong and has signal, over time.
+- What RL adds that is no choice among ways (a way carried out better) is `polish`, of what is wrong and has signal, over steps.
+- Chance: a run finds a rare way earlier or later (`luck`); what is expected is the mean over that.
 
 Promises: pure functions of arrays; `ways_flow` agrees with `training.flow`; constants are read from `forecast.json`, which says where they
 come from. Axes: Q questions, K = 1 + W choices (the default first), T times.
@@ -40,6 +41,7 @@ REFERENCE_RATE, REFERENCE_WIDTH = 2e-4, 128
 """The learning rate and the width of the model in whose units `pace` is."""
 RULE = "grpo_trl"
 GRID = np.linspace(0, 1, 201)
+_NODES = (lambda found: (found[0], found[1] / found[1].sum()))(np.polynomial.hermite_e.hermegauss(5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +68,10 @@ class Budget:
 class Constants:
     """What the theory does not know and the learning conditions told (see `forecast.json`)."""
 
-    pace: float = 0.1
-    """Logit time of one step at the reference rate."""
+    pace: float = 3.0
+    """Logit time of one step at the reference rate and width."""
+    luck: float = 0.5
+    """Standard deviation of the logarithm of the time that a run takes."""
     unseen: float = 0.5
     """Samples that a way counts for that was never seen."""
     strength: float = 1.0
@@ -76,11 +80,11 @@ class Constants:
     keep: float = 0.05
     forget: float = 0.1
     polish: float = 0.0
-    """Share of what is wrong and has signal that becomes right in one unit of logit time."""
+    """Share of what is wrong and has signal that becomes right in one step at the reference rate and width."""
 
     def __post_init__(self) -> None:
-        if min(self.pace, self.unseen, self.strength, self.keep) <= 0 or min(self.polish, self.focus) < 0:
-            raise ValueError("pace, unseen, strength and keep must be above 0, polish and focus not below")
+        if min(self.pace, self.unseen, self.strength, self.keep) <= 0 or min(self.polish, self.focus, self.luck) < 0:
+            raise ValueError("pace, unseen, strength and keep must be above 0, polish, focus and luck not below")
         if not 0 <= self.forget <= 1:
             raise ValueError("forget is a share")
 
@@ -197,16 +201,23 @@ def _weights(rule: str, group: int) -> Array:
 
 
 def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], constants: Constants) -> Array:
-    """Return expected success, the mean over questions, after each number of RL steps (increasing)."""
-    unit = constants.pace * budget.rate / REFERENCE_RATE * budget.width / REFERENCE_WIDTH
-    longest = max(0.02, unit * max(steps) / 400) if len(steps) else 0.05
-    pi_TQK = ways_flow(policies, budget.group, unit * np.asarray(steps, float), longest=longest)
-    p_TQ = (pi_TQK * policies.q_QK).sum(-1)
+    """Return expected success, the mean over questions, after each number of RL steps (increasing).
+
+    The mean over chance too: a run finds a rare way earlier or later, so the time is log-normal around what the steps say, with deviation
+    `luck` (five points of Gauss-Hermite quadrature, all on one curve).
+    """
+    scale = budget.rate / REFERENCE_RATE * budget.width / REFERENCE_WIDTH
+    at_T = np.asarray(steps, float)
+    node_N, share_N = _NODES
+    time_TN = constants.pace * scale * at_T[:, None] * np.exp(constants.luck * node_N)
+    times, place = np.unique(time_TN, return_inverse=True)
+    pi_UQK = ways_flow(policies, budget.group, times, longest=max(0.05, times[-1] / 300))
+    p_TNQ = (pi_UQK * policies.q_QK).sum(-1)[place.reshape(time_TN.shape)]
     if constants.polish:
-        seen = signal(np.clip(p_TQ, 0, 1), budget.group)
-        gained = 1 - np.exp(-constants.polish * unit * np.asarray(steps, float))
-        p_TQ = p_TQ + (1 - p_TQ) * seen * gained[:, None]
-    return np.asarray(p_TQ.mean(1))
+        seen = signal(np.clip(p_TNQ, 0, 1), budget.group)
+        gained_T = 1 - np.exp(-constants.polish * scale * at_T)
+        p_TNQ = p_TNQ + (1 - p_TNQ) * seen * gained_T[:, None, None]
+    return np.asarray(p_TNQ.mean(-1) @ share_N)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
