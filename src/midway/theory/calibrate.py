@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 NOISE = 0.05
 """What an outcome is off by for chance alone, in shares: the unit of a residual."""
 WIDTH = 3.0
+STEP = 0.1
+"""By how much a logarithm is moved to see what it does."""
 FITTED = ("pace", "unseen", "focus", "forget", "polish")
 
 
@@ -87,34 +89,52 @@ def errors(condition: Condition, constants: Constants) -> Array:
     )
 
 
-def fit_constants(conditions: Sequence[Condition]) -> Constants:
-    """Return the constants that fit best. Raises ValueError without conditions."""
+def _residuals(x: Array, condition: Condition) -> Array:
+    return np.asarray(errors(condition, _constants(x))[:3] / NOISE)
+
+
+def _searched(conditions: Sequence[Condition]) -> Array:
+    """Return the best x (see `_constants`). Raises ValueError without conditions."""
     if not conditions:
         raise ValueError("there are no conditions to learn from")
     start = _start()
 
     def residuals(x: Array) -> Array:
-        constants = _constants(x)
-        off = np.concatenate([errors(c, constants)[:3] for c in conditions]) / NOISE
-        return np.concatenate([off, (x - start) / np.log(WIDTH)])
+        return np.concatenate([*(_residuals(x, c) for c in conditions), (x - start) / np.log(WIDTH)])
 
-    found = least_squares(residuals, start, diff_step=0.02, xtol=1e-3, ftol=1e-3, max_nfev=25)
-    return _constants(np.asarray(found.x))
+    found = least_squares(residuals, start, diff_step=0.02, xtol=3e-3, ftol=3e-3, max_nfev=12)
+    return np.asarray(found.x)
+
+
+def fit_constants(conditions: Sequence[Condition]) -> Constants:
+    """Return the constants that fit best. Raises ValueError without conditions."""
+    return _constants(_searched(conditions))
 
 
 def fit(conditions: Sequence[Condition], source: str = "") -> Calibration:
-    """Return the calibration: constants of all conditions, and the spread of those left out in turn. Raises ValueError for fewer than 3."""
+    """Return the calibration: constants of all conditions, and the spread of those left out in turn. Raises ValueError for fewer than 3.
+
+    What the others alone would give is one Gauss-Newton step from the constants of all; the condition's error is then computed in full.
+    """
     if len(conditions) < 3:
         raise ValueError("a spread needs at least three conditions")
-    left_out = np.array(
-        [
-            errors(one, fit_constants([c for m, c in enumerate(conditions) if m != n]))
-            for n, one in enumerate(conditions)
-        ]
-    )
-    plain, _, treated, lead = np.sqrt((left_out**2).mean(0))
+    best, start = _searched(conditions), _start()
+    at_CR = np.array([_residuals(best, c) for c in conditions])
+    slope_CRX = np.empty((*at_CR.shape, best.size))
+    for x in range(best.size):
+        moved = best.copy()
+        moved[x] += STEP
+        slope_CRX[..., x] = (np.array([_residuals(moved, c) for c in conditions]) - at_CR) / STEP
+    left_out = []
+    for n, one in enumerate(conditions):
+        rest = [m for m in range(len(conditions)) if m != n]
+        jacobian = np.concatenate([*slope_CRX[rest], np.eye(best.size) / np.log(WIDTH)])
+        off = np.concatenate([*at_CR[rest], (best - start) / np.log(WIDTH)])
+        step = -np.linalg.lstsq(jacobian, off, rcond=None)[0]
+        left_out.append(errors(one, _constants(best + np.clip(step, -1.0, 1.0))))
+    plain, _, treated, lead = np.sqrt((np.array(left_out) ** 2).mean(0))
     return Calibration(
-        constants=fit_constants(conditions),
+        constants=_constants(best),
         spread={"plain": float(plain), "treated": float(treated), "lead": float(lead)},
         conditions=len(conditions),
         source=source,

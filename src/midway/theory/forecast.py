@@ -211,7 +211,7 @@ def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], con
     node_N, share_N = _NODES
     time_TN = constants.pace * scale * at_T[:, None] * np.exp(constants.luck * node_N)
     times, place = np.unique(time_TN, return_inverse=True)
-    pi_UQK = ways_flow(policies, budget.group, times, longest=max(0.05, times[-1] / 300))
+    pi_UQK = ways_flow(policies, budget.group, times, longest=max(0.1, times[-1] / 120))
     p_TNQ = (pi_UQK * policies.q_QK).sum(-1)[place.reshape(time_TN.shape)]
     if constants.polish:
         seen = signal(np.clip(p_TNQ, 0, 1), budget.group)
