@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midway.theory import Trainer, conserved, flow, ways
-from midway.theory.calibrate import Condition, errors, fit, fit_constants
+from midway.theory.calibrate import Condition, errors, fit
 from midway.theory.forecast import (
     CONSTANTS,
     Budget,
@@ -182,7 +182,9 @@ def condition(seed: int, constants: Constants) -> Condition:
 def test_constants_are_learnt_from_conditions() -> None:
     true = Constants(pace=6.0, unseen=0.4, focus=3.0, keep=0.03, forget=0.2, polish=0.001)
     learn = [condition(seed, true) for seed in range(4)]
-    found = fit_constants(learn)
+    known = fit(learn, source="made up")
+    found = known.constants
+    assert known.conditions == 4 and known.source == "made up" and known.spread["lead"] < 0.05
     assert found.pace == pytest.approx(true.pace, rel=0.25), "the search began at 3"
     assert max(np.abs(errors(c, found)).max() for c in learn) < 0.03
 
