@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from midway import registry
-from midway.recipe import ArmConfig, PoolConfig, Recipe, SamplingConfig
+from midway.recipe import ArmConfig, PoolConfig, Recipe
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
 from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
-from midway.stages.base import Stage
+from midway.stages.base import Stage, rl_sampling
 from midway.stages.evaluate import Evaluate, EvaluateBase
 from midway.stages.filter import FilterQuestions
+from midway.stages.forecast import TRAINING, forecast_stage
 from midway.stages.generate import Generate
 from midway.stages.label import FitLabeller, Label
 from midway.stages.midtrain import MidTrain
@@ -55,7 +56,10 @@ class Plan:
         all of them if nothing is given. Raises PlanError for what is not there."""
         self._refuse(arm, seed, until)
         wanted = [s for s in self.stages.values() if self._asked(s, arm, seed, until)]
-        paths = {s.rel for s in with_needs(wanted)}
+        needed = list(with_needs(wanted))
+        paths = {s.rel for s in needed}
+        if any(s.kind in TRAINING for s in needed):  # a forecast comes before any training, whichever part is asked for
+            paths.add(layout.PROBE)
         return [s for rel, s in self.stages.items() if rel in paths]
 
     def _asked(self, stage: Stage, arm: str | None, seed: int | None, until: str | None) -> bool:
@@ -141,6 +145,8 @@ class _Planner:
         self.treatments: dict[int, Treatment] = {}
         for name in recipe.used_pools:
             self.pools[name] = list(self._pool(name))
+        if recipe.forecast is not None:
+            self._add(forecast_stage(recipe, bench))  # no stage needs it: it changes no digest of theirs
         self.filters = self._filter()
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
@@ -213,7 +219,6 @@ class _Planner:
         measured = all(q.id in trained for q in self.bench.questions.get(RL))
         enough = [n for n, pool in recipe.pools.items() if measured and plain(pool) and pool.samples >= config.samples]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
-        rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
         return [
             self._add(
                 FilterQuestions(
@@ -221,7 +226,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens),
+                    sampling=rl_sampling(recipe),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),

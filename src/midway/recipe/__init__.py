@@ -1,5 +1,6 @@
 """Recipes: the schema (`schema`) and how files become recipes (`load`). Importing this package loads no torch."""
 
+from midway.recipe.forecast import ForecastConfig
 from midway.recipe.load import (
     apply_override,
     find_recipe,
@@ -42,6 +43,7 @@ __all__ = [
     "EngineConfig",
     "EngineSettings",
     "FilterConfig",
+    "ForecastConfig",
     "LabelsConfig",
     "ModelConfig",
     "PoolConfig",

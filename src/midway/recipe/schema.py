@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from midway import registry
 from midway.recipe.base_model import missing_model
+from midway.recipe.forecast import ForecastConfig, asked_forecast
 from midway.recipe.replay import ReplayConfig, check_replay, split_midtrain
 from midway.recipe.rounds import RoundsConfig
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
@@ -399,6 +400,8 @@ class Recipe(Section):
     labels: LabelsConfig = LabelsConfig()
     """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
+    forecast: Annotated[ForecastConfig | None, BeforeValidator(asked_forecast)] = None
+    """Forecast what the treatment will be ahead by, from a few samples, before anything is trained: `true`, or how many samples."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     """Who trains, and what RL is rewarded with."""
     midtrain: dict[str, Any] = {}
@@ -485,6 +488,10 @@ class Recipe(Section):
                 raise ValueError(f"{role}: there is no arm {arm_name!r}{near(arm_name, sorted(self.arms))}")
         if self.labels.by != "program":
             self._labels()
+        if self.forecast is not None and self.forecast_pool is None:
+            raise ValueError(
+                "forecast: name a `treatment` arm with mid-training on a guided pool, and RL; there is none"
+            )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: give at least one, each once")
         names = [b.name for b in self.benchmarks]
@@ -559,6 +566,13 @@ class Recipe(Section):
             if any(d.strategy == "best" and d.pool and self.pools[d.pool].heuristics for d in arm.midtrain)
         ]
         return guided[0] if len(guided) == 1 else None
+
+    @property
+    def forecast_pool(self) -> str | None:
+        """The guided pool of the treatment, whose heuristics a forecast asks for; None where there is none, or no RL."""
+        arm = self.arms[self.treatment_arm] if self.treatment_arm else None
+        named = [d.pool for d in arm.midtrain if d.pool and self.pools[d.pool].heuristics] if arm and arm.rl else []
+        return named[0] if named else None
 
     @property
     def control_arm(self) -> str | None:

@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-from midway.recipe import PromptConfig, VerifyConfig
+from midway import registry
+from midway.recipe import PromptConfig, Recipe, SamplingConfig, VerifyConfig
 from midway.rundir import COMPLETE, FAILED, INTERRUPTED, RunDir, StageDir, Stopped, stage_digest
 from midway.rundir.layout import Layout
 from midway.workbench import Lease, Workbench
@@ -103,6 +104,12 @@ def prompt_identity(prompt: PromptConfig) -> dict[str, Any]:
     """What of the prompts changes a plain (unguided) one."""
     given = prompt.chat_template_kwargs
     return {"style": prompt.style, "system": prompt.system, **({"chat_template_kwargs": given} if given else {})}
+
+
+def rl_sampling(recipe: Recipe) -> SamplingConfig:
+    """Return how RL draws, for who wants to know what it will see."""
+    rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
+    return SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens)
 
 
 def verify_identity(verify: VerifyConfig) -> dict[str, Any]:
