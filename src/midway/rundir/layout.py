@@ -32,6 +32,8 @@ TRAINING_SETS = ("train", "rl")
 """The sets of questions that are no benchmark's."""
 RL_FILTER = "rl-filter"
 """The stage that chooses RL questions."""
+PROBE = "probe"
+"""The stage that forecasts what mid-training will be ahead by."""
 LABELLER = "labels"
 """The stage that fits the labeller of ways."""
 
@@ -235,6 +237,10 @@ class Layout:
     def filtered(self) -> Path:
         """How often the base model solved each RL question, and whether RL asks it."""
         return self.root / RL_FILTER / "questions.parquet"
+
+    def forecast(self) -> Path:
+        """What mid-training was expected to be ahead by, before it was trained."""
+        return self.root / PROBE / "forecast.json"
 
     def rollouts(self, rel: str) -> Path:
         """The completions that an RL stage sampled: a table directory."""
