@@ -39,7 +39,9 @@ def register(app: typer.Typer) -> None:
         try:
             if run.endswith(".json"):
                 if treatment or control:
-                    raise ValueError("--treatment and --control need the run itself: its results.json holds one comparison")
+                    raise ValueError(
+                        "--treatment and --control need the run itself: its results.json holds one comparison"
+                    )
                 paths = redraw_report(Path(run), out)
             else:
                 paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
@@ -71,6 +73,7 @@ def _stop(error: Exception) -> NoReturn:
 
 
 def _print(paths: ReportPaths) -> None:
+    from midway.report.phrases import plural
     from midway.report.words import verdict
     from midway.results import read_results
 
@@ -78,5 +81,5 @@ def _print(paths: ReportPaths) -> None:
     words = verdict(results)
     typer.echo("\n".join([words.headline, "", *words.sentences]))
     if results.problems:
-        typer.echo(f"\n{len(results.problems)} things are missing; the report lists them.")
+        typer.echo(f"\n{plural(len(results.problems), 'thing is', 'things are')} missing; the report lists what.")
     typer.echo(f"\n{paths.html}")

@@ -76,13 +76,13 @@ def _paired(results: Results, row: Difference, found: Controls) -> Paired:
         shown=call(row) != "open",
         main=row.against == results.control,
         note=", ".join(notes),
-        view=view(benchmark=row.benchmark, treatment=row.arm, control=row.against),
+        view=view(benchmark=row.benchmark, arm=row.arm, control=row.against),
     )
 
 
-def view(**state: str) -> str:
-    """Return a state of the viewer's screen of questions, as it stands in the link there."""
-    return "questions?" + urlencode(state)
+def view(screen: str = "questions", **state: str | int) -> str:
+    """Return a screen of the viewer in a state: the part of its link after the run's name (docs/view.md)."""
+    return f"{screen}?{urlencode(state)}"
 
 
 def sets_chart(results: Results) -> Figure | None:
@@ -104,7 +104,7 @@ def sets_chart(results: Results) -> Figure | None:
                 text=interval(row.difference, sign=True),
                 shown=call(row) != "open",
                 note=f"at floor: {floor}" if floor else chance,
-                view=view(benchmark=bench.name, treatment=row.arm, control=row.against),
+                view=view(benchmark=bench.name, arm=row.arm, control=row.against),
             )
         )
         table.append([bench.name, interval(row.difference, sign=True), chance or "none", "yes" if floor else "no"])
@@ -115,7 +115,9 @@ def sets_chart(results: Results) -> Figure | None:
         id="fig-sets",
         title=title,
         caption="Final models, paired on questions, 95 % intervals. Hollow: no difference is shown.",
-        panels=[("", paired(rows, x_label="points of pass@1", describe="; ".join(f"{r.label} {r.text}" for r in rows)))],
+        panels=[
+            ("", paired(rows, x_label="points of pass@1", describe="; ".join(f"{r.label} {r.text}" for r in rows)))
+        ],
         head=["set", "difference [95 %], points", "chance", "at floor"],
         rows=table,
     )
@@ -128,17 +130,24 @@ def data_chart(results: Results) -> Figure | None:
     rows = []
     for arm in arms:
         again = repeated[arm.name]
-        text = f"{arm.solutions:,.0f}" if round(again) <= 0 else f"{(arm.solutions or 0) - again:,.0f} of {arm.solutions:,.0f}"
+        text = (
+            f"{arm.solutions:,.0f}"
+            if round(again) <= 0
+            else f"{(arm.solutions or 0) - again:,.0f} of {arm.solutions:,.0f}"
+        )
         ways = "" if arm.ways is None else f" · {arm.ways:.1f} effective ways"
         parts = [(names[0], (arm.solutions or 0.0) - again), (names[1], again)]
-        rows.append(Parts(label=f"{arm.title}{ways}", parts=parts, text=text))
+        seen = view("solutions", arm=arm.name, seed=results.seeds[0] if results.seeds else 0)
+        rows.append(Parts(label=f"{arm.title}{ways}", parts=parts, text=text, view=seen))
     if not rows:
         return None
     return Figure(
         id="fig-data",
         title="What each arm was mid-trained on",
         caption="Solutions, mean over seeds: different texts, and rows that repeat one of them to reach the same size.",
-        panels=[("", parted(rows, names, x_label="solutions", describe="; ".join(f"{r.label}: {r.text}" for r in rows)))],
+        panels=[
+            ("", parted(rows, names, x_label="solutions", describe="; ".join(f"{r.label}: {r.text}" for r in rows)))
+        ],
         head=["arm", "different texts", "repeats"],
         rows=[[a.title, f"{(a.solutions or 0) - repeated[a.name]:,.0f}", f"{repeated[a.name]:,.0f}"] for a in arms],
         swatches=[(name, i) for i, name in enumerate(names)],
@@ -155,7 +164,7 @@ def gain_panel(results: Results) -> str:
             after=100 * nan(g.after),
             style=styles_of(results)[g.arm],
             text=interval(g.gain, sign=True),
-            view=view(benchmark=main, treatment=g.arm, control=g.arm, before="before-rl"),
+            view=view(benchmark=main, arm=g.arm, sort="gain"),
         )
         for g in results.gains
         if g.benchmark == main and g.gain.value is not None
@@ -199,7 +208,9 @@ def cost_panel(results: Results) -> tuple[str, list[tuple[str, int]]]:
         pools = [part for pool in arm.pools for part in owners.get(f"pool {pool}", ())]
         bars.append((arm.title, [*owners.get(arm.name, ()), *pools]))
     own = {a.name for a in results.arms}
-    bars += [(owner, parts) for owner, parts in owners.items() if owner not in own and not (known and owner[:5] == "pool ")]
+    bars += [
+        (owner, parts) for owner, parts in owners.items() if owner not in own and not (known and owner[:5] == "pool ")
+    ]
     names = [n for n in dict.fromkeys(KINDS.values()) if any(KINDS.get(c.part, c.part) == n for c in results.cost)]
     names += sorted({c.part for c in results.cost} - set(KINDS))
     rows = []
@@ -213,7 +224,13 @@ def cost_panel(results: Results) -> tuple[str, list[tuple[str, int]]]:
     if not drawn:
         return "", []
     return (
-        parted(rows, names, x_label="time of the machine", amount=duration, describe="; ".join(f"{r.label}: {r.text}" for r in rows)),
+        parted(
+            rows,
+            names,
+            x_label="time of the machine",
+            amount=duration,
+            describe="; ".join(f"{r.label}: {r.text}" for r in rows),
+        ),
         [(n, names.index(n)) for n in drawn],
     )
 
@@ -264,11 +281,14 @@ def fates_chart(results: Results) -> Figure | None:
             cut = f", {percent(s.truncated)} cut off" if s.truncated else ""
             text = f"{percent(lost)} without a verdict on an answer{cut}"
             parts = [(name, 100 * n / total) for name, n in zip(FATES, counts, strict=True)]
-            rows.append(Parts(label=results.titles[s.arm], parts=parts, text=text))
+            seen = view(benchmark=bench.name, arm=s.arm, filter="no-answer")
+            rows.append(Parts(label=results.titles[s.arm], parts=parts, text=text, view=seen))
             table.append([bench.name, results.titles[s.arm], *[f"{n:,.0f}" for n in counts], percent(s.truncated)])
         if rows and any(name in FATES[2:] and share >= DRAWN for r in rows for name, share in r.parts):
             what = f"samples on {bench.name}"
-            drawn = parted(rows, FATES, x_label="percent of samples", whole=100.0, amount="{:.1f} %".format, describe=what)
+            drawn = parted(
+                rows, FATES, x_label="percent of samples", whole=100.0, amount="{:.1f} %".format, describe=what
+            )
             panels.append((bench.name, drawn))
     if not table:
         return None
@@ -302,10 +322,11 @@ def fates_say(results: Results) -> str:
         ("has no answer that can be read", "have no answer that can be read"): sum(
             s.judged * (s.no_answer or 0.0) for s in finals
         ),
-        ("was cut off at max_tokens", "were cut off at max_tokens"): sum(s.samples * (s.truncated or 0.0) for s in finals),
+        ("was cut off at max_tokens", "were cut off at max_tokens"): sum(
+            s.samples * (s.truncated or 0.0) for s in finals
+        ),
     }
     some = [plural(n, *what) for what, n in lost.items() if round(n)]
     if not some:
         return f"All {samples:,} samples of the final models were finished, have an answer that can be read, and were judged."
     return f"Of {plural(samples, 'sample')} of the final models {listed(some)}; what is not judged or missing is in no rate."
-

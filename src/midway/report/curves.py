@@ -7,7 +7,7 @@ seed, and carries its arm's name; quantities that are zero throughout are named 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,10 @@ from midway.rundir.layout import BASE_ARM
 
 Axis = Literal["step", "tokens"]
 AXES: Mapping[Axis, str] = {"step": "RL steps", "tokens": "tokens, all stages"}
+POINTS = 24
+"""Points of a curve at most: means of neighbouring steps, so that it can be read. The table has as many."""
+BANDS = 4
+"""Bands are drawn for every arm where at most this many arms are drawn, else for the treatment and the main control."""
 MOST = 9
 """Ways that have a colour of their own; the rarer ones are `other`."""
 
@@ -79,7 +83,7 @@ def more_curves(results: Results) -> list[Figure]:
     return [figure for figure in found if figure is not None]
 
 
-BAND = "Lines: mean over the seeds that ran to the end; bands: lowest to highest seed."
+BAND = "Lines: mean over the seeds that ran to the end; bands: lowest to highest seed (of many arms only treatment and main control)."
 
 
 def _figure(results: Results, id_: str, title: str, note: str, keys: Sequence[str]) -> Figure | None:
@@ -116,6 +120,7 @@ def _panel(results: Results, key: str, axis: Axis) -> tuple[str, list[list[str]]
         line = _mean([points for points in found if points[0]])
         if line is None:
             continue
+        line = _binned(line)
         tips = [_tip(titles[arm], AXES[axis], line, i, percent) for i in range(len(line.x))]
         band = line.seeds > 1
         series.append(
@@ -136,7 +141,7 @@ def _panel(results: Results, key: str, axis: Axis) -> tuple[str, list[list[str]]
     if not series:
         return "", []
     drawing = lines(
-        series,
+        banded(results, series),
         x_label=AXES[axis],
         y_label="percent" if percent else "",
         percent=percent,
@@ -144,6 +149,23 @@ def _panel(results: Results, key: str, axis: Axis) -> tuple[str, list[list[str]]
         names=True,
     )
     return drawing, rows
+
+
+def banded(results: Results, series: Sequence[Series]) -> list[Series]:
+    """Return the series with bands where they can be told apart, the treatment and the main control on top."""
+    first = {styles_of(results).get(name) for name in (results.treatment, results.control)}
+    kept = [s if len(series) <= BANDS or s.style in first else replace(s, low=(), high=()) for s in series]
+    return sorted(kept, key=lambda s: s.style in first)
+
+
+def _binned(line: Line) -> Line:
+    """Return the line with runs of neighbouring points as their means, at most `POINTS` of them; the last x of each run stands for it."""
+    size = -(-len(line.x) // POINTS)
+    if size <= 1:
+        return line
+    runs = [range(i, min(i + size, len(line.x))) for i in range(0, len(line.x), size)]
+    mean, low, high = ([sum(of[i] for i in run) / len(run) for run in runs] for of in (line.y, line.low, line.high))
+    return Line([line.x[run[-1]] for run in runs], mean, low, high, line.seeds)
 
 
 def _tip(title: str, axis: str, line: Line, i: int, percent: bool) -> str:
@@ -211,7 +233,7 @@ def coverage_chart(results: Results) -> Figure | None:
             zero.append(bench.name)
         elif series:
             drawing = lines(
-                series,
+                banded(results, series),
                 x_label="k (samples allowed)",
                 y_label="pass@k, percent",
                 log_x=True,
@@ -225,7 +247,8 @@ def coverage_chart(results: Results) -> Figure | None:
     return Figure(
         id="fig-pass-at-k",
         title="pass@k of the final models",
-        caption="Unbiased estimate, bands are 95 % intervals. Lines that cross: a gain at k = 1 paid for with coverage.",
+        caption="Unbiased estimate, bands are 95 % intervals (of many arms only treatment and main control). Lines that cross: "
+        "a gain at k = 1 paid for with coverage.",
         panels=panels,
         head=["benchmark", "arm", "phase", "k", "pass@k [95 %], percent"],
         rows=rows,

@@ -15,14 +15,14 @@ from math import floor, isfinite, log2, log10
 WIDTH = 380.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 40.0
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
-COLOURS = 8
+COLOURS = 10
 LONGEST = 60
 """Characters that fit a panel; the data table below each figure has the whole text."""
-LABELLED = 440.0
+LABELLED = 470.0
 """Width of a chart whose lines carry their names at their ends."""
-LABELS = 128.0
+LABELS = 158.0
 """Of that, the part for the names."""
-NAME = 21
+NAME = 26
 """Characters of a name that fit there."""
 GAP = 13.0
 """Units between two names at least."""
@@ -64,7 +64,7 @@ class Figure:
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Return round numbers that span low to high."""
-    if not high > low:
+    if not high > low + 1e-9 * abs(low):
         high = low + (abs(low) or 1.0)
     raw = (high - low) / about
     unit = 10.0 ** floor(log10(raw))

@@ -60,9 +60,10 @@
   addEventListener("hashchange", unfold);
   unfold();
 
-  // where the viewer serves this page, it says where its screens are: numbers lead there
-  const view = new URLSearchParams(location.search).get("view");
-  if (view && /^\/(?!\/)/.test(view) && location.protocol.startsWith("http")) {
+  // where `midway view` serves this page (/report/NAME/report.html, see docs/view.md), numbers lead to its screens
+  const served = location.protocol.startsWith("http") && /^\/report\/([^/]+)\/report\.html$/.exec(location.pathname);
+  if (served) {
+    const view = `/#/run/${served[1]}/`;
     for (const mark of document.querySelectorAll("[data-view]")) {
       const go = () => location.assign(view + mark.dataset.view);
       mark.classList.add("goes");

@@ -103,11 +103,12 @@ def repeats(results: Results) -> dict[str, float]:
 
 
 def texts(arm: ArmSummary, repeated: float) -> str:
-    """Return `256 solutions, 80 of them different texts`, or `256 different solutions`."""
+    """Return `256 solutions, only 80 of them different texts`, or `256 different solutions`."""
     rows = arm.solutions or 0.0
     if round(repeated) <= 0:
         return f"{rows:,.0f} different solutions" if round(rows) != 1 else "1 solution"
-    return f"{plural(rows, 'solution')}, only {rows - repeated:,.0f} of them different texts"
+    only = "only " if repeated > REPEATS * rows else ""
+    return f"{plural(rows, 'solution')}, {only}{rows - repeated:,.0f} of them different texts"
 
 
 # Sets of questions --------------------------------------------------------------------------------------------------------

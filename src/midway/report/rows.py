@@ -16,9 +16,11 @@ from midway.report.figures import COLOURS, TOP, hit, marker, nothing, opened, sh
 WIDE = 440.0
 """Width of a chart of rows."""
 ROW = 40.0
+NOTE = 12.0
+"""More, where a row has a note."""
 FOOT = 38.0
-TITLE = 40
-"""Characters of a name and its note that fit beside the numbers."""
+TITLE = 46
+"""Characters of a name that fit beside the numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Paired:
     note: str = ""
     """What must be known of it: written after the name."""
     view: str = ""
-    """The viewer's screen that shows what is behind it; see docs/view.md."""
+    """The viewer's screen that shows what is behind it, as a part of its link (docs/view.md)."""
 
 
 def paired(rows: Sequence[Paired], *, x_label: str, sides: tuple[str, str] = ("", ""), describe: str = "") -> str:
@@ -51,7 +53,10 @@ def paired(rows: Sequence[Paired], *, x_label: str, sides: tuple[str, str] = (""
     x_ticks = ticks(min(0.0, *finite), max(0.0, *finite), 6)
     x0, x1 = x_ticks[0], x_ticks[-1]
     top = TOP + (14 if any(sides) else 0)
-    bottom = top + ROW * len(rows)
+    tops = [top]
+    for row in rows:
+        tops.append(tops[-1] + _height(row))
+    bottom = tops[-1]
 
     def px(v: float) -> float:
         return 14 + (v - x0) / (x1 - x0) * (WIDE - 28)
@@ -59,8 +64,8 @@ def paired(rows: Sequence[Paired], *, x_label: str, sides: tuple[str, str] = (""
     out = [opened(bottom + FOOT, describe, WIDE)]
     for i, row in enumerate(rows):
         if row.main:
-            y = top + ROW * i
-            out.append(f'<rect class="main" x="4" y="{y:.1f}" width="{WIDE - 8:.0f}" height="{ROW - 2:.0f}" rx="4"/>')
+            size = f'x="4" y="{tops[i]:.1f}" width="{WIDE - 8:.0f}" height="{_height(row) - 2:.0f}"'
+            out.append(f'<rect class="main" {size} rx="4"/>')
     for t in x_ticks:
         kind = "zero" if t == 0 else "grid"
         out.append(f'<line class="{kind}" x1="{px(t):.1f}" x2="{px(t):.1f}" y1="{top}" y2="{bottom}"/>')
@@ -71,22 +76,22 @@ def paired(rows: Sequence[Paired], *, x_label: str, sides: tuple[str, str] = (""
     if right and px(0) < WIDE - 120:
         out.append(text_at(px(0) + 5, TOP + 4, f"{right} \u2192", "start"))
     for i, row in enumerate(rows):
-        out += _paired(row, top + ROW * i, px)
+        out += _paired(row, tops[i], px)
     out.append(text_at(WIDE / 2, bottom + 32, x_label, "middle", kind="axis"))
     return "".join(out) + "</svg>"
 
 
+def _height(row: Paired) -> float:
+    return ROW + (NOTE if row.note else 0.0)
+
+
 def _paired(row: Paired, y: float, px: Callable[[float], float]) -> list[str]:
-    room = TITLE - (len(row.note) + 3 if row.note else 0)
-    label = row.label if len(row.label) <= room else row.label[: max(room, 12) - 1] + "\u2026"
-    note = f'<tspan class="tick"> \u00b7 {escape(row.note)}</tspan>' if row.note else ""
     kind = "row strong" if row.main else "row"
-    view = f' data-view="{escape(row.view, quote=True)}"' if row.view else ""
-    out = [
-        f'<text class="{kind}" x="14" y="{y + 14:.1f}">{escape(label)}{note}</text>',
-        f'<text class="{kind}" x="{WIDE - 14:.0f}" y="{y + 14:.1f}" text-anchor="end"{view}>{escape(row.text)}</text>',
-    ]
-    c, middle = row.style % COLOURS, y + 27
+    label = row.label if len(row.label) <= TITLE else row.label[: TITLE - 1] + "\u2026"
+    out = [text_at(14, y + 14, label, "start", kind=kind), figures_at(y + 14, row.text, kind, row.view)]
+    if row.note:
+        out.append(text_at(14, y + 14 + NOTE, row.note, "start", kind="row small"))
+    c, middle = row.style % COLOURS, y + _height(row) - 13
     if isfinite(row.low) and isfinite(row.high):
         ends = f'x1="{px(row.low):.1f}" x2="{px(row.high):.1f}" y1="{middle:.1f}" y2="{middle:.1f}"'
         out.append(f'<line class="l whisker c{c}" {ends}/>')
@@ -94,6 +99,12 @@ def _paired(row: Paired, y: float, px: Callable[[float], float]) -> list[str]:
     out.append(mark if row.shown else mark.replace('class="m ', 'class="m hollow ', 1))
     out.append(hit(px(row.value), middle, f"{row.label}: {row.text}" + (f" ({row.note})" if row.note else "")))
     return out
+
+
+def figures_at(y: float, text: str, kind: str, view: str) -> str:
+    """Return a row's numbers at the right; with the viewer's screen that they come from, where there is one."""
+    more = f' data-view="{escape(view, quote=True)}"' if view else ""
+    return text_at(WIDE - 14, y, text, "end", kind=kind, more=more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +137,7 @@ def moved(rows: Sequence[Moved], *, x_label: str, describe: str = "") -> str:
         out.append(text_at(px(t), bottom + 15, short(t), "middle"))
     for i, row in enumerate(rows):
         y, c = TOP + ROW * i, row.style % COLOURS
-        view = f' data-view="{escape(row.view, quote=True)}"' if row.view else ""
-        out.append(text_at(14, y + 14, row.label, "start", kind="row"))
-        out.append(
-            f'<text class="row" x="{WIDE - 14:.0f}" y="{y + 14:.1f}" text-anchor="end"{view}>{escape(row.text)}</text>'
-        )
+        out += [text_at(14, y + 14, row.label, "start", kind="row"), figures_at(y + 14, row.text, "row", row.view)]
         ends = f'x1="{px(row.before):.1f}" x2="{px(row.after):.1f}" y1="{y + 27:.1f}" y2="{y + 27:.1f}"'
         out.append(f'<line class="l whisker c{c}" {ends}/>')
         out.append(marker(px(row.before), y + 27, row.style, 4.4).replace('class="m ', 'class="m hollow ', 1))
@@ -148,6 +155,7 @@ class Parts:
     parts: Sequence[tuple[str, float]]
     text: str
     """Written at the right."""
+    view: str = ""
 
 
 def parted(
@@ -169,7 +177,7 @@ def parted(
     for i, row in enumerate(rows):
         y, x = TOP + ROW * i, 14.0
         out.append(text_at(14, y + 13, row.label, "start", kind="row"))
-        out.append(text_at(WIDE - 14, y + 13, row.text, "end", kind="row"))
+        out.append(figures_at(y + 13, row.text, "row", row.view))
         for name, size in row.parts:
             wide = size / longest * (WIDE - 28)
             if wide <= 0:

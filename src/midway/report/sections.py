@@ -20,7 +20,17 @@ from midway.report.charts import (
 )
 from midway.report.curves import BAND, coverage_chart, learning_panel, more_curves, ways_chart
 from midway.report.figures import Figure
-from midway.report.phrases import at_floor, call, excludes_zero, interval, listed, main_benchmark, percent, plural, points
+from midway.report.phrases import (
+    at_floor,
+    call,
+    excludes_zero,
+    interval,
+    listed,
+    main_benchmark,
+    percent,
+    plural,
+    points,
+)
 from midway.report.tables import (
     Table,
     arms_table,
@@ -33,7 +43,7 @@ from midway.report.tables import (
     score_tables,
 )
 from midway.report.tables_ways import ways_tables
-from midway.report.words import controls, cost, variety
+from midway.report.words import cost, variety_answer
 from midway.results import Difference, Estimate, Results
 
 
@@ -116,11 +126,7 @@ def _outcome(rows: Sequence[Difference]) -> str:
 def _variety(results: Results) -> Section | None:
     if not results.treatment or not any(a.midtrained for a in results.arms):
         return None
-    sentences = [variety(results)] if main_benchmark(results) else []
-    if results.treatment and main_benchmark(results) and controls(results).repeating:
-        sentences.append(
-            "Samples without heuristics, or with a single one, gave too few different right solutions, so selection repeated some."
-        )
+    sentences = variety_answer(results) if main_benchmark(results) else []
     tables = _full([arms_table(results), difference_table(results), funnel_table(results)])
     return Section("variety", "Was it the variety or more data?", sentences, data_chart(results), tables)
 
@@ -134,7 +140,9 @@ def _rl(results: Results) -> Section | None:
     mine = [g for g in results.gains if (g.benchmark, g.arm) == (main, results.treatment)]
     if mine and mine[0].gain.value is not None:
         added = _shown(mine[0].gain, mine[0].p_holm)
-        sentences.append(f"RL {added} “{results.titles[results.treatment]}” on {main}: {interval(mine[0].gain, sign=True)} points.")
+        sentences.append(
+            f"RL {added} “{results.titles[results.treatment]}” on {main}: {interval(mine[0].gain, sign=True)} points."
+        )
     other = [g for g in results.gains if (g.benchmark, g.arm) == (main, results.control)]
     if other and other[0].gain.value is not None and results.control != results.treatment:
         text = f"To “{results.titles[results.control]}” it added {interval(other[0].gain, sign=True)}"
@@ -151,7 +159,8 @@ def _rl(results: Results) -> Section | None:
         caption=f"Numbers at the right: gain in points with its 95 % interval, paired on questions and seeds.{band}",
         panels=panels,
         head=["quantity", "arm", "RL steps", "mean over seeds", "lowest to highest seed"],
-        rows=rows or [["gain", results.titles[g.arm], g.benchmark, interval(g.gain, sign=True), ""] for g in results.gains],
+        rows=rows
+        or [["gain", results.titles[g.arm], g.benchmark, interval(g.gain, sign=True), ""] for g in results.gains],
     )
     return Section("rl", "Did RL add to it?", sentences, chart, _full([gain_table(results)]), more_curves(results))
 
@@ -201,7 +210,7 @@ def _coverage(results: Results) -> Section | None:
             f"{mine[0].won:.1f} that the base model does not, and loses {mine[0].lost:.1f} that the base model reaches."
         )
         sentences.append("Sampling luck alone makes both numbers positive.")
-    return Section("coverage", "Is coverage kept?", sentences, chart, _full([coverage_table(results)]))
+    return Section("kept", "Is coverage kept?", sentences, chart, _full([coverage_table(results)]))
 
 
 def _sets(results: Results) -> Section | None:
@@ -236,19 +245,28 @@ def _ways(results: Results) -> Section | None:
         found = [m for (of, _), m in mixes.items() if of == arm and m.effective_ways is not None]
         found.sort(key=lambda m: ("base", "before-rl", "after-rl").index(m.phase))
         if found:
-            moved = found[-1].moved
-            how = "" if moved is None else f", and RL turned {points(moved)} % of its mix to other ways"
-            path = " before and ".join(f"{m.effective_ways:.1f}" for m in found[-2:])
-            after = " after RL" if len(found) > 1 else ""
-            sentences.append(f"On {main} “{results.titles[arm]}” uses {path}{after} effective ways{how}.")
+            moved, last = found[-1].moved, found[-1].effective_ways
+            how = "" if moved is None else f"; RL turned {points(moved)} % of its mix to other ways"
+            path = f"{last:.1f} effective ways"
+            if len(found) > 1:
+                path = f"{found[-2].effective_ways:.1f} effective ways before RL and {last:.1f} after"
+            sentences.append(f"On {main} “{results.titles[arm]}” has {path}{how}.")
     return Section("ways", "Which ways survive?", sentences, chart, ways_tables(results))
 
 
 def _trust(results: Results) -> Section | None:
     sentences = [fates_say(results)]
     if results.problems:
-        sentences.append(f"{plural(len(results.problems), 'thing is', 'things are')} missing or failed, and none of it is counted as wrong.")
-    right = [s for s in results.scores if s.final and s.arm == results.treatment and s.benchmark == main_benchmark(results)]
+        sentences.append(
+            f"{plural(len(results.problems), 'thing is', 'things are')} missing or failed, and none of it is counted as wrong."
+        )
+    right = [
+        s for s in results.scores if s.final and s.arm == results.treatment and s.benchmark == main_benchmark(results)
+    ]
     if right and right[0].steps_right is not None:
-        sentences.append(f"Of the treatment's right samples {percent(right[0].steps_right)} are right in every step that a program checked.")
-    return Section("trust", "Can the numbers be trusted?", sentences, fates_chart(results), _full([engines_table(results)]))
+        sentences.append(
+            f"Of the treatment's right samples {percent(right[0].steps_right)} are right in every step that a program checked."
+        )
+    return Section(
+        "trust", "Can the numbers be trusted?", sentences, fates_chart(results), _full([engines_table(results)])
+    )

@@ -207,6 +207,17 @@ def variety(results: Results) -> str:
     return text + _about_variety(found)
 
 
+def variety_answer(results: Results) -> list[str]:
+    """Return the two sentences under the question about variety: what each was mid-trained on, and what follows."""
+    found, arms, repeated = controls(results), {arm.name: arm for arm in results.arms}, repeats(results)
+    mine = arms[results.treatment]
+    if found.why_none:
+        return [found.why_none]
+    own = f"“{mine.title}”: {texts(mine, repeated.get(mine.name, 0.0))}, of {mine.ways or 1.0:.1f} effective ways"
+    others = [f"“{arms[r.against].title}”: {texts(arms[r.against], repeated[r.against])}" for r in found.matched]
+    return [f"{own}. {'. '.join(others)}.", _about_variety(found)]
+
+
 def _about_variety(found: Controls) -> str:
     """Return what the comparisons allow to be said; controls that repeat their texts say nothing about variety alone."""
     clean = [r for r in found.matched if r.against not in found.repeating]
@@ -256,7 +267,9 @@ def _seeds(seeds: Sequence[int]) -> str:
     """Return `5 seeds each`, `1 seed each`, or `3 seeds against 1`."""
     if len(seeds) == 1:
         return plural(seeds[0], "seed")
-    return f"{plural(seeds[0], 'seed')} each" if len(set(seeds)) == 1 else f"{plural(seeds[0], 'seed')} against {seeds[1]}"
+    return (
+        f"{plural(seeds[0], 'seed')} each" if len(set(seeds)) == 1 else f"{plural(seeds[0], 'seed')} against {seeds[1]}"
+    )
 
 
 def limits(results: Results, first: Difference) -> list[str]:

@@ -19,7 +19,15 @@ import polars as pl
 from midway.evidence import vendi_score_of_texts
 from midway.results.alarms import alarms_of
 from midway.results.contents import Arm, Contents, Metrics
-from midway.results.directory import Benchmarks, chance_of, question_ids, read_arms, read_benchmarks, read_stages, source_of
+from midway.results.directory import (
+    Benchmarks,
+    chance_of,
+    question_ids,
+    read_arms,
+    read_benchmarks,
+    read_stages,
+    source_of,
+)
 from midway.results.edge import as_dict, asked_of, forecast_of, labeller_of, read_dict, read_numbers
 from midway.results.samples import Cell, Evaluation, read_cell, stack
 from midway.results.types import Labeller, Problem, Vendi
