@@ -46,17 +46,14 @@ NEW = {"title", "recipe"}, {"distinct", "pools", "title"}
 def test_its_numbers_are_the_stored_ones_to_the_digit(run: Run, tmp_path: Path) -> None:
     paths = build_report(run.path, out=tmp_path)
     stored, made = (read_json(file) for file in (run.files.report / "results.json", paths.results))
-    assert made.keys() - stored.keys() == NEW[0] and made["recipe"].startswith("name: small")
-    arms = [
-        ({**a, "title": ""}, {k: v for k, v in b.items() if k not in NEW[1]} | {"title": ""})
-        for a, b in zip(stored["arms"], made["arms"], strict=True)
-    ]
-    assert all(old == new for old, new in arms)
+    assert made.keys() - stored.keys() == NEW[0] and "arms:" in made["recipe"]
+    for old, new in zip(stored["arms"], made["arms"], strict=True):
+        assert {k: v for k, v in old.items() if k != "title"} == {k: v for k, v in new.items() if k not in NEW[1]}
     for key in stored.keys() - {"arms"}:
         assert made[key] == stored[key], key
-    assert [(a["name"], a.get("distinct"), a.get("pools")) for a in made["arms"] if a["midtrained"]] == [
-        ("polya", 36.5, ["guided"])
-    ]
+    for arm in (a for a in made["arms"] if a["midtrained"]):
+        texts = [run.solutions(arm["name"], seed=s).select("question_id", "text").n_unique() for s in (0, 1)]
+        assert arm["distinct"] == sum(texts) / 2 and arm["pools"]
     page = paths.html.read_text(encoding="utf-8")
     for row in run.results.differences:
         assert interval(row.difference, sign=True) in page

@@ -28,6 +28,9 @@ from midway.training.trainers.trl.alarms import AlarmCallback
 from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
 from midway.training.trainers.trl.grpo import RecordingTrainer
 
+TABLES = {"wandb", "trackio"}
+"""Trackers that TRL gives its table of completions: here with question, verdict and its reason, answer, tokens and cut-off."""
+
 
 def rl_args(job: Job) -> dict[str, Any]:
     """Return the GRPOConfig fields of a job. On a CPU the static cache makes generation about twice as fast."""
@@ -36,6 +39,8 @@ def rl_args(job: Job) -> dict[str, Any]:
         defaults["cache_implementation"] = "static"
     if job.overlong == "mask":
         defaults["mask_truncated_completions"] = True
+    if TABLES & set(job.report_to):
+        defaults |= {"log_completions": True, "num_completions_to_print": 0}  # the tracker's table, not the terminal's
     return {**defaults, **job.args}
 
 
