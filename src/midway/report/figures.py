@@ -22,7 +22,7 @@ LABELLED = 470.0
 """Width of a chart whose lines carry their names at their ends."""
 LABELS = 158.0
 """Of that, the part for the names."""
-NAME = 26
+NAME = 24
 """Characters of a name that fit there."""
 GAP = 13.0
 """Units between two names at least."""

@@ -19,7 +19,7 @@ ROW = 40.0
 NOTE = 12.0
 """More, where a row has a note."""
 FOOT = 38.0
-TITLE = 46
+TITLE = 40
 """Characters of a name that fit beside the numbers."""
 
 
