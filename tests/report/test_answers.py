@@ -188,6 +188,12 @@ def test_a_forecast_stands_beside_the_outcome(run: Path, tmp_path: Path) -> None
     html = build_report(path).html.read_text(encoding="utf-8")
     assert "Was it forecast?" in html and "inside that interval" in html and "80 % interval" in html
     assert "Enough questions are reached by one way alone." in html
+    rates = {s.arm: s.pass_at_1.value for s in found.scores if s.final}
+    table = next(
+        t for s in sections(read_results(path / "report/results.json")) for t in s.tables if t.id == "forecast-table"
+    )
+    got = 100 * (rates["polya-8-rl"] - rates["base"])
+    assert table.rows[1] == ["“8 ways + RL” over the base model", "+20.0 [10.0, 30.0]", f"{got:+.1f}"]
     write_json(Layout(path).forecast(), {**made, "lead": {"value": 0.9, "low": 0.8, "high": 1.0}, "recipe_digest": "x"})
     html = build_report(path).html.read_text(encoding="utf-8")
     assert "outside that interval" in html and "another recipe than this run" in html

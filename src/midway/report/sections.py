@@ -22,6 +22,7 @@ from midway.report.curves import BAND, coverage_chart, learning_panel, more_curv
 from midway.report.figures import Figure
 from midway.report.phrases import (
     at_floor,
+    base_rate,
     call,
     excludes_zero,
     interval,
@@ -99,10 +100,12 @@ def _forecast(results: Results) -> Section | None:
             text += f"; it came out at {interval(came[0].difference, sign=True)}."
         sentences.append(text)
         rows.append(["lead over the main control", interval(lead, sign=True), _outcome(came)])
+    rates = {s.arm: s.pass_at_1.value for s in results.scores if s.benchmark == main and s.final}
+    base = base_rate(results, main) if main else None
     for name, gain in made.arms.items():
-        found = [g.gain for g in results.gains if (g.benchmark, g.arm) == (main, name)]
-        got = interval(found[0], sign=True) if found else "n/a"
-        rows.append([f"gain of “{results.titles.get(name, name)}” in RL", interval(gain, sign=True), got])
+        last = rates.get(name)
+        got = "n/a" if last is None or base is None else points(last - base, sign=True)
+        rows.append([f"“{results.titles.get(name, name)}” over the base model", interval(gain, sign=True), got])
     if not made.pre_registered:
         sentences.append("It was made when training had already begun: it is no forecast.")
     elif made.same_recipe is False:

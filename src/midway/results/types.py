@@ -90,7 +90,7 @@ class Forecast:
     """What was forecast before the run (`probe/forecast.json`), in the units of the results: differences of shares."""
 
     arms: Mapping[str, Interval]
-    """RL's gain of each arm."""
+    """Each arm's gain over the base model."""
     lead: Interval | None
     """The treatment's final pass@1 minus the control's."""
     level: float
