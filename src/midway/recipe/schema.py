@@ -366,9 +366,9 @@ class Recipe(Section):
     midtrain: dict[str, Any] = {}
     """The trainer's own arguments of mid-training: any field of TRL's SFTConfig."""
     rl: dict[str, Any] = {}
-    """The trainer's own arguments of RL: any field of TRL's GRPOConfig."""
+    """The trainer's own arguments of RL: any field of TRL's GRPOConfig, and `algorithm` (docs/rl.md has the names)."""
     lora: dict[str, Any] | None = None
-    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning."""
+    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning. `quantize: nf4`: base weights in 4 bits."""
     launch: list[str] = []
     """Command that starts a training process on several GPUs, such as `[accelerate, launch, --num_processes, "4"]`; in-process if empty."""
     curve: CurveConfig = CurveConfig()
@@ -419,6 +419,7 @@ class Recipe(Section):
             _safe_name("arm", name)
             trainer.check("midtrain", f"arms.{name}.midtrain_args", arm.midtrain_args)
             trainer.check("rl", f"arms.{name}.rl_args", arm.rl_args)
+            trainer.check("rl", f"arms.{name}: rl", {**self.rl, **arm.rl_args})
             for data in arm.midtrain:
                 if data.pool and data.pool not in self.pools:
                     raise ValueError(

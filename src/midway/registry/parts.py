@@ -274,6 +274,8 @@ class TrainerPart(Part):
     """`check(section, where, args)`: raises ValueError for arguments of `midtrain` or `rl` that the trainer does not take."""
     check_groups: Callable[[str, Mapping[str, Any]], None] = lambda where, args: None
     """Raises ValueError where the arguments of RL do not divide into groups."""
+    check_processes: Callable[[str, Mapping[str, Any], int], None] = lambda where, args, processes: None
+    """The same for several processes, of which each takes the arguments' batch: for `midway check` of a `launch`."""
     packages: tuple[str, ...] = ()
     """Packages that must be there, so that a run says so before it generates anything."""
 

@@ -53,6 +53,7 @@ TRAINERS = (
         train=_train_trl,
         check=check,
         check_groups=check_groups,
+        check_processes=check_groups,
         packages=("torch", "transformers", "trl", "datasets", "accelerate"),
     ),
 )
