@@ -68,6 +68,10 @@ class ArmSummary:
     rl_steps: int | None
     rl_note: str | None = field(default=None, metadata=OMITTED)
     """What of its RL is not the default, in words: another reward, what becomes of cut-off completions, a filter of questions."""
+    distinct: float | None = field(default=None, metadata=OMITTED)
+    """Different texts among the solutions (of one question, exactly alike counts once), mean over seeds; None: not counted."""
+    pools: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    """Pools that it was mid-trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,26 @@ class Benchmark:
     """Also those that no arm answered."""
     samples: int
     """Samples of each question that were asked for."""
+    chance: float | None = field(default=None, metadata=OMITTED)
+    """pass@1 of guessing among a question's options, mean over the questions; None where there are no options to guess among."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What was forecast before the run (`probe/forecast.json`), in the units of the results: differences of shares."""
+
+    arms: Mapping[str, Interval]
+    """Each arm's gain over the base model."""
+    lead: Interval | None
+    """The treatment's final pass@1 minus the control's."""
+    level: float
+    """Of the intervals."""
+    text: str
+    made_at: str
+    same_recipe: bool | None
+    """Was it made of this very recipe? None: not known."""
+    pre_registered: bool = True
+    """Was it made before anything was trained?"""
 
 
 # How right ----------------------------------------------------------------------------------------------------------------
@@ -483,6 +507,12 @@ class Results:
     """What went wrong in RL, by its log; none for runs of fewer than eight steps."""
     replay: tuple[Replay, ...] = field(default=(), metadata=OMITTED)
     """What was replayed in mid-training, and the loss on held-out rows before and after."""
+    forecast: Forecast | None = field(default=None, metadata=OMITTED)
+    """None where none was made."""
+    title: str | None = field(default=None, metadata=OMITTED)
+    """What the run is about, in the recipe's words."""
+    recipe: str | None = field(default=None, metadata=OMITTED)
+    """The recipe as it was given."""
     commands: tuple[str, ...] = ()
     """What to type to get these results again."""
 
