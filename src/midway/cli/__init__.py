@@ -11,7 +11,22 @@ import sys
 import typer
 
 from midway import __version__
-from midway.cli import check, data, export, heuristics, lab, models, probe, report, run, serve, sources, theory, verify
+from midway.cli import (
+    check,
+    data,
+    export,
+    heuristics,
+    lab,
+    models,
+    probe,
+    report,
+    run,
+    serve,
+    sources,
+    theory,
+    verify,
+    view,
+)
 from midway.records import UserError
 
 app = typer.Typer(
@@ -36,7 +51,7 @@ def _root(
     pass
 
 
-for module in (run, data, check, probe, report, export, verify, heuristics, sources, models, serve, lab, theory):
+for module in (run, data, check, probe, report, view, export, verify, heuristics, sources, models, serve, lab, theory):
     module.register(app)
 
 

@@ -34,7 +34,9 @@ def fates(
     dropped = removed.filter(pl.col("completion_id") != "").unique("completion_id", keep="first")
     dropped = dropped.select(id="completion_id", step="step", reason_of="reason", other="other")
     leaked = removed.filter((pl.col("step") == "not leaked") & (pl.col("completion_id") == ""))
-    leaked = leaked.unique("question_id", keep="first").select("question_id", leak=pl.col("reason") + ": " + pl.col("other"))
+    leaked = leaked.unique("question_id", keep="first").select(
+        "question_id", leak=pl.col("reason") + ": " + pl.col("other")
+    )
     frame = completions.join(dropped, on="id", how="left", maintain_order="left")
     frame = frame.join(leaked, on="question_id", how="left", maintain_order="left")
     frame = frame.join(ids.with_columns(taken=True), on="id", how="left", maintain_order="left")
@@ -47,7 +49,11 @@ def fates(
     )
     wanted = Judgement.WRONG if strategy == "wrong-but-diverse" else Judgement.CORRECT
     least = selection.get("min_adherence") if strategy not in ("random", "reference") else None
-    low = (pl.col("adherence") < least).fill_null(True) & (pl.col("heuristic") != UNGUIDED) if least is not None else pl.lit(False)
+    low = (
+        (pl.col("adherence") < least).fill_null(True) & (pl.col("heuristic") != UNGUIDED)
+        if least is not None
+        else pl.lit(False)
+    )
     noted = pl.col("step").fill_null("")
     blank = pl.col("text").str.strip_chars() == ""
     too_long = (length > longest) if longest is not None else pl.lit(False)

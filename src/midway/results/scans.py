@@ -164,10 +164,14 @@ def counts_by_question(files: Layout, rel: str) -> pl.DataFrame:
     columns = ("question_id", "judgement", "finish", "reason", "completion_tokens", "ways")
     each = pl.col("ways").list.explode(keep_nulls=False, empty_as_null=False)
     right = pl.col("ways").filter(RIGHT).list.explode(keep_nulls=False, empty_as_null=False)
-    counted = scan.select(columns).group_by("question_id").agg(
-        **{name: count.cast(pl.Int64) for name, count in COUNTS.items()},
-        ways=each.unique().sort(),
-        ways_right=right.unique().sort(),
+    counted = (
+        scan.select(columns)
+        .group_by("question_id")
+        .agg(
+            **{name: count.cast(pl.Int64) for name, count in COUNTS.items()},
+            ways=each.unique().sort(),
+            ways_right=right.unique().sort(),
+        )
     )
     return collected(counted)
 
@@ -178,7 +182,9 @@ def agreed_wrong(files: Layout, rels: Sequence[str], fewest: int = 4) -> pl.Data
     """
     scans = [scan_samples(files, rel).filter(JUDGED).select("question_id", "extracted", right=RIGHT) for rel in rels]
     if not scans:
-        return pl.DataFrame(schema={"question_id": pl.String, "extracted": pl.String, "same": pl.Int64, "judged": pl.Int64})
+        return pl.DataFrame(
+            schema={"question_id": pl.String, "extracted": pl.String, "same": pl.Int64, "judged": pl.Int64}
+        )
     every = pl.concat(scans)
     wrong = every.filter(~pl.col("right") & pl.col("extracted").is_not_null())
     same = wrong.group_by("question_id", "extracted").agg(same=pl.len().cast(pl.Int64))
@@ -206,7 +212,9 @@ def ways_by_arm(files: Layout, rel: str) -> pl.DataFrame:
     labelled = labels_of(files, rel)
     if labelled.height:
         scan = scan.drop("ways").join(labelled.lazy(), on="id", how="left")
-    rows = scan.filter(pl.col("ways").is_not_null()).select(right=RIGHT.cast(pl.Int64), way=pl.col("ways").list.unique())
+    rows = scan.filter(pl.col("ways").is_not_null()).select(
+        right=RIGHT.cast(pl.Int64), way=pl.col("ways").list.unique()
+    )
     counts = {"samples": pl.len().cast(pl.Int64), "right": pl.col("right").sum()}
     each = rows.explode("way").drop_nulls("way").group_by("way").agg(**counts)
     every = rows.select(way=pl.lit(None, pl.String), **counts)
