@@ -74,7 +74,9 @@ class Page:
             if found := self.js(code):
                 return found
             time.sleep(0.03)
-        raise AssertionError(f"never true: {code}\n{self.js('location.href')}\n{self.js('document.body.innerText')[:1500]}")
+        raise AssertionError(
+            f"never true: {code}\n{self.js('location.href')}\n{self.js('document.body.innerText')[:1500]}"
+        )
 
     def ready(self) -> None:
         """Wait until the screen has its data."""
@@ -84,7 +86,13 @@ class Page:
         """Go to an address and wait for its data."""
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
-        self.wait("location.href === " + json.dumps(url) + " || location.href.startsWith(" + json.dumps(url.split("#")[0]) + ")")
+        self.wait(
+            "location.href === "
+            + json.dumps(url)
+            + " || location.href.startsWith("
+            + json.dumps(url.split("#")[0])
+            + ")"
+        )
         self.ready()
         return self
 
@@ -93,9 +101,8 @@ class Page:
         find = f"document.querySelector({json.dumps(selector)})"
         self.wait(f"!!{find}")
         self.js(f"{find}.scrollIntoView({{block: 'center', inline: 'center'}})")
-        box = self.js(
-            f"(() => {{ const r = {find}.getClientRects()[0]; return [r.left + Math.min(r.width, 300) / 2, r.top + Math.min(r.height, 40) / 2]; }})()"
-        )
+        middle = "[r.left + Math.min(r.width, 300) / 2, r.top + Math.min(r.height, 40) / 2]"
+        box = self.js(f"(() => {{ const r = {find}.getClientRects()[0]; return {middle}; }})()")
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
         time.sleep(0.05)

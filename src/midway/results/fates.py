@@ -65,7 +65,7 @@ def fates(
         ("finished", length < shortest, pl.lit(f"shorter than {shortest} tokens")),
         ("finished", too_long, pl.lit(f"longer than {longest} tokens")),
         ("not judged yet", pl.col("judgement").is_null(), pl.lit("")),
-        (str(wanted), pl.col("judgement") != wanted, pl.col("judgement") + ": " + pl.col("reason").fill_null("")),
+        (str(wanted), pl.col("judgement") != wanted, pl.lit("")),
         ("accepted", noted == "accepted", pl.col("reason_of")),
         ("consistent", noted == "consistent", pl.col("reason_of")),
         ("adherent", low, pl.format("adherence {} is below " + str(least), pl.col("adherence").round(3))),

@@ -99,7 +99,7 @@ def sample_paths(files: Layout, rel: str) -> tuple[Path, ...]:
 
 
 def scan_samples(files: Layout, rel: str) -> pl.LazyFrame:
-    """Scan EVALUATIONS of an evaluation, the drawn ones. While it is at work: what was written so far, with verdicts where there are any."""
+    """Scan EVALUATIONS of an evaluation, the drawn ones; while it is at work what was written so far, judged or not."""
     file = files.evaluated(rel)
     if file.is_file():
         return scan_file(file, EVALUATIONS)
@@ -153,7 +153,7 @@ COUNTS = {
 
 
 def counts_by_question(files: Layout, rel: str) -> pl.DataFrame:
-    """Return for each question of an evaluation: question_id, COUNTS, and `ways` and `ways_right`: which ways any sample uses, any right one.
+    """Return for each question of an evaluation: question_id, COUNTS, `ways` and `ways_right` (those that any sample, any right one, uses).
 
     The ways are those of the run's labeller where it labelled, else a program's.
     """

@@ -76,19 +76,27 @@ def _run(viewed: Viewed, count: int, chosen: dict[str, str]) -> Iterator[tuple[s
             yield f"questions/{benchmark}/{arm}", _only(viewed, asked, {row["id"] for row in first["rows"]})
         for row in (first or {"rows": []})["rows"]:
             yield f"question/{benchmark}/{row['id']}", _whole(viewed, benchmark, row["id"])
-        yield f"heuristics/{benchmark}", heuristics.heuristics(viewed, Params({"benchmark": benchmark}))
+        reach = heuristics.heuristics(viewed, Params({"benchmark": benchmark}))
+        reach["every_example"] = {
+            row["heuristic"]: heuristics.examples(viewed, reach["pool"], row["heuristic"]) for row in reach["rows"]
+        }
+        yield f"heuristics/{benchmark}", reach
     yield from _training(viewed, size)
     yield from _rollouts(viewed)
     for of in verifier.places(viewed):
         for kind in verifier.KINDS:
             page = verifier.verifier(viewed, Params({"of": of, "show": kind, "size": str(min(count, 25))}))
             page |= {"pages": 1, "left_out": page["total"] - len(page["rows"]), "page": 1}
+            for row in page["rows"]:
+                row["bug"] = verifier.bug(viewed, Params({"of": of, "where": row["where"], "id": row["id"]}))
             yield f"verifier/{of}/{kind}", page
 
 
 def _only(viewed: Viewed, params: Params, ids: set[str]) -> dict[str, Any]:
     """Return the Questions screen of an arm with the questions of the copy alone."""
-    asked = questions.asked_of(viewed, Params({k: v for k, v in params.values.items() if k in ("benchmark", "arm", "control")}))
+    asked = questions.asked_of(
+        viewed, Params({k: v for k, v in params.values.items() if k in ("benchmark", "arm", "control")})
+    )
     rows = questions.table_of(viewed, asked)
     value = questions.questions(viewed, Params({**params.values, "filter": "", "q": "", "size": "1"}))
     value["rows"] = questions.rows_of(viewed, asked, rows.filter(pl.col("id").is_in(list(ids))))

@@ -3,6 +3,7 @@ before RL and after it."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -40,7 +41,7 @@ def heuristics(viewed: Viewed, params: Params) -> dict[str, Any]:
         out["questions"] = reach["question_id"].n_unique()
         names |= {row["heuristic"] for row in out["rows"]}
         if out["picked"]:
-            out["examples"] = _examples(viewed, pool, out["picked"])
+            out["examples"] = examples(viewed, pool, out["picked"])
     out["titles"] = titles(viewed, sorted(names))
     return out
 
@@ -77,13 +78,17 @@ def _overlap(reach: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _examples(viewed: Viewed, pool: str, heuristic: str) -> list[dict[str, Any]]:
+def examples(viewed: Viewed, pool: str, heuristic: str) -> list[dict[str, Any]]:
     """Return the right completions of a heuristic that are nearest to its middle length, of different questions."""
     scan = scan_pool(viewed.files, pool).filter((pl.col("heuristic") == heuristic) & (pl.col("judgement") == "correct"))
     slim = collected(scan.select("id", "question_id", "completion_tokens")).unique("question_id", keep="any")
     middle = slim["completion_tokens"].median() or 0
     near = slim.sort((pl.col("completion_tokens") - middle).abs(), "id").head(EXAMPLES)
-    rows = collected(scan_pool(viewed.files, pool).filter(pl.col("id").is_in(near["id"].to_list()))).unique("id").sort("id")
+    rows = (
+        collected(scan_pool(viewed.files, pool).filter(pl.col("id").is_in(near["id"].to_list())))
+        .unique("id")
+        .sort("id")
+    )
     out = []
     for row in rows.iter_rows(named=True):
         found = viewed.question("train", row["question_id"])
@@ -106,7 +111,7 @@ def ways(viewed: Viewed, benchmark: str) -> list[dict[str, Any]]:
     counted = {}
     for ev in evaluations:
         paths = (viewed.files.evaluated(ev.rel), viewed.files.stage(layout.labels(ev.rel)))
-        counted[ev.rel] = viewed.kept(("ways", ev.rel), paths, lambda rel=ev.rel: ways_by_arm(viewed.files, rel))
+        counted[ev.rel] = viewed.kept(("ways", ev.rel), paths, partial(ways_by_arm, viewed.files, ev.rel))
     out = []
     for arm in viewed.run.arms.values():
         row: dict[str, Any] = {"name": arm.name, "title": arm.title, "before": {}, "after": {}, "labelled": {}}

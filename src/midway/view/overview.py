@@ -67,7 +67,9 @@ def overview(viewed: Viewed, params: Params) -> dict[str, Any]:
             {"arm": a.arm, "seed": a.seed, "name": a.name, "what": a.what, "advice": a.advice, "step": a.first}
             for a in viewed.run.alarms
         ],
-        "problems": [{"where": p.where, "what": p.what, "effect": p.effect} for p in results.problems] if results else [],
+        "problems": [{"where": p.where, "what": p.what, "effect": p.effect} for p in results.problems]
+        if results
+        else [],
         "cost": _cost(results),
         "has": {
             "pools": list(viewed.run.pools),
@@ -139,5 +141,3 @@ def _scores(viewed: Viewed) -> list[dict[str, Any]]:
                 "after": found.get((row["name"], row["after"])),
             }
     return rows
-
-

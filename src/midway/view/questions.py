@@ -121,7 +121,10 @@ def asked_of(viewed: Viewed, params: Params) -> Asked:
 def table_of(viewed: Viewed, asked: Asked) -> pl.DataFrame:
     """Return a row for each question with what filters and sorting look at; questions that nobody answered are there too."""
     grid = viewed.grid(asked.benchmark)
-    final, before = _side(grid, asked.arm.name, asked.arm.final_phase), _side(grid, asked.arm.name, before_of(asked.arm))
+    final, before = (
+        _side(grid, asked.arm.name, asked.arm.final_phase),
+        _side(grid, asked.arm.name, before_of(asked.arm)),
+    )
     base = _side(grid, layout.BASE_ARM, layout.BASE)
     control = _side(grid, asked.control.name, asked.control.final_phase) if asked.control else base.clear()
     questions = viewed.questions(asked.benchmark)
@@ -150,7 +153,9 @@ def table_of(viewed: Viewed, asked: Asked) -> pl.DataFrame:
 
 def _side(grid: pl.DataFrame, arm: str, phase: str) -> pl.DataFrame:
     counts = ["samples", "judged", "right", "no_answer", "cut", "tokens"]
-    ways = [pl.col(n).list.explode(keep_nulls=False, empty_as_null=False).unique().sort() for n in ("ways", "ways_right")]
+    ways = [
+        pl.col(n).list.explode(keep_nulls=False, empty_as_null=False).unique().sort() for n in ("ways", "ways_right")
+    ]
     rows = grid.filter((pl.col("arm") == arm) & (pl.col("phase") == phase)).group_by("question_id")
     return rows.agg(pl.col(counts).sum(), *ways).rename({"question_id": "id"})
 
@@ -160,7 +165,9 @@ def chosen(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     for name in asked.filters:
         rows = rows.filter(FILTERS[name][2].fill_null(False))
     if asked.way and "way-gone" not in asked.filters:
-        rows = rows.filter(pl.col("ways_right" if "one-way" in asked.filters else "ways").list.contains(asked.way).fill_null(False))
+        rows = rows.filter(
+            pl.col("ways_right" if "one-way" in asked.filters else "ways").list.contains(asked.way).fill_null(False)
+        )
     for column, value in (("subject", asked.subject), ("level", asked.level)):
         if value:
             rows = rows.filter((pl.col(column) == value).fill_null(False))
@@ -184,7 +191,9 @@ def questions(viewed: Viewed, params: Params) -> dict[str, Any]:
     part = rows.slice(offset, size)
     counts = every.select(pl.col("id").len().alias(""), **{n: f[2].fill_null(False).sum() for n, f in FILTERS.items()})
     grid = viewed.grid(asked.benchmark)
-    ways = grid.select(pl.col("ways").list.explode(keep_nulls=False, empty_as_null=False).unique().sort())["ways"].to_list()
+    ways = grid.select(pl.col("ways").list.explode(keep_nulls=False, empty_as_null=False).unique().sort())[
+        "ways"
+    ].to_list()
     return {
         **page,
         "benchmark": asked.benchmark,
@@ -223,7 +232,9 @@ def columns_of(viewed: Viewed, grid: pl.DataFrame) -> list[dict[str, Any]]:
                 continue  # the base model's, which has a column
             seeds = there.filter((pl.col("arm") == arm.name) & (pl.col("phase") == phase))["seed"].to_list()
             if seeds:
-                out.append({"key": f"{arm.name}.{phase}", "arm": arm.name, "title": arm.title, "phase": phase, "seeds": seeds})
+                out.append(
+                    {"key": f"{arm.name}.{phase}", "arm": arm.name, "title": arm.title, "phase": phase, "seeds": seeds}
+                )
     return out
 
 
@@ -239,7 +250,9 @@ def cells_of(grid: pl.DataFrame, ids: list[str]) -> dict[str, dict[str, list[lis
 
 
 def _rows(part: pl.DataFrame, cells: Mapping[str, Any]) -> Any:
-    flags = part.select(pl.col("id"), **{n: f[2].fill_null(False) for n, f in FILTERS.items()}).rows_by_key("id", named=True)
+    flags = part.select(pl.col("id"), **{n: f[2].fill_null(False) for n, f in FILTERS.items()}).rows_by_key(
+        "id", named=True
+    )
     for row in part.iter_rows(named=True):
         yield {
             "id": row["id"],
@@ -260,5 +273,3 @@ def _rows(part: pl.DataFrame, cells: Mapping[str, Any]) -> Any:
 def _values(column: pl.Series) -> list[str]:
     found = column.drop_nulls().unique().sort().to_list()
     return [str(value) for value in found[:200]]
-
-

@@ -16,7 +16,20 @@ GROUPS = 8
 """Groups on a page."""
 OVER_TIME = 200
 """Rollouts of one question on a page."""
-SHOWN = ("id", "step", "group", "index", "judgement", "reason", "extracted", "reward", "rewards", "advantage", "tokens", "cut_off")
+SHOWN = (
+    "id",
+    "step",
+    "group",
+    "index",
+    "judgement",
+    "reason",
+    "extracted",
+    "reward",
+    "rewards",
+    "advantage",
+    "tokens",
+    "cut_off",
+)
 
 
 def rollouts(viewed: Viewed, params: Params) -> dict[str, Any]:
@@ -44,7 +57,7 @@ def rollouts(viewed: Viewed, params: Params) -> dict[str, Any]:
 
 
 def _asked(viewed: Viewed, params: Params) -> tuple[str, int, list[dict[str, Any]]]:
-    arms = [
+    arms: list[dict[str, Any]] = [
         {
             "name": a.name,
             "title": a.title,

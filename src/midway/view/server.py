@@ -37,7 +37,13 @@ SCREENS: Mapping[str, Screen] = {
     "heuristics": heuristics.heuristics,
 }
 """What `/api/run/NAME/SCREEN?...` answers."""
-TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".md": "text/plain", ".json": "application/json"}
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".md": "text/plain",
+    ".json": "application/json",
+}
 STATIC = resources("midway.view") / "static"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "

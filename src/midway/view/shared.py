@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from midway import registry
@@ -80,7 +81,7 @@ def pieces(text: str, row: Mapping[str, Any], question: Question | None, label: 
     edges = {0, len(text), *(place for start, end, _ in cuts for place in (start, end)), *(span or ())}
     order = sorted(edges)
     out: list[list[Any]] = []
-    for start, end in zip(order, order[1:], strict=False):
+    for start, end in pairwise(order):
         marks = next((dict(m) for a, b, m in cuts if a <= start and end <= b), {})
         if span and span[0] <= start and end <= span[1]:
             marks["answer"] = True

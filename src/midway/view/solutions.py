@@ -37,7 +37,9 @@ def arm_of(viewed: Viewed, params: Params) -> tuple[str, int, tuple[str, ...]]:
     """Return the arm whose selection is looked at, the seed, its pools. Raises BadRequest where no arm is mid-trained."""
     arms = {name: arm for name, arm in viewed.run.arms.items() if arm.midtrained}
     if not arms:
-        raise BadRequest("no arm of this run is mid-trained, so there is no selection; the pools are on the Heuristics screen")
+        raise BadRequest(
+            "no arm of this run is mid-trained, so there is no selection; the pools are on the Heuristics screen"
+        )
     treatment = viewed.run.asked.treatment
     arm = arms[params.among("arm", list(arms), treatment if treatment in arms else next(iter(arms)))]
     seed = params.number("seed", arm.seeds[0])
@@ -57,7 +59,9 @@ def solutions(viewed: Viewed, params: Params) -> dict[str, Any]:
     if heuristic and "only" not in filters:
         rows = rows.filter(pl.col("solved_by").list.contains(heuristic))
     if words := params.text("q").lower():
-        hit = [pl.col(c).fill_null("").str.to_lowercase().str.contains(words, literal=True) for c in ("text", "name", "id")]
+        hit = [
+            pl.col(c).fill_null("").str.to_lowercase().str.contains(words, literal=True) for c in ("text", "name", "id")
+        ]
         rows = rows.filter(pl.any_horizontal(hit))
     sort = params.among("sort", list(SORTS), "kept")
     order = params.among("order", ["down", "up"], "down" if sort != "name" else "up")
@@ -112,14 +116,20 @@ def _counts(viewed: Viewed, arm: str, seed: int, pools: Sequence[str]) -> pl.Dat
     rows = pl.concat([questions, every.join(questions, on="id", how="anti")], how="diagonal")
     for part in (counted, kept, copies):
         rows = rows.join(part.rename({"question_id": "id"}), on="id", how="left", maintain_order="left")
-    rows = rows.with_columns(pl.col("written", "right", "kept", "copies").fill_null(0), pl.col("solved_by").fill_null([]))
+    rows = rows.with_columns(
+        pl.col("written", "right", "kept", "copies").fill_null(0), pl.col("solved_by").fill_null([])
+    )
     return rows.with_columns(name=pl.coalesce("name", pl.col("id").str.slice(0, 12)))
 
 
 def _selected(viewed: Viewed, arm: str, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     kept, dropped = viewed.files.solutions(arm, seed), viewed.files.removed(arm, seed)
-    solved = viewed.kept(("solutions", arm, seed), [kept], lambda: read_rows([kept] if kept.is_file() else [], SOLUTIONS))
-    removed = viewed.kept(("removed", arm, seed), [dropped], lambda: read_rows([dropped] if dropped.is_file() else [], REMOVED))
+    solved = viewed.kept(
+        ("solutions", arm, seed), [kept], lambda: read_rows([kept] if kept.is_file() else [], SOLUTIONS)
+    )
+    removed = viewed.kept(
+        ("removed", arm, seed), [dropped], lambda: read_rows([dropped] if dropped.is_file() else [], REMOVED)
+    )
     return solved, removed
 
 
@@ -137,7 +147,9 @@ def solution(viewed: Viewed, params: Params) -> dict[str, Any]:
     solved, removed = _selected(viewed, arm, seed)
     solved, removed = (frame.filter(pl.col("question_id") == id_) for frame in (solved, removed))
     recipe = viewed.recipe
-    data = {as_dict(d).get("pool"): as_dict(d) for d in as_dict(as_dict(recipe.get("arms")).get(arm)).get("midtrain") or ()}
+    data = {
+        as_dict(d).get("pool"): as_dict(d) for d in as_dict(as_dict(recipe.get("arms")).get(arm)).get("midtrain") or ()
+    }
     groups: dict[str, list[dict[str, Any]]] = {}
     for pool in pools:
         rows = collected(scan_pool(viewed.files, pool).filter(pl.col("question_id") == id_)).unique("id", keep="first")
@@ -163,7 +175,9 @@ def solution(viewed: Viewed, params: Params) -> dict[str, Any]:
         "arms": _arms(viewed),
         "question": shown_question(found, id_),
         "kept": solved.height,
-        "groups": [{"heuristic": h, "completions": groups[h]} for h in sorted(groups, key=lambda h: (_best(groups[h]), h))],
+        "groups": [
+            {"heuristic": h, "completions": groups[h]} for h in sorted(groups, key=lambda h: (_best(groups[h]), h))
+        ],
         "references": references["text"].to_list(),
         "trained_on": _trained_on(viewed, arm, seed, id_),
         "titles": titles(viewed, list(groups)),
@@ -197,7 +211,9 @@ def _trained_on(viewed: Viewed, arm: str, seed: int, id_: str) -> list[dict[str,
 def prompt(viewed: Viewed, params: Params) -> dict[str, Any]:
     """Return the prompt of a completion of a pool: `exact` where the completion's id says that it is this one to the letter."""
     pool, id_ = params.among("pool", list(viewed.run.pools)), params.text("id")
-    rows = collected(scan_pool(viewed.files, pool).filter(pl.col("id") == id_).select("id", "question_id", "heuristic", "index"))
+    rows = collected(
+        scan_pool(viewed.files, pool).filter(pl.col("id") == id_).select("id", "question_id", "heuristic", "index")
+    )
     row = only(rows.to_dicts()[:1], f"completion {id_} of pool {pool}")
     found = viewed.question(TRAIN, row["question_id"])
     if found is None:
@@ -244,8 +260,9 @@ def _build(found: Question, heuristic: Heuristic | None, config: Mapping[str, An
 def _is_of(built: Prompt, row: Mapping[str, Any], stage: Mapping[str, Any], *, chat: bool, style: str) -> bool:
     """Whether the completion's id is the one that this prompt gives."""
     raw = as_dict(as_dict(stage.get("pool")).get("sampling"))
-    names = {name for name in asdict(Sampling())}
-    sampling = Sampling(**{n: tuple(v) if isinstance(v, list) else v for n, v in raw.items() if n in names})
+    names = set(asdict(Sampling()))
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in raw.items() if n in names}
+    sampling = Sampling(**given)
     if not chat and style == "boxed":
         sampling = replace(sampling, stop=tuple(dict.fromkeys([*sampling.stop, *STOP_STRINGS])))
     key = str(as_dict(stage.get("model")).get("key"))

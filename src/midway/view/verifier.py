@@ -1,8 +1,8 @@
-"""Is the verifier wrong anywhere? Samples that it could not judge, found no answer in, that were cut off, that are longest, whose answer is a
-guess, and those whose wrong answer most others give too.
+"""Is the verifier wrong anywhere? Samples that it could not judge, found no answer in, or guessed at, those that were cut off or are
+longest, and those whose wrong answer most others give too.
 
-`of` says where to look: `benchmark:NAME` (all arms), `pool:NAME`, `rollouts:ARM`. How a text was read is told by the same code as judges it,
-in a process of its own with a deadline; a program in a text is read, never run.
+`of` says where to look: `benchmark:NAME` (all arms), `pool:NAME`, `rollouts:ARM`. How a text was read is said by the code that judges it, in
+a process of its own with a deadline; a program in a text is read, never run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ import polars as pl
 
 from midway.questions.table import to_record
 from midway.records import Question
-from midway.results.scans import CUT, JUDGED, NO_ANSWER_FOUND, UNJUDGED, collected, scan_pool, scan_rollouts, scan_samples
+from midway.results.scans import (
+    CUT,
+    JUDGED,
+    NO_ANSWER_FOUND,
+    UNJUDGED,
+    collected,
+    scan_pool,
+    scan_rollouts,
+    scan_samples,
+)
 from midway.view.question import row_of
 from midway.view.shared import labeller_of, page_of, pieces, titles
 from midway.view.viewed import BadRequest, Params, Viewed, only
@@ -33,7 +42,10 @@ GUESSED = JUDGED & pl.any_horizontal(
 KINDS: Mapping[str, tuple[str, str]] = {
     "unjudged": ("unjudged", "the verifier could not judge: deadline, crash, unusable gold"),
     "no-answer": ("no answer", "no final answer was found in the text; it counts as wrong"),
-    "agreed": ("same wrong answer", "judged wrong, and most samples of that question, of all arms, give the same answer"),
+    "agreed": (
+        "same wrong answer",
+        "judged wrong, and most samples of that question, of all arms, give the same answer",
+    ),
     "guessed": ("guessed", "the text does not say what its answer is: its last number or formula was taken"),
     "cut-off": ("cut off", "cut off at the token limit"),
     "longest": ("longest", "all samples, the longest first"),
@@ -57,7 +69,11 @@ def places(viewed: Viewed) -> list[str]:
     """Return every `of` that this run has."""
     run = viewed.run
     rolled = [a for a in run.arms if any(_rolled(viewed, a, s) for s in run.arms[a].seeds)]
-    return [*(f"benchmark:{b}" for b in run.benchmarks), *(f"pool:{p}" for p in run.pools), *(f"rollouts:{a}" for a in rolled)]
+    return [
+        *(f"benchmark:{b}" for b in run.benchmarks),
+        *(f"pool:{p}" for p in run.pools),
+        *(f"rollouts:{a}" for a in rolled),
+    ]
 
 
 def _rolled(viewed: Viewed, arm: str, seed: int) -> bool:
@@ -105,15 +121,26 @@ def verifier(viewed: Viewed, params: Params) -> dict[str, Any]:
         "longest": pl.lit(True),
         "wrong": (pl.col("judgement") == "wrong"),
     }
-    counts = collected(every.select(**{n: (test.fill_null(False) & pl.col("id").is_not_null()).sum() for n, test in tests.items()}))
+    counts = collected(
+        every.select(**{n: (test.fill_null(False) & pl.col("id").is_not_null()).sum() for n, test in tests.items()})
+    )
     rows = every.filter(tests[kind].fill_null(False))
-    if id_ := params.text("question"):
+    id_ = params.text("question")
+    if kind == "agreed" and not id_:  # one of each question stands for all that say the same
+        rows = rows.sort("question_id", "where", "id").unique("question_id", keep="first", maintain_order=True)
+    if id_:
         rows = rows.filter(pl.col("question_id") == id_)
     if words := params.text("q"):
         rows = _searched(place, rows, words)
-    total = int(counts[kind][0]) if not (words or id_) else int(collected(rows.select(pl.len())).item())
+    total = (
+        int(counts[kind][0]) if not (words or id_ or kind == "agreed") else int(collected(rows.select(pl.len())).item())
+    )
     offset, size, page = page_of(Params({"size": "25", **params.values}), total)
-    by = [pl.col("completion_tokens"), pl.col("id")] if kind in ("longest", "cut-off") else [pl.col("question_id"), pl.col("id")]
+    by = (
+        [pl.col("completion_tokens"), pl.col("id")]
+        if kind in ("longest", "cut-off")
+        else [pl.col("question_id"), pl.col("id")]
+    )
     ordered = rows.sort(by, descending=[kind in ("longest", "cut-off"), False], nulls_last=True)
     listed = collected(ordered.slice(offset, size))
     return {
@@ -177,8 +204,13 @@ def _gold(found: Question | None) -> str | None:
 def find_sample(viewed: Viewed, params: Params) -> tuple[dict[str, Any], str, Question | None]:
     """Return a sample by `of`, `where` and `id`, with the name of its place and its question."""
     place = place_of(viewed, params)
-    where = params.among("where", list(place.parts))
-    rows = collected(place.parts[where].filter(pl.col("id") == params.text("id"))).to_dicts()
+    parts = dict(place.parts)
+    for ev in viewed.evaluations(place.questions) if place.of.startswith("benchmark:") else ():
+        parts.setdefault(
+            ev.key, scan_samples(viewed.files, ev.rel)
+        )  # one that points to the base model's has a name of its own
+    where = params.among("where", list(parts))
+    rows = collected(parts[where].filter(pl.col("id") == params.text("id"))).to_dicts()
     row = only(rows[:1], f"sample {params.text('id')} of {place.of}")
     return row, f"{place.of} {where}", viewed.question(place.questions, row["question_id"])
 

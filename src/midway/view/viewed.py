@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from midway.results.scans import (
     scan_pool,
     stamp,
 )
-from midway.rundir import QUESTIONS, RunError, layout, scan_file
+from midway.rundir import QUESTIONS, RunError, Schema, layout, scan_file
 from midway.rundir.layout import Layout
 
 T = TypeVar("T")
@@ -126,10 +127,10 @@ class Viewed:
         parts = []
         for ev in self.evaluations(benchmark):
             paths = sample_paths(self.files, ev.rel)
-            counted = self.kept(("counts", ev.rel), paths, lambda rel=ev.rel: counts_by_question(self.files, rel))
+            counted = self.kept(("counts", ev.rel), paths, partial(counts_by_question, self.files, ev.rel))
             about = {"arm": pl.lit(ev.arm), "phase": pl.lit(ev.phase), "seed": pl.lit(ev.seed, pl.Int64)}
             parts.append(counted.with_columns(**about))
-        return pl.concat(parts) if parts else pl.DataFrame(schema={**GRID, "arm": pl.String, "phase": pl.String, "seed": pl.Int64})
+        return pl.concat(parts) if parts else pl.DataFrame(schema=GRID)
 
     def agreed(self, benchmark: str) -> pl.DataFrame:
         """Return `agreed_wrong` over all evaluations of a benchmark, those of the base model once."""
@@ -161,12 +162,16 @@ class Viewed:
         return self.kept(("reach", pool), pool_paths(self.files, pool), make)
 
 
-GRID = {
+GRID: Schema = {
     "question_id": pl.String,
     **dict.fromkeys(("samples", "judged", "right", "no_answer", "cut", "tokens"), pl.Int64),
     "ways": pl.List(pl.String),
     "ways_right": pl.List(pl.String),
+    "arm": pl.String,
+    "phase": pl.String,
+    "seed": pl.Int64,
 }
+"""The columns of `Viewed.grid`."""
 
 
 def _known(scan: pl.LazyFrame) -> pl.LazyFrame:
