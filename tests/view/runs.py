@@ -6,10 +6,12 @@ Everything is written with the product's own writers.
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from midway.questions import from_frame, to_frame
 from midway.rundir import ROLLOUTS, ShardWriter, layout, write_table
 from midway.rundir.layout import Layout
 
@@ -71,8 +73,8 @@ def add_hostile(path: Path) -> str:
     mine = pl.col("question_id") == id_
     text = pl.when(mine & (number == 0)).then(pl.lit(HOSTILE)).when(mine).then(pl.lit(LONG)).otherwise(pl.col("text"))
     write_table(files.evaluated(rel), frame.with_columns(text=text))
-    questions = files.questions(layout.benchmark_set("single"))
-    asked = pl.read_parquet(questions)
-    hurt = pl.lit(HOSTILE[:60]) + pl.col("text")
-    write_table(questions, asked.with_columns(text=pl.when(pl.col("id") == id_).then(hurt).otherwise(pl.col("text"))))
+    file = files.questions(layout.benchmark_set("single"))
+    asked = from_frame(pl.read_parquet(file))
+    hurt = [replace(q, text=HOSTILE[:60] + q.text) if q.id == id_ else q for q in asked]
+    write_table(file, to_frame(hurt))
     return id_

@@ -82,9 +82,8 @@ def test_questions_are_counted_filtered_sorted_paged_and_linked(
     assert len(ids) == 6 and "page 1 of 4" in page.text(".pager")
     heads = page.texts("thead th.arm")
     for id_ in ids:
-        cells = page.js(
-            f"[...document.querySelectorAll('tr[data-id=\"{id_}\"] td.cell')].map(c => [...c.querySelectorAll('.heat')].map(h => h.textContent))"
-        )
+        boxes = "c => [...c.querySelectorAll('.heat')].map(h => h.textContent)"
+        cells = page.js(f"[...document.querySelectorAll('tr[data-id=\"{id_}\"] td.cell')].map({boxes})")
         mine = [after.filter((pl.col("question_id") == id_) & (pl.col("seed") == s)) for s in (0, 1)]
         assert cells[-1] == [f"{(m['judgement'] == 'correct').sum()}/{m.height}" for m in mine]
     assert len(heads) == len(cells) == 8
@@ -107,7 +106,7 @@ def test_questions_are_counted_filtered_sorted_paged_and_linked(
     page.back()
     assert "page 1 of 4" in page.text(".pager")
     page.open(at("/questions?subject=forward&level=1"))
-    assert {r for r in page.texts("tr[data-id] .open")} and all("forward" in n for n in page.texts("tr[data-id] .open"))
+    assert set(page.texts("tr[data-id] .open")) and all("forward" in n for n in page.texts("tr[data-id] .open"))
     page.open(page.js("location.href.split('#')[0]") + kept)  # a link holds the whole state
     assert "page 2 of 4" in page.text(".pager")
     page.open(at("/questions"))
@@ -194,9 +193,7 @@ def test_rollouts_by_step_and_over_training(page: Any, at: Callable[[str], str],
     assert page.texts(".rollout .tag.bad") == ["cut off"] * two["cut_off"].sum()
     page.key("ArrowRight")
     assert "step=3" in page.hash and page.text(".slider b[data-step]") == "3"
-    page.js(
-        "(() => { const s = document.querySelector('input[type=range]'); s.value = 0; s.dispatchEvent(new Event('change', {bubbles: true})); })()"
-    )
+    page.pick("step", "0")
     page.wait("location.hash.includes('step=1')")
     page.ready()
     page.click("a.over-time")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from midway.cli.showing import show_status
 from midway.results import open_run
 from midway.results.fates import fates
 from midway.results.progress import state_of
@@ -33,6 +35,7 @@ from midway.rundir.layout import Layout
 from midway.runner import noted
 from midway.verifier.span import answer_span
 from midway.view import ViewServer
+from midway.view.viewed import Runs
 
 
 def get(url: str, host: str | None = None) -> tuple[int, dict[str, str], Any]:
@@ -139,18 +142,14 @@ def test_where_the_answer_was_read(text: str, extracted: str | None, reason: str
     assert answer_span(text, extracted, reason) == read
 
 
-def test_a_run_is_shown_as_it_grows(stored: Path, server: ViewServer, midway: Callable[..., Any]) -> None:
+def test_a_run_is_shown_as_it_grows(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grown = stored.with_name("grown")
     shutil.copytree(stored, grown)
     rel = layout.evaluation("polya", 0, "single", layout.AFTER_RL)
     files, id_ = Layout(grown), str(pl.read_parquet(Layout(stored).evaluated(rel))["question_id"][0])
     shutil.rmtree(files.stage(rel))
     stage = RunDir(grown).stage(rel, "evaluate", {}, {})
-    from midway.view.viewed import Runs
-
     known = ViewServer(Runs([], grown.parent))
-    import threading
-
     threading.Thread(target=known.serve_forever, daemon=True).start()
     with stage.locked(), ShardWriter(files.stage(rel) / "completions", COMPLETIONS) as writer:
         stage.begin({})
@@ -171,11 +170,13 @@ def test_a_run_is_shown_as_it_grows(stored: Path, server: ViewServer, midway: Ca
         tell(40, 40, "a note")
         state = data(known, "run/grown/overview")
         assert state["state"] == RUNNING and (state["now"][0]["done"], state["now"][0]["total"]) == (40, 40)
-        shown = midway("status", grown).stdout
+        show_status(str(grown))
+        shown = capsys.readouterr().out
         assert f"{RUNNING:<12} {rel}" in shown and "40 of 40 (100%)" in shown and "a note" in shown
     # the process that held the lock is gone, and stage.json still says `running`: it was killed
     assert state_of(open_run(grown)).state == INTERRUPTED
-    shown = midway("status", grown).stdout
+    show_status(str(grown))
+    shown = capsys.readouterr().out
     assert f"{INTERRUPTED:<12} {rel}" in shown and f"{RUNNING:<12}" not in shown
     assert {run["run"]: run["state"] for run in data(known, "runs")["runs"]} == {
         "small": "complete",

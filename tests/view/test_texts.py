@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from midway.cli.samples import show_question
+from midway.records import UserError
 from midway.view import ViewServer
 from midway.view.viewed import Runs
 
@@ -55,19 +57,23 @@ def test_a_hostile_text_is_shown_as_text(page: Any, server: ViewServer, hurt: tu
     assert "<script>window.hacked" in page.text(".question")
 
 
-def test_the_terminal_gets_no_control_code(hurt: tuple[Path, str], midway: Callable[..., Any]) -> None:
-    done = midway("show", hurt[0], hurt[1], "--left", "base", "-n", "2")
-    assert not any(code in done.stdout for code in HARMFUL)
-    assert "<ESC>[31mred<ESC>[0m null:<NUL>: turned:<U+202E>esrever" in done.stdout.replace("\n   ", "")
-    assert "== base.base.0" in done.stdout and "== polya.after-rl.0" in done.stdout
-    assert max(len(line) for line in done.stdout.splitlines()) <= 120
+def test_the_terminal_gets_no_control_code(hurt: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    show_question(str(hurt[0]), hurt[1], "base", "", 2)
+    said = capsys.readouterr().out
+    assert not any(code in said for code in HARMFUL)
+    assert "<ESC>[31mred<ESC>[0m null:<NUL>: turned:<U+202E>esrever" in said.replace("\n   ", "")
+    assert "== base.base.0" in said and "== polya.after-rl.0" in said
+    assert max(len(line) for line in said.splitlines()) <= 120
 
 
-def test_a_question_is_found_by_its_name_or_its_beginning(hurt: tuple[Path, str], midway: Callable[..., Any]) -> None:
+def test_a_question_is_found_by_its_name_or_its_beginning(
+    hurt: tuple[Path, str], midway: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     listed = midway("show", hurt[0]).stdout
     name = next(line.split()[1] for line in listed.splitlines() if "lab-test-" in line)
-    assert name in midway("show", hurt[0], name).stdout
-    done = midway("show", hurt[0], "lab-test", check=False)
-    assert done.returncode == 2 and "write more of one" in done.stderr
-    done = midway("show", hurt[0], name, "--right", "polly", check=False)
-    assert done.returncode == 2 and "polya.after-rl.0" in done.stderr
+    show_question(str(hurt[0]), name, "", "", 1)
+    assert name in capsys.readouterr().out
+    with pytest.raises(UserError, match="write more of one"):
+        show_question(str(hurt[0]), "lab-test", "", "", 1)
+    with pytest.raises(UserError, match=r"polya\.after-rl\.0"):
+        show_question(str(hurt[0]), name, "", "polly", 1)

@@ -91,6 +91,8 @@ def _serve(runs, port: int | None, browser: bool) -> None:  # type: ignore[no-un
     import webbrowser
 
     from midway.records import UserError
+    from midway.report import words  # noqa: F401 - what the first screen needs is loaded before it is asked for
+    from midway.results import alarms  # noqa: F401
     from midway.view import ViewServer
 
     server = None

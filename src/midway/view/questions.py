@@ -175,7 +175,7 @@ def chosen(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
         words = asked.search.lower()
         hit = [
             pl.col(c).fill_null("").str.to_lowercase().str.contains(words, literal=True)
-            for c in ("text", "name", "id", "answer")
+            for c in ("name", "text", "id", "answer")
         ]
         rows = rows.filter(pl.any_horizontal(hit))
     key = {"tokens": "mean_tokens"}.get(asked.sort, asked.sort)

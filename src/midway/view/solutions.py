@@ -60,7 +60,7 @@ def solutions(viewed: Viewed, params: Params) -> dict[str, Any]:
         rows = rows.filter(pl.col("solved_by").list.contains(heuristic))
     if words := params.text("q").lower():
         hit = [
-            pl.col(c).fill_null("").str.to_lowercase().str.contains(words, literal=True) for c in ("text", "name", "id")
+            pl.col(c).fill_null("").str.to_lowercase().str.contains(words, literal=True) for c in ("name", "text", "id")
         ]
         rows = rows.filter(pl.any_horizontal(hit))
     sort = params.among("sort", list(SORTS), "kept")

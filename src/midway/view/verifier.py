@@ -1,8 +1,8 @@
 """Is the verifier wrong anywhere? Samples that it could not judge, found no answer in, or guessed at, those that were cut off or are
 longest, and those whose wrong answer most others give too.
 
-`of` says where to look: `benchmark:NAME` (all arms), `pool:NAME`, `rollouts:ARM`. How a text was read is said by the code that judges it, in
-a process of its own with a deadline; a program in a text is read, never run.
+`of` says where to look: `benchmark:NAME` (all arms), `pool:NAME`, `rollouts:ARM`. How a text was read is said by the code that judges it,
+in a process of its own with a deadline; a program in a text is read, never run.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -24,10 +25,13 @@ from midway.results.scans import (
     NO_ANSWER_FOUND,
     UNJUDGED,
     collected,
+    pool_paths,
+    sample_paths,
     scan_pool,
     scan_rollouts,
     scan_samples,
 )
+from midway.rundir import layout
 from midway.view.question import row_of
 from midway.view.shared import labeller_of, page_of, pieces, titles
 from midway.view.viewed import BadRequest, Params, Viewed, only
@@ -52,6 +56,17 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "wrong": ("wrong", "all that were judged wrong"),
 }
 COLUMNS = ("id", "question_id", "index", "finish", "completion_tokens", "judgement", "extracted", "reason")
+TESTS: Mapping[str, pl.Expr] = {
+    "unjudged": UNJUDGED,
+    "no-answer": NO_ANSWER_FOUND,
+    "agreed": pl.col("judgement") == "wrong",
+    "guessed": GUESSED,
+    "cut-off": CUT,
+    "longest": pl.lit(True),
+    "wrong": pl.col("judgement") == "wrong",
+}
+SIZE, MOST = 25, 500
+"""Samples on a page, and at most."""
 TEXTS = ("id", "question_id", "judgement", "extracted", "reason", "finish", "where")
 LISTED = {**dict.fromkeys(TEXTS, pl.String), "index": pl.Int32, "completion_tokens": pl.Int32}
 
@@ -63,6 +78,8 @@ class Place:
     of: str
     questions: str
     parts: Mapping[str, pl.LazyFrame]
+    paths: Sequence[Path]
+    """The tables, whose change makes counts anew."""
 
 
 def places(viewed: Viewed) -> list[str]:
@@ -77,8 +94,6 @@ def places(viewed: Viewed) -> list[str]:
 
 
 def _rolled(viewed: Viewed, arm: str, seed: int) -> bool:
-    from midway.rundir import layout
-
     return viewed.files.rollouts(layout.rl(arm, seed)).is_dir()
 
 
@@ -87,7 +102,7 @@ def place_of(viewed: Viewed, params: Params) -> Place:
     of = params.among("of", places(viewed))
     kind, _, name = of.partition(":")
     if kind == "pool":
-        return Place(of, "train", {of: scan_pool(viewed.files, name)})
+        return Place(of, "train", {of: scan_pool(viewed.files, name)}, pool_paths(viewed.files, name))
     if kind == "rollouts":
         seeds = [s for s in viewed.run.arms[name].seeds if _rolled(viewed, name, s)]
         finish = pl.when(pl.col("cut_off")).then(pl.lit("length")).otherwise(pl.lit("stop"))
@@ -97,11 +112,13 @@ def place_of(viewed: Viewed, params: Params) -> Place:
             )
             for s in seeds
         }
-        return Place(of, "rl" if viewed.question_file("rl") else "train", scans)
+        folders = [viewed.files.rollouts(layout.rl(name, s)) for s in seeds]
+        return Place(of, "rl" if viewed.question_file("rl") else "train", scans, folders)
     rels: dict[str, str] = {}
     for ev in viewed.evaluations(name):
         rels.setdefault(ev.rel, ev.key)
-    return Place(of, name, {key: scan_samples(viewed.files, rel) for rel, key in rels.items()})
+    paths = [path for rel in rels for path in sample_paths(viewed.files, rel)]
+    return Place(of, name, {key: scan_samples(viewed.files, rel) for rel, key in rels.items()}, paths)
 
 
 def verifier(viewed: Viewed, params: Params) -> dict[str, Any]:
@@ -109,57 +126,55 @@ def verifier(viewed: Viewed, params: Params) -> dict[str, Any]:
     place = place_of(viewed, params)
     kind = params.among("show", list(KINDS), "unjudged")
     agreed = _agreed(viewed, place)
-    parts = [scan.select(COLUMNS).with_columns(where=pl.lit(key)) for key, scan in place.parts.items()]
-    every = pl.concat(parts) if parts else pl.LazyFrame(schema=LISTED)
-    every = every.join(agreed.lazy(), on=["question_id", "extracted"], how="left")
-    tests = {
-        "unjudged": UNJUDGED,
-        "no-answer": NO_ANSWER_FOUND,
-        "agreed": pl.col("same").is_not_null() & (pl.col("judgement") == "wrong"),
-        "guessed": GUESSED,
-        "cut-off": CUT,
-        "longest": pl.lit(True),
-        "wrong": (pl.col("judgement") == "wrong"),
-    }
-    counts = collected(
-        every.select(**{n: (test.fill_null(False) & pl.col("id").is_not_null()).sum() for n, test in tests.items()})
-    )
-    rows = every.filter(tests[kind].fill_null(False))
-    id_ = params.text("question")
-    if kind == "agreed" and not id_:  # one of each question stands for all that say the same
-        rows = rows.sort("question_id", "where", "id").unique("question_id", keep="first", maintain_order=True)
+    counts = viewed.kept(("kinds", place.of), place.paths, lambda: _counts(place, agreed))
+    test, words, id_ = TESTS[kind], params.text("q"), params.text("question")
+    if words:
+        test = test & pl.col("text").str.contains(words, literal=True)
     if id_:
-        rows = rows.filter(pl.col("question_id") == id_)
-    if words := params.text("q"):
-        rows = _searched(place, rows, words)
-    total = (
-        int(counts[kind][0]) if not (words or id_ or kind == "agreed") else int(collected(rows.select(pl.len())).item())
-    )
-    offset, size, page = page_of(Params({"size": "25", **params.values}), total)
-    by = (
-        [pl.col("completion_tokens"), pl.col("id")]
-        if kind in ("longest", "cut-off")
-        else [pl.col("question_id"), pl.col("id")]
-    )
-    ordered = rows.sort(by, descending=[kind in ("longest", "cut-off"), False], nulls_last=True)
-    listed = collected(ordered.slice(offset, size))
+        test = test & (pl.col("question_id") == id_)
+    if kind == "agreed":
+        some = agreed["question_id"].implode()
+        test = test & pl.col("question_id").is_in(some)
+    long = kind in ("longest", "cut-off")
+    by, falling = (["completion_tokens", "id"], [True, False]) if long else (["question_id", "where", "id"], False)
+    size = max(1, params.number("size", SIZE, MOST))
+    if words or id_ or kind == "agreed":
+        found = collected(_listed(place, test)).join(agreed, on=["question_id", "extracted"], how="left")
+        if kind == "agreed":
+            found = found.filter(pl.col("same").is_not_null()).sort("question_id", "where", "id")
+            found = found if id_ else found.unique("question_id", keep="first")  # one stands for all that say the same
+        offset, size, page = page_of(Params({"size": str(size), **params.values}), found.height)
+        listed = found.sort(by, descending=falling, nulls_last=True).slice(offset, size)
+    else:
+        offset, size, page = page_of(Params({"size": str(size), **params.values}), counts[kind])
+        ordered = _listed(place, test).sort(by, descending=falling, nulls_last=True)
+        listed = collected(ordered.slice(offset, size)).join(agreed, on=["question_id", "extracted"], how="left")
+        listed = listed.sort(by, descending=falling, nulls_last=True)
     return {
         **page,
         "of": place.of,
         "places": places(viewed),
         "show": kind,
-        "kinds": [{"name": n, "title": t, "says": says, "count": int(counts[n][0])} for n, (t, says) in KINDS.items()],
+        "kinds": [{"name": n, "title": t, "says": says, "count": counts[n]} for n, (t, says) in KINDS.items()],
         "rows": _with_texts(viewed, place, listed),
         "titles": titles(viewed, []),
     }
 
 
-def _searched(place: Place, rows: pl.LazyFrame, words: str) -> pl.LazyFrame:
-    hits = [
-        scan.filter(pl.col("text").str.contains(words, literal=True)).select("id").with_columns(where=pl.lit(key))
-        for key, scan in place.parts.items()
+def _listed(place: Place, test: pl.Expr) -> pl.LazyFrame:
+    """Scan the samples that pass a test, without their texts."""
+    parts = [
+        scan.filter(test.fill_null(False)).select(*COLUMNS, where=pl.lit(key)) for key, scan in place.parts.items()
     ]
-    return rows.join(pl.concat(hits), on=["id", "where"], how="semi")
+    return pl.concat(parts) if parts else pl.LazyFrame(schema=LISTED)
+
+
+def _counts(place: Place, agreed: pl.DataFrame) -> dict[str, int]:
+    """Return how many samples there are of each kind."""
+    sums = {name: test.fill_null(False).sum() for name, test in TESTS.items() if name not in ("agreed", "longest")}
+    parts = [scan.select(COLUMNS).select(**sums, longest=pl.len()) for scan in place.parts.values()]
+    found = collected(pl.concat(parts).sum()).to_dicts()[0] if parts else dict.fromkeys(KINDS, 0)
+    return {**{name: int(count or 0) for name, count in found.items()}, "agreed": int(agreed["same"].sum())}
 
 
 def _agreed(viewed: Viewed, place: Place) -> pl.DataFrame:
