@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -200,6 +202,31 @@ def test_stages_that_are_still_to_come_are_counted(stored: Path, midway: Callabl
         write_json(Layout(stored).resolved, resolved)
 
 
-def test_help_in_a_file_has_no_boxes(midway: Callable[..., Any]) -> None:
-    shown = midway("view", "--help").stdout + midway("status", check=False).stderr
-    assert "--bundle" in shown and not set(shown) & set("╭╮╰╯│─")
+def test_an_error_in_a_log_has_no_box(midway: Callable[..., Any]) -> None:
+    done = midway("status", check=False)
+    assert done.returncode == 2 and "Missing argument" in done.stderr and not set(done.stderr) & set("╭╮╰╯│─")
+
+
+def test_a_library_says_a_thing_once() -> None:
+    code = """
+import logging, warnings
+from midway.cli.log import once
+once(); once()
+logging.basicConfig(format="%(levelname)s %(message)s")
+library = logging.getLogger("library")
+own = logging.StreamHandler(); own.setFormatter(logging.Formatter("OWN %(message)s")); own.setLevel(logging.ERROR)
+library.addHandler(own)
+for n in range(3):
+    library.warning("the tokenizer has %d tokens", 7)
+    library.info("nobody asked")
+    warnings.warn("deprecated", DeprecationWarning)
+    warnings.simplefilter("always")
+    warnings.warn("deprecated", DeprecationWarning)
+library.warning("another thing")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == [
+        "WARNING the tokenizer has 7 tokens",
+        "DeprecationWarning: deprecated",
+        "WARNING another thing",
+    ]

@@ -34,7 +34,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in files
+    # an error is no box in a log; help has columns, which are worth them
+    rich_markup_mode="rich" if sys.stderr.isatty() or sys.argv[-1:] == ["--help"] or len(sys.argv) < 2 else None,
     help="Mid-train on self-generated, heuristic-guided solutions before RL, and find out whether it helped.",
 )
 

@@ -106,7 +106,7 @@ def scan_samples(files: Layout, rel: str) -> pl.LazyFrame:
     written = scan_table(files.stage(rel) / "completions", COMPLETIONS).filter(pl.col("heuristic") != GREEDY)
     verdicts = scan_table(files.stage(rel) / "verdicts", VERDICTS)
     rest = [name for name in EVALUATIONS if name not in COMPLETIONS and name not in VERDICTS]
-    joined = written.join(verdicts, on="id", how="left")
+    joined = written.unique("id", keep="any").join(verdicts.unique("id", keep="any"), on="id", how="left")
     return joined.with_columns(pl.lit(None, EVALUATIONS[n]).alias(n) for n in rest).select(*EVALUATIONS)
 
 

@@ -106,14 +106,18 @@ def examples(viewed: Viewed, pool: str, heuristic: str) -> list[dict[str, Any]]:
 
 
 def ways(viewed: Viewed, benchmark: str) -> list[dict[str, Any]]:
-    """Return for each arm how many of its labelled samples use each way, before RL and in the end: way -> [samples, right]."""
+    """Return for each arm with RL, the treatment first, how many of its labelled samples use each way, before RL and in the end:
+    way -> [samples, right]."""
     evaluations = viewed.evaluations(benchmark) if benchmark else []
     counted = {}
     for ev in evaluations:
         paths = (viewed.files.evaluated(ev.rel), viewed.files.stage(layout.labels(ev.rel)))
         counted[ev.rel] = viewed.kept(("ways", ev.rel), paths, partial(ways_by_arm, viewed.files, ev.rel))
     out = []
-    for arm in viewed.run.arms.values():
+    asked = viewed.run.asked
+    first = {asked.treatment: 0, asked.control: 1}
+    arms = [arm for arm in viewed.run.arms.values() if arm.rl]
+    for arm in sorted(arms, key=lambda arm: first.get(arm.name, 2)):
         row: dict[str, Any] = {"name": arm.name, "title": arm.title, "before": {}, "after": {}, "labelled": {}}
         for side, phase in (("before", before_of(arm)), ("after", arm.final_phase)):
             frames = [counted[ev.rel] for ev in evaluations if (ev.arm, ev.phase) == (arm.name, phase)]

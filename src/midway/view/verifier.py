@@ -48,7 +48,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "no-answer": ("no answer", "no final answer was found in the text; it counts as wrong"),
     "agreed": (
         "same wrong answer",
-        "judged wrong, and most samples of that question, of all arms, give the same answer",
+        "questions of which most samples, of all arms, give one and the same wrong answer; one sample of each",
     ),
     "guessed": ("guessed", "the text does not say what its answer is: its last number or formula was taken"),
     "cut-off": ("cut off", "cut off at the token limit"),
@@ -80,6 +80,12 @@ class Place:
     parts: Mapping[str, pl.LazyFrame]
     paths: Sequence[Path]
     """The tables, whose change makes counts anew."""
+    once: bool = False
+    """Is every row stored once? Of a table that several wrote, one may come twice."""
+
+    def each(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return rows without texts, each once."""
+        return rows if self.once else rows.unique("id", keep="any")
 
 
 def places(viewed: Viewed) -> list[str]:
@@ -118,7 +124,7 @@ def place_of(viewed: Viewed, params: Params) -> Place:
     for ev in viewed.evaluations(name):
         rels.setdefault(ev.rel, ev.key)
     paths = [path for rel in rels for path in sample_paths(viewed.files, rel)]
-    return Place(of, name, {key: scan_samples(viewed.files, rel) for rel, key in rels.items()}, paths)
+    return Place(of, name, {key: scan_samples(viewed.files, rel) for rel, key in rels.items()}, paths, once=True)
 
 
 def verifier(viewed: Viewed, params: Params) -> dict[str, Any]:
@@ -164,7 +170,8 @@ def verifier(viewed: Viewed, params: Params) -> dict[str, Any]:
 def _listed(place: Place, test: pl.Expr) -> pl.LazyFrame:
     """Scan the samples that pass a test, without their texts."""
     parts = [
-        scan.filter(test.fill_null(False)).select(*COLUMNS, where=pl.lit(key)) for key, scan in place.parts.items()
+        place.each(scan.filter(test.fill_null(False)).select(*COLUMNS, where=pl.lit(key)))
+        for key, scan in place.parts.items()
     ]
     return pl.concat(parts) if parts else pl.LazyFrame(schema=LISTED)
 
@@ -172,9 +179,9 @@ def _listed(place: Place, test: pl.Expr) -> pl.LazyFrame:
 def _counts(place: Place, agreed: pl.DataFrame) -> dict[str, int]:
     """Return how many samples there are of each kind."""
     sums = {name: test.fill_null(False).sum() for name, test in TESTS.items() if name not in ("agreed", "longest")}
-    parts = [scan.select(COLUMNS).select(**sums, longest=pl.len()) for scan in place.parts.values()]
+    parts = [place.each(scan.select(COLUMNS)).select(**sums, longest=pl.len()) for scan in place.parts.values()]
     found = collected(pl.concat(parts).sum()).to_dicts()[0] if parts else dict.fromkeys(KINDS, 0)
-    return {**{name: int(count or 0) for name, count in found.items()}, "agreed": int(agreed["same"].sum())}
+    return {**{name: int(count or 0) for name, count in found.items()}, "agreed": agreed.height}
 
 
 def _agreed(viewed: Viewed, place: Place) -> pl.DataFrame:

@@ -36,7 +36,7 @@
       <section><h2>Arms</h2><p class="dim">Right of judged samples, all seeds together. Each number opens its questions.</p>
       <div class="scroll"><table class="arms"><thead><tr><th>arm</th>${d.benchmarks.map(b => html`<th colspan="2" class="n">${b}</th>`)}</tr>
         <tr><th></th>${d.benchmarks.map(() => html`<th class="n dim">before RL</th><th class="n dim">in the end</th>`)}</tr></thead><tbody>
-        ${d.arms.map(a => html`<tr key=${a.name}><td>${a.title}${a.name === d.treatment ? html` <span class="tag">treatment</span>` : a.name === d.control ? html` <span class="tag">control</span>` : null}<br/><span class="dim">${a.name}</span></td>
+        ${d.arms.map(a => html`<tr key=${a.name}><td>${a.title}${a.name === d.treatment ? html` <span class="tag">treatment</span>` : a.name === d.control ? html` <span class="tag">control</span>` : null}${a.name.replace(/[-_]/g, ' ') === a.title ? null : html`<br/><span class="dim">${a.name}</span>`}</td>
           ${d.benchmarks.map(b => ['before', 'after'].map(side => html`<td class="n"><a data-arm=${a.name} data-benchmark=${b} data-side=${side} title=${says(a.scores[b][side])}
             href=${m.link(run, 'questions', { benchmark: b, arm: a.name, sort: side, order: 'down' })}>${rate(a.scores[b][side])}</a></td>`))}</tr>`)}</tbody></table></div></section>
       <section class="ask"><h2>Ask</h2><ul>

@@ -33,7 +33,7 @@
       ${d.rows.length ? html`<div class="scroll"><table class="grid"><thead>
         <tr><th class="name">${html`<${m.Sort} data=${d} sort="name">question</${m.Sort}>`}</th>
           <th class="n"><${m.Sort} data=${d} sort="diff"><span title=${`${title(d.arm)} minus ${title(d.control)}, final models, in points`}>difference</span></${m.Sort}></th>
-          <th class="n"><${m.Sort} data=${d} sort="gain"><span title=${`${title(d.arm)}: after RL minus before, in points`}>RL</span></${m.Sort}></th>
+          <th class="n"><${m.Sort} data=${d} sort="gain"><span title=${`${title(d.arm)}: after RL minus before, in points`}>by RL</span></${m.Sort}></th>
           ${d.columns.map(c => html`<th class=${'arm' + (c.arm === d.arm ? ' treatment' : c.arm === d.control ? ' control' : '')}><span>${c.title}</span><br/><span class="dim">${m.PHASE[c.phase]}</span></th>`)}</tr></thead>
         <tbody>${d.rows.map(r => html`<tr key=${r.id} data-id=${r.id}>
           <th class="name" scope="row"><a class="open" href=${m.link(run, 'question', { ...params, id: r.id, page: null })}><${m.Plain} text=${r.name}/></a>

@@ -13,7 +13,7 @@
       const ink = getComputedStyle(document.body).color, axis = { stroke: ink, grid: { stroke: 'rgba(128,128,128,.2)' }, ticks: { stroke: 'rgba(128,128,128,.3)' } };
       const chart = new uPlot({
         width: box.current.clientWidth, height: 190, scales: { x: { time: false } }, legend: { live: true },
-        axes: [{ ...axis, label: 'step' }, { ...axis, size: 44 }, { ...axis, side: 1, scale: 'tokens', size: 50, grid: { show: false } }],
+        axes: [{ ...axis, label: 'step', labelSize: 16, size: 28, labelFont: '12px system-ui' }, { ...axis, size: 44 }, { ...axis, side: 1, scale: 'tokens', size: 50, grid: { show: false } }],
         series: [{ label: 'step' }, ...LINES.map(([key, label, stroke]) => ({ label, stroke, width: 1.5, show: key !== 'cut' || steps.cut.some(x => x > 0), value: (u, v) => v == null ? '–' : v.toFixed(2) })), { label: 'mean tokens', scale: 'tokens', stroke: '#888', dash: [4, 3], value: (u, v) => v == null ? '–' : v.toFixed(0) }],
         hooks: { draw: [u => { const x = u.valToPos(step, 'x', true); u.ctx.save(); u.ctx.strokeStyle = ink; u.ctx.globalAlpha = .5; u.ctx.beginPath(); u.ctx.moveTo(x, u.bbox.top); u.ctx.lineTo(x, u.bbox.top + u.bbox.height); u.ctx.stroke(); u.ctx.restore(); }] },
       }, [steps.step, ...LINES.map(([key]) => columns[key]), steps.tokens], box.current);

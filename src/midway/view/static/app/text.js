@@ -52,6 +52,7 @@
     const parts = Diff.diffWordsWithSpace(from, to, { timeout: 800 });
     if (!parts) return html`<p class="dim">These two are too long to be compared word by word.</p>`;
     const same = parts.filter(p => !p.added && !p.removed).reduce((n, p) => n + p.value.length, 0);
+    if (from === to) return html`<div class="diff"><p class="dim">The two are the same to the letter: 100.0 % of the characters are the same.</p><div class="text" dir="auto">${m.visible(to)}</div></div>`;
     return html`<div class="diff"><p class="dim">Struck out: only in the solution that ranks above. Underlined: only in this one. ${m.percent(same / Math.max(1, Math.max(from.length, to.length)))} of the characters are the same.</p>
       <div class="text" dir="auto">${parts.map(p => p.added ? html`<ins>${m.visible(p.value)}</ins>` : p.removed ? html`<del>${m.visible(p.value)}</del>` : html`<span>${m.visible(p.value)}</span>`)}</div></div>`;
   };

@@ -21,7 +21,7 @@
       <p class="dim">${d.kinds.find(k => k.name === d.show).says}.${params.question ? html` Of one question. <a href=${m.with({ question: null, page: null })}>Of all</a>` : null}${d.left_out ? ` ${m.count(d.left_out)} more are in the run.` : ''}</p>
       ${d.rows.length ? d.rows.map(r => html`<article class=${'sample ' + (r.judgement || '')} key=${r.where + r.id} data-id=${r.id}>
         <header><${m.Judged} row=${r}/> <${m.ReadAs} row=${r}/> ${r.gold != null ? html`<span class="dim">gold</span> <code class="gold"><${m.Plain} text=${r.gold} max=${200}/></code>` : null}
-          ${r.same ? html`<a class="tag bad same" href=${m.with({ question: r.question_id, page: null })}>${r.same} of ${r.judged} judged samples give this answer</a>` : null}</header>
+          ${r.same ? html` <a class="tag bad same" href=${m.with({ question: r.question_id, page: null })}>${r.same} of ${r.judged} judged samples give this answer</a>` : null}</header>
         <${m.Text} pieces=${r.pieces} titles=${d.titles}/>
         <footer class="dim">${m.count(r.completion_tokens)} tokens${r.finish === 'length' ? html` <span class="tag bad">cut off</span>` : null} · ${r.where} ·
           ${d.of.startsWith('benchmark:') ? html` <a class="open" href=${m.link(run, 'question', { benchmark: d.of.slice(10), id: r.question_id, right: r.where })}><${m.Plain} text=${r.name}/></a>` : html` <${m.Plain} text=${r.name}/>`}
