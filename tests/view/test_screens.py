@@ -287,3 +287,13 @@ def test_a_link_to_nothing_says_what_there_is(page: Any, at: Callable[[str], str
     assert "did you mean polya" in page.wait("(document.querySelector('[role=alert]') || {}).textContent").lower()
     assert page.problems and all("400" in problem for problem in page.problems)
     page.problems.clear()
+
+
+def test_what_a_run_does_not_have_is_no_error(page: Any, server: ViewServer, stored: Path) -> None:
+    folder = stored / layout.rl("polya", 0) / "rollouts"
+    hidden = folder.rename(folder.with_name("elsewhere"))
+    try:
+        page.open(f"{server.url}#/run/small/rollouts")
+        assert "keeps no rollouts" in page.text("[role=alert]")
+    finally:
+        hidden.rename(folder)

@@ -37,7 +37,8 @@ from midway.rundir.layout import Layout
 from midway.runner import noted
 from midway.verifier.span import answer_span
 from midway.view import ViewServer
-from midway.view.viewed import Runs
+from midway.view.server import answer
+from midway.view.viewed import Params, Runs
 
 
 def get(url: str, host: str | None = None) -> tuple[int, dict[str, str], Any]:
@@ -200,6 +201,18 @@ def test_stages_that_are_still_to_come_are_counted(stored: Path, midway: Callabl
         assert [line.split()[1] for line in shown.splitlines() if line.startswith("complete")] == order
     finally:
         write_json(Layout(stored).resolved, resolved)
+
+
+def test_a_damaged_run_does_not_hide_the_others(stored: Path) -> None:
+    damaged = stored.with_name("damaged")
+    shutil.copytree(stored, damaged)
+    Layout(damaged).manifest(layout.rl("polya", 0)).write_text("{", encoding="utf-8")
+    try:
+        rows = {row["run"]: row for row in answer(Runs([stored, damaged]), "runs", Params({}))["runs"]}
+        assert rows["small"]["state"] == "complete" and rows["damaged"]["state"] == "damaged"
+        assert "stage.json" in rows["damaged"]["title"]
+    finally:
+        shutil.rmtree(damaged)
 
 
 def test_an_error_in_a_log_has_no_box(midway: Callable[..., Any]) -> None:

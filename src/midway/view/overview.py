@@ -10,24 +10,40 @@ from typing import Any
 
 import polars as pl
 
+from midway.records import UserError
 from midway.results import Results, read_results
 from midway.results.progress import RunState, state_of
 from midway.view.shared import arms_of
 from midway.view.viewed import Params, Runs, Viewed
+
+STATE = ("state", "done", "total", "seconds", "tokens", "now")
 
 
 def runs(all_: Runs, params: Params) -> dict[str, Any]:
     """Return every run with its title, state, progress and cost."""
     rows = []
     for name, viewed in all_.all().items():
-        state = state_of(viewed.run)
+        try:
+            state, alarms = state_of(viewed.run), len(viewed.run.alarms)
+        except UserError as error:  # of a damaged one the reason is shown, and the others are there
+            rows.append(
+                {
+                    "run": name,
+                    "title": str(error),
+                    "created": "",
+                    **dict.fromkeys(STATE),
+                    "state": "damaged",
+                    "alarms": 0,
+                }
+            )
+            continue
         rows.append(
             {
                 "run": name,
                 "title": viewed.recipe.get("title") or "",
                 "created": (state.started or ""),
                 **_state(state),
-                "alarms": len(viewed.run.alarms),
+                "alarms": alarms,
             }
         )
     rows.sort(key=lambda row: (row["state"] != "running", row["created"]), reverse=False)

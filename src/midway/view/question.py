@@ -12,7 +12,7 @@ from midway.records import Question
 from midway.results.scans import Evaluated, collected, labels_of, scan_samples
 from midway.view.questions import asked_of, cells_of, chosen, columns_of, table_of
 from midway.view.shared import arms_of, before_of, labeller_of, pieces, shown_question, titles
-from midway.view.viewed import BadRequest, Params, Viewed
+from midway.view.viewed import Nothing, Params, Viewed
 
 SAMPLES = 64
 """Samples of a side on a page."""
@@ -40,7 +40,7 @@ def question(viewed: Viewed, params: Params) -> dict[str, Any]:
     ids = chosen(table_of(viewed, asked), asked)["id"].to_list()
     id_ = params.text("id") or (ids[0] if ids else "")
     if not id_:
-        raise BadRequest("no question is left by these filters; take one away")
+        raise Nothing("no question is left by these filters; take one away")
     place = ids.index(id_) if id_ in ids else None
     sides = sides_of(viewed, asked.benchmark)
     seed = next((s for s in asked.arm.seeds if f"{asked.arm.name}.{asked.arm.final_phase}.{s}" in sides), 0)

@@ -15,7 +15,7 @@ import polars as pl
 from midway.results import Arm
 from midway.rundir import layout
 from midway.view.shared import arms_of, before_of, page_of, titles, treatment_and_control
-from midway.view.viewed import BadRequest, Params, Viewed
+from midway.view.viewed import Nothing, Params, Viewed
 
 HALF = 0.5
 
@@ -98,7 +98,7 @@ def asked_of(viewed: Viewed, params: Params) -> Asked:
     """Return what a link asks for. Raises BadRequest for a name that is none."""
     names = list(viewed.run.benchmarks)
     if not names:
-        raise BadRequest("this run has no benchmark")
+        raise Nothing("this run has no benchmark")
     arm, control = treatment_and_control(viewed, params)
     filters = tuple(params.list("filter"))
     for name in filters:

@@ -9,7 +9,7 @@ import polars as pl
 from midway.results.scans import collected, scan_rollouts
 from midway.rundir import layout
 from midway.view.shared import labeller_of, page_of, pieces, shown_question, titles
-from midway.view.viewed import BadRequest, Params, Viewed
+from midway.view.viewed import BadRequest, Nothing, Params, Viewed
 
 RL = "rl"
 GROUPS = 8
@@ -68,7 +68,7 @@ def _asked(viewed: Viewed, params: Params) -> tuple[str, int, list[dict[str, Any
     arms = [arm for arm in arms if arm["seeds"]]
     names = [str(arm["name"]) for arm in arms]
     if not names:
-        raise BadRequest("this run keeps no rollouts (training.rollouts: none, an older run, or RL has not begun)")
+        raise Nothing("this run keeps no rollouts (training.rollouts: none, an older run, or RL has not begun)")
     treatment = viewed.run.asked.treatment
     name = params.among("arm", names, treatment if treatment in names else names[0])
     seeds: list[int] = arms[names.index(name)]["seeds"]

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from midway.records import UserError
 from midway.view import heuristics, overview, question, questions, rollouts, solutions, verifier
-from midway.view.viewed import BadRequest, Params, Runs, Viewed
+from midway.view.viewed import BadRequest, Nothing, Params, Runs, Viewed
 
 HOST = "127.0.0.1"
 Screen = Callable[[Viewed, Params], dict[str, Any]]
@@ -90,6 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._report(url.path.removeprefix("/report/"))
             else:
                 self._static(url.path.lstrip("/") or "index.html")
+        except Nothing as error:
+            self._send(HTTPStatus.OK, *as_json({"nothing": str(error)}))
         except BadRequest as error:
             self._send(HTTPStatus.BAD_REQUEST, *as_json({"error": str(error)}))
         except UserError as error:

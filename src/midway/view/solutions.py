@@ -21,7 +21,7 @@ from midway.results.frames import read_rows
 from midway.results.scans import collected, scan_pool
 from midway.rundir import FUNNEL, REMOVED, SOLUTIONS, layout
 from midway.view.shared import page_of, pieces, shown_question, titles
-from midway.view.viewed import BadRequest, Params, Viewed, only
+from midway.view.viewed import Nothing, Params, Viewed, only
 
 TRAIN = "train"
 SORTS = {"kept": "kept", "right": "right", "written": "written", "ways": "heuristics that solve it", "name": "name"}
@@ -37,7 +37,7 @@ def arm_of(viewed: Viewed, params: Params) -> tuple[str, int, tuple[str, ...]]:
     """Return the arm whose selection is looked at, the seed, its pools. Raises BadRequest where no arm is mid-trained."""
     arms = {name: arm for name, arm in viewed.run.arms.items() if arm.midtrained}
     if not arms:
-        raise BadRequest(
+        raise Nothing(
             "no arm of this run is mid-trained, so there is no selection; the pools are on the Heuristics screen"
         )
     treatment = viewed.run.asked.treatment

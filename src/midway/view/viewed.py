@@ -47,6 +47,10 @@ class BadRequest(UserError, ValueError):
     """A link that cannot be shown: the message says which part of it."""
 
 
+class Nothing(UserError):
+    """A screen that this run has nothing for (yet): the message says why. No mistake of anybody's."""
+
+
 class Viewed:
     """One run."""
 

@@ -16,7 +16,7 @@
       ${data.runs.length ? null : html`<p>No run is here yet. Start one: <code>midway demo</code>.</p>`}
       <div class="scroll"><table class="runs"><thead><tr><th>run</th><th>state</th><th class="n">stages</th><th class="n">time</th><th class="n">tokens</th><th class="n">alarms</th></tr></thead>
       <tbody>${data.runs.map(r => html`<tr key=${r.run}><td><a href=${m.link(r.run, 'overview')}><b>${r.run}</b></a><br/><span class="dim">${r.title}</span></td>
-        <td><${m.State} state=${r.state}/></td><td class="n">${r.done}/${r.total}</td><td class="n">${m.duration(r.seconds)}</td><td class="n">${m.short(r.tokens)}</td>
+        <td><${m.State} state=${r.state}/></td><td class="n">${r.total == null ? '' : `${r.done}/${r.total}`}</td><td class="n">${m.duration(r.seconds)}</td><td class="n">${m.short(r.tokens)}</td>
         <td class="n">${r.alarms || ''}</td></tr>`)}</tbody></table></div></main>`}</${m.Data}>`;
   };
 

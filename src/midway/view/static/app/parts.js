@@ -38,7 +38,7 @@
     return { ...state, waiting: state.key !== key };
   };
   m.Data = function ({ of, children }) {
-    if (of.error && !of.waiting) return html`<p class="error" role="alert">${of.error}</p>`;
+    if (of.error && !of.waiting) return html`<p class="error" role="alert" data-ready="1">${of.error}</p>`;
     if (!of.data) return html`<p class="wait">Reading …</p>`;
     return html`<div class=${of.waiting ? 'stale' : ''} data-ready=${of.waiting ? null : '1'}>${children(of.data)}</div>`;
   };

@@ -122,7 +122,7 @@ window.midway = {};
       const query = new URLSearchParams(Object.entries(params || {}).filter(([, v]) => v != null && v !== ''));
       const answer = await fetch('/api/' + path + (query.size ? '?' + query : ''));
       const data = await answer.json();
-      if (!answer.ok) throw new Error(data.error);
+      if (!answer.ok || data.nothing) throw new Error(data.nothing || data.error);
       return data;
     }
     if (path === 'runs') return load('runs');
