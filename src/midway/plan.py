@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from midway import registry
 from midway.recipe import ArmConfig, Recipe, SamplingConfig
 from midway.records import UserError
 from midway.registry import near
@@ -118,6 +119,13 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
+def scored(recipe: Recipe, heuristics: int) -> bool:
+    """Return whether completions of a pool with so many heuristics are scored for adherence."""
+    if recipe.adherence.scorer == "none" or not heuristics:
+        return False
+    return heuristics > 1 or not registry.find("scorers", recipe.adherence.scorer).compares
+
+
 class _Planner:
     def __init__(self, recipe: Recipe, bench: Workbench) -> None:
         self.recipe, self.bench = recipe, bench
@@ -176,7 +184,7 @@ class _Planner:
         )
         yield generated
         yield judged
-        if recipe.adherence.scorer != "none" and config.heuristics:
+        if scored(recipe, len(bench.prompts.guides(name))):
             yield self._add(
                 Score(
                     rel=layout.adherence(name),

@@ -72,11 +72,19 @@ PARTS = (
         name="likelihood",
         summary="under whose heuristic's prompt is the solution most probable",
         open=_likelihood,
+        compares=True,
         engine="base",
         label=_likelihood_ways,
     ),
     ScorerPart(
         name="reward-model", summary="a sequence-classification model", open=_reward_model, extra="midway[train]"
     ),
-    ScorerPart(name="judge", summary="a language model judges", open=_judge, engine="own", label=_judge_ways),
+    ScorerPart(
+        name="judge",
+        summary="a language model judges",
+        open=_judge,
+        compares=True,
+        engine="own",
+        label=_judge_ways,
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from midway.checks.base import Check, Finding, Subject
+from midway.plan import scored
 from midway.workbench import TRAIN
 
 
@@ -27,6 +28,12 @@ def run(subject: Subject) -> Iterator[Finding]:
             f"pool {name}: {guided} x {pool.samples} samples x {questions:,} questions = {count:,} completions, "
             f"at most {count * pool.sampling.max_tokens:,} tokens"
         )
+        guides = len(subject.bench.prompts.guides(name))
+        if guides and subject.recipe.adherence.scorer != "none" and not scored(subject.recipe, guides):
+            yield Finding(
+                f"pool {name}: {subject.recipe.adherence.scorer} compares heuristics with each other, and this pool has one: its "
+                "completions get no adherence scores, the shortest are taken first"
+            )
 
 
 CHECK = Check("pools", run)

@@ -243,6 +243,8 @@ class ScorerPart(Part):
     """`open(config, *, engine, prompts, heuristics, state, chat) -> Scorer`."""
     config: type[BaseModel] | None = None
     """What `adherence.options` may hold; None: nothing."""
+    compares: bool = False
+    """Whether it compares heuristics with each other, and so needs at least two: a pool guided by one has no scores then."""
     engine: str = ""
     """Whose engine it asks: `base` (the one that wrote the pool), `own` (adherence.engine, else the base's), or none."""
     label: Callable[..., Any] | None = None
