@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from midway.view.viewed import Runs
 
 PORT = 8642
 TRIES = 20
@@ -76,7 +80,7 @@ def register(app: typer.Typer) -> None:
         show_question(run, question, left, right, samples)
 
 
-def _runs(names: list[str]):  # type: ignore[no-untyped-def]
+def _runs(names: list[str]) -> Runs:
     from midway.results import open_run
     from midway.view.viewed import Runs
 
@@ -85,7 +89,7 @@ def _runs(names: list[str]):  # type: ignore[no-untyped-def]
     return Runs([], Path("runs"))
 
 
-def _serve(runs, port: int | None, browser: bool) -> None:  # type: ignore[no-untyped-def]
+def _serve(runs: Runs, port: int | None, browser: bool) -> None:
     import errno
     import threading
     import webbrowser
