@@ -3,6 +3,7 @@
 # make test-all    the same with the slow tests too; make test-fast  with the quickest alone
 # make setup  only set up
 # make engines-test   install a CPU build of vLLM in an environment of its own and test the vLLM and server engines with it
+# make verl-test      install verl in an environment of its own (no GPU) and test verl as a trainer with it
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 FAST := domains evidence plan recipe registry rundir selection
 
-.PHONY: setup demo test test-all test-fast lint fixtures engines-test docs clean
+.PHONY: setup demo test test-all test-fast lint fixtures engines-test verl-test docs clean
 
 setup: $(VENV)/.run
 
@@ -25,7 +26,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,gym,dev]'
 	@touch $@
 
 demo: $(VENV)/.run
@@ -51,8 +52,11 @@ test-fast: lint
 engines-test:
 	PYTHON=$(PYTHON) sh tools/engines-test.sh
 
+verl-test: $(VENV)/.dev
+	PYTHON=$(PYTHON) TORCH=$(TORCH) TEST_PYTHON=$(BIN)/python sh tools/verl-test.sh
+
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-vllm .venv-verl .mypy_cache .ruff_cache .pytest_cache

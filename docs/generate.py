@@ -1,6 +1,6 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, and the table of the
-verifier's rules in docs/verify.md.
+from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, the table of the
+verifier's rules in docs/verify.md, and that of tasks in docs/gym.md.
 
 `python docs/generate.py --check` says whether they are true; a test runs it.
 """
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from midway.results import Estimate
 
 HERE = Path(__file__).resolve().parent
-GROUPS = {"heuristics": ("list", "show", "preview"), "lab": ("pretrain", "play", "world", "label")}
+GROUPS = {
+    "models": ("get",),
+    "heuristics": ("list", "show", "preview", "new", "check"),
+    "lab": ("pretrain", "play", "world", "label"),
+}
 
 
 def recipe() -> str:
@@ -109,7 +113,7 @@ def cli() -> str:
 def verbs() -> list[str]:
     from midway.cli import app
 
-    names = [c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands]
+    names = [c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands if not c.hidden]
     return sorted(names) + [f"{group} {verb}" for group, inner in GROUPS.items() for verb in inner]
 
 
@@ -180,6 +184,13 @@ def rules_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def gym_table() -> str:
+    """Return the tasks of reasoning-gym that may be used, and those that are refused."""
+    from midway.domains.gym.tasks import table
+
+    return table()
+
+
 def with_table(path: Path, marks: tuple[str, str] = MARKS, table: Callable[[], str] = example_table) -> str:
     """Return the page with what stands between the marks made anew."""
     text = path.read_text(encoding="utf-8")
@@ -194,9 +205,10 @@ def main() -> int:
         "recipe.md": recipe(),
         "cli.md": cli(),
         "heuristics.md": markdown("heuristics", "list", "--markdown"),
-        "benchmarks.md": markdown("sources", "--markdown"),
+        "benchmarks.md": markdown("list", "sources", "--markdown"),
         **{name: with_table(HERE / name) for name in WITH_TABLE},
         "verify.md": with_table(HERE / "verify.md", ("<!-- rules -->\n", "<!-- /rules -->\n"), rules_table),
+        "gym.md": with_table(HERE / "gym.md", ("<!-- gym -->\n", "<!-- /gym -->\n"), gym_table),
     }
     stale = [n for n, text in made.items() if not (HERE / n).exists() or (HERE / n).read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

@@ -151,8 +151,9 @@ class _Planner:
         return stage
 
     def _order(self) -> list[str]:
-        """The treatment first, since others are matched to it; those matched in compute last."""
+        """The treatment first, since others are matched to it; those matched in success late, those matched in compute last."""
         names = sorted(self.recipe.arms, key=lambda name: name != self.recipe.treatment_arm)
+        names = sorted(names, key=lambda name: self.recipe.arms[name].midtrain_until is not None)
         return sorted(names, key=lambda name: self.recipe.arms[name].compute_matched)
 
     # Pools ----------------------------------------------------------------------------------------------------------
@@ -208,10 +209,7 @@ class _Planner:
             if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
         ]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
-        rl = {
-            "temperature": recipe.rl.get("temperature", 1.0),
-            "max_tokens": recipe.rl.get("max_completion_length", 256),
-        }
+        rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
         return [
             self._add(
                 FilterQuestions(
@@ -219,7 +217,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(**rl),
+                    sampling=SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),
@@ -287,15 +285,18 @@ class _Planner:
         )
         if name == recipe.treatment_arm:
             self.selections[seed] = selection
+        until = recipe.arms[name].midtrain_until
+        target = self.plan.stages[layout.evaluation(until.match, seed, until.benchmark, BEFORE_RL)] if until else None
         return self._add(
             MidTrain(
                 rel=layout.midtrain(name, seed),
-                needs=[selection, *([reference] if reference else [])],
+                needs=[selection, *([reference] if reference else []), *([target] if target else [])],
                 arm=name,
                 seed=seed,
                 recipe=recipe,
                 start=start,
                 reference=reference,
+                target=target,
             )
         )
 

@@ -103,6 +103,8 @@ class Runner:
         failures: list[Failure] = []
         failed: set[str] = set()
         pending = self.pending(stages)
+        for stage in pending:
+            stage.ready()
         try:
             for number, stage in enumerate(pending, start=1):
                 if stop():

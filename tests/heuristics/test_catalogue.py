@@ -223,7 +223,11 @@ def test_a_domain_may_be_left_out(tmp_path: Path) -> None:
         ('title = "Symmetry"', 'titel = "Symmetry"', "unknown key 'titel'; did you mean 'title'?"),
         ('slug = "symmetry"', 'slug = "Symmetry"', "lower-case"),
         ('slug = "symmetry"', 'slug = "mirror"', "rename it to mirror.toml"),
-        ("look_back = ", "lookback = ", "[cues] must have exactly the keys understand, plan, carry_out, look_back"),
+        (
+            "look_back = ",
+            "lookback = ",
+            "[cues] must have exactly the keys understand, plan, carry_out, look_back, or be left out",
+        ),
         ("[[math]]", "[math]", ""),  # TOML itself refuses the second [math]
         ("difficulty = 1", "difficulty = 0", "math[1].difficulty = 0"),
         ("difficulty = 2", "level = 2", "unknown key math[2].level"),
@@ -231,8 +235,8 @@ def test_a_domain_may_be_left_out(tmp_path: Path) -> None:
         (r"\boxed{60}", "60", r"math[1].solution must end with a line that has \boxed{60}"),
         ("```python", "```", "code[1].solution must end with one ```python"),
         ("assert ring_table(5)[0]", "ring_table(5)[0]", "code[1].answer must be assert statements"),
-        ("(A) Ole", "Ole", "narrative[1].question must end with its options"),
-        ("The answer is (", "It is (", "narrative[1].solution must end with 'The answer is ("),
+        ("(A) Ole", "Ole", "choice[1].question must end with its options"),
+        ("The answer is (", "It is (", "choice[1].solution must end with 'The answer is ("),
     ],
 )
 def test_malformed_files_are_refused_with_the_cure(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -270,3 +274,10 @@ def test_an_unknown_slug_names_its_neighbours(slug: str, near: str) -> None:
 def test_the_records_are_plain_data() -> None:
     assert all(isinstance(h, Heuristic) for h in CATALOGUE.values())
     assert unguided().slug not in CATALOGUE
+
+
+def test_old_files_with_the_section_narrative_load(tmp_path: Path) -> None:
+    text = (BUILT_IN / "analogy.toml").read_text(encoding="utf-8")
+    assert "[[choice]]" in text and "[[narrative]]" not in text
+    (tmp_path / "analogy.toml").write_text(text.replace("[[choice]]", "[[narrative]]"), encoding="utf-8")
+    assert load_catalogue([tmp_path])["analogy"] == CATALOGUE["analogy"]

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from midway.cli import heuristics as verb
-from midway.heuristics import build_prompt, get, load_catalogue, to_markdown
+from midway.heuristics import build_prompt, format_page, get, load_catalogue, to_markdown
 from midway.records import Question
 
 # the verb is registered here if the package's list of verbs does not have it
@@ -37,7 +37,7 @@ def test_list() -> None:
     rows = json.loads(heuristics("list", "--json").stdout)
     assert [row["slug"] for row in rows] == list(catalogue)
     assert rows[0]["cues"] == catalogue["analogy"].cues and rows[0]["exemplars"]["math"] == 3
-    assert heuristics("list", "--markdown").stdout == to_markdown(catalogue)
+    assert heuristics("list", "--markdown").stdout == to_markdown(catalogue) + format_page()
 
 
 def test_show_prints_everything() -> None:
@@ -114,7 +114,7 @@ def test_errors_say_what_to_type_next(tmp_path: Path, base_model: Path) -> None:
     (tmp_path / "bad.toml").write_text("slug = ", encoding="utf-8")
     for args, told in (
         (["list", "--folder", tmp_path], "not valid TOML"),
-        (["preview", "symmetry", "--question", "?", "--exemplars", "7"], "set exemplars to 0..3"),
+        (["preview", "unguided", "--question", "?", "--exemplars", "7"], "set exemplars to 0..3"),
         (["preview", "symmetry", "--question", "?", "--domain", "art"], "must be one of math, code, choice"),
         (["preview", "symmetry", "--question", "?", "--model", tmp_path], "no tokenizer for"),
         (["preview", "symmetry", "--question", "?", "--model", base_model, "--chat"], "no chat template"),
@@ -133,3 +133,35 @@ def test_no_torch_is_loaded_for_list_and_preview_without_a_model() -> None:
             [sys.executable, "-c", code, "heuristics", *args], capture_output=True, text=True, check=True
         )
         assert done.stderr.endswith("False\n")
+
+
+def test_a_heuristic_of_ones_own_from_nothing_to_a_prompt(tmp_path: Path) -> None:
+    made = heuristics("new", "count-twice", "--folder", tmp_path)
+    path = tmp_path / "count-twice.toml"
+    assert str(path) in made.stdout
+    assert "is there already" in heuristics("new", "count-twice", "--folder", tmp_path, code=2).stderr
+    assert "no name for a heuristic" in heuristics("new", "Count Twice", "--folder", tmp_path, code=2).stderr
+    told = heuristics("check", path, code=1)
+    assert told.stdout.splitlines() == [
+        'description is missing: what the approach is, in two or three sentences; write  description = "..."'
+    ]
+    text = path.read_text().replace('description = ""', 'description = "Count in two ways and compare."')
+    path.write_text(text)
+    said = heuristics("check", path).stdout
+    assert "in order; worked examples: none" in said and "no [cues]: its prompts ask for no phases" in said
+    shown = heuristics("preview", "count-twice", "--folder", tmp_path, "--question", ASKED).stdout
+    assert "Count in two ways and compare." in shown and "four short parts" not in shown
+    # with the commented parts filled in
+    lines = text.splitlines()
+    first = lines.index("# [[math]]")
+    whole = [*lines[:first], *(line.removeprefix("#").removeprefix(" ") for line in lines[first:])]
+    path.write_text("\n".join(whole))
+    said = heuristics("check", path).stdout
+    assert "worked examples: 1 of math" in said and "no worked examples of code, choice" in said
+    shown = heuristics("preview", "count-twice", "--folder", tmp_path, "--question", ASKED, "--exemplars", "3").stdout
+    assert shown.count("[assistant]") == 1, "it shows those that there are"
+    path.write_text("\n".join(whole).replace('answer = "48"', 'answer = "49"'))
+    said = heuristics("check", path, code=1).stdout
+    assert "math[1]: its solution does not verify against its answer (wrong: wrong-answer:boxed)" in said
+    path.write_text(text + '[cues]\nunderstand = "Look."\nplan = ""\n')
+    assert heuristics("check", path, code=1).stdout.count("is missing") == 3

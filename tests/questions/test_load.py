@@ -359,7 +359,7 @@ def test_one_id_for_two_questions_is_refused(write: Write) -> None:
 
 def test_unknown_source_split_subset_domain(write: Write, tmp_path: Path) -> None:
     text = message(SourceConfig(source="gms8k"))
-    assert text.startswith("unknown source 'gms8k'; did you mean gsm8k?") and "midway sources" in text
+    assert text.startswith("unknown source 'gms8k'; did you mean gsm8k?") and "midway list sources" in text
     assert message(SourceConfig(source="gsm8k", split="dev")) == "gsm8k: there is no split 'dev'; it has train, test"
     text = message(SourceConfig(source="musr", subset="murder", split="test"))
     assert text.startswith("musr: there is no subset 'murder'") and "murder_mystery" in text

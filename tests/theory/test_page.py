@@ -170,3 +170,22 @@ def test_p2_to_p6_say_what_the_page_says_at_another_seed() -> None:
     budget = run("P6", 5)
     assert np.all(np.diff([budget.n_N[int(row.argmax())] for row in budget.success_DN]) <= 0)
     assert 1000 < budget.crossover() < 4000
+
+
+def test_the_page_quotes_the_measured_run() -> None:
+    """What the hand-written part says of the demo is in docs/theory/run-demo.json."""
+    found = json.loads((DOCS / "theory/run-demo.json").read_text(encoding="utf-8"))
+    text = " ".join((DOCS / "theory.md").read_text(encoding="utf-8").split())
+    nats = {(s["arm"], s["phase"]): s["entropies"] for s in found["found"]["states"]}
+    polya, base = nats["polya", "before-rl"], nats["base", "base"]
+    learned = {one["arm"]: one for one in found["learning"]}
+    gain = learned["polya"]["measured_T"][-1] - learned["polya"]["measured_T"][0]
+    quoted = [
+        f"the first token has {polya['first']['value']:.2f} nats, a token within a step {polya['inside']['value']:.2f}",
+        f"round: {base['first']['value']:.2f} and {base['inside']['value']:.2f}.",
+        f"{polya['first']['value']:.2f} to {nats['polya', 'after-rl']['first']['value']:.2f} nats at the first token",
+        f"The gain of several ways (+{100 * gain:.1f}) is all choice (+{100 * learned['polya']['change']['choice']:.1f})",
+        f"the rate of gain at the start of RL only is {learned['rl-only']['rate']:.4f}",
+        f"The base model has {base['inside']['value'] / polya['inside']['value']:.0f} times the nats within steps",
+    ]
+    assert [q for q in quoted if q not in text] == []

@@ -185,3 +185,33 @@ def test_a_missing_gold_is_unjudged_in_every_adapter(missing: Any) -> None:
     assert rewards.reward_func([text], [""], [missing])["extra_logs"]["unjudged"].tolist() == [1.0]
     with pytest.raises(RuntimeError, match="could not be judged: no-gold"):
         asyncio.run(rewards.correct(Row(answer=missing), Reply(text)))
+
+
+SOUND = [
+    ("3 + 4 = 7. \\boxed{7}", 1.0, 1.0, 1.0),
+    ("3 + 4 = 8, no, it is 7. \\boxed{7}", 1.0, 1.0, 0.0),  # false arithmetic
+    ("It rains. It was 7", 1.0, 0.0, 1.0),  # the last number
+    ("\\boxed{8}", 0.0, 0.0, 0.0),
+    (HANG, None, None, None),
+]
+
+
+def test_on_request_only_sound_texts_are_rewarded() -> None:
+    from midway.recipe import RewardConfig
+    from midway.registry import find
+
+    question = Question("math", "What is 3 + 4?", answer="7")
+    verifier = Verifier(1, cpu_seconds=1)
+    texts, *expected = zip(*SOUND, strict=True)
+    settings: list[dict[str, Any]] = [{}, {"accept": ["boxed", "statement"]}, {"consistent": True}]
+    logged: dict[str, list[Any]] = {}
+    for options, scores in zip(settings, expected, strict=True):
+        one = RewardConfig(name="verdict", options=options)
+        reward = find("rewards", "verdict").open(one.options, questions=[question], verifier=verifier, stop=())
+        assert isinstance(reward, rewards.TRLReward), "rollouts take their verdicts from it"
+        assert as_trl(reward, list(texts), question_id=[question.id] * len(texts)) == list(scores)
+        copy = pickle.loads(pickle.dumps(reward))
+        assert copy(completions=[texts[0]], question_id=[question.id], log_extra=logged.__setitem__) == [1.0]
+    assert logged["judgement"] == ["correct"]
+    with pytest.raises(ValueError, match=r"acept: unknown field; did you mean accept\?"):
+        RewardConfig(name="verdict", options={"acept": []})

@@ -47,7 +47,7 @@ def test_it_runs_away_from_the_source_tree(installed: Path, tmp_path: Path) -> N
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "lab/main" in midway("recipes")
+    assert "lab/main" in midway("list", "recipes")
     out = midway("check", "demo", "--no-model", "--no-gold")
     assert "arm polya (treatment)" in out
     assert str(ROOT) not in out

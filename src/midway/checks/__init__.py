@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, model, pools, power, questions, signal
+from midway.checks import arms, gold, launch, memory, model, pools, power, questions, signal, trainer
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -11,17 +11,22 @@ CHECKS: tuple[Check, ...] = (
     arms.CHECK,
     power.CHECK,
     signal.CHECK,
+    trainer.CHECK,
+    launch.CHECK,
     model.CHECK,
+    memory.CHECK,
     gold.CHECK,
 )
 """In the order in which they are shown."""
+OPTIONS = {"model": "--no-model", "verifier": "--no-gold"}
+"""Options of `midway check` that leave out the checks with these needs."""
 
 
 def run_checks(subject: Subject, without: Collection[str] = ()) -> Iterator[Finding]:
     """Yield the findings of all checks but those that need what is in `without` (`model`, `verifier`)."""
     for check in CHECKS:
         if check.needs and check.needs in without:
-            yield Finding(f"{check.name}: not looked at (--no-{check.name})")
+            yield Finding(f"{check.name}: not looked at ({OPTIONS[check.needs]})")
         else:
             yield from check.run(subject)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from midway import registry
 from midway.checks.base import Check, Finding, Subject
 from midway.recipe import ArmConfig, Recipe, merge
 
@@ -25,10 +26,9 @@ def path(recipe: Recipe, arm: ArmConfig) -> str:
     if parts:
         steps.append(f"mid-train on {' + '.join(parts)}")
     if arm.rl:
-        args = merge(recipe.rl, arm.rl_args)
-        length = "compute-matched" if arm.compute_matched else f"{args.get('max_steps', 'by epochs')} steps"
-        batch = int(args.get("per_device_train_batch_size", 8)) * int(args.get("gradient_accumulation_steps", 1))
-        steps.append(f"GRPO {length} of {batch} completions, groups of {args.get('num_generations', 8)}")
+        rl = registry.find("trainers", recipe.training.trainer).sampled(merge(recipe.rl, arm.rl_args))
+        length = "compute-matched" if arm.compute_matched else f"{rl.steps or 'by epochs'} steps"
+        steps.append(f"GRPO {length} of {rl.batch} completions, groups of {rl.group}")
     return ", then ".join(steps) or "the base model as it is"
 
 

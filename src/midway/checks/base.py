@@ -37,6 +37,8 @@ class Subject:
 
     recipe: Recipe
     bench: Workbench
+    gpu_memory: float = 0.0
+    """Bytes of the GPU that is meant; 0: that of this machine, if there is one."""
 
     def sets(self) -> dict[str, list[Question]]:
         """Every question set of the recipe by name."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from midway import registry
 from midway.checks.base import Check, Finding, Level, Subject
 from midway.evidence.alarms import Limits
 from midway.evidence.signal import no_signal, no_signal_of_counts
@@ -29,7 +30,7 @@ def run(subject: Subject) -> Iterator[Finding]:
     recipe = subject.recipe
     if not any(arm.rl for arm in recipe.arms.values()):
         return
-    group = int(recipe.rl.get("num_generations", 8))
+    group = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl).group
     found = counts_of(Layout(Path("runs") / recipe.name), recipe)
     if found is None:
         cases = ", ".join(f"{no_signal(p, group):.0%} of draws where the model solves {p:.0%}" for p in SHOWN)

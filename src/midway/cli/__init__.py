@@ -27,6 +27,7 @@ from midway.cli import (
     verify,
     view,
 )
+from midway.cli import list as list_
 from midway.records import UserError
 
 app = typer.Typer(
@@ -53,7 +54,25 @@ def _root(
     pass
 
 
-for module in (run, data, check, probe, report, view, export, verify, heuristics, sources, models, serve, lab, theory):
+MODULES = (
+    run,
+    data,
+    check,
+    probe,
+    report,
+    view,
+    export,
+    verify,
+    list_,
+    heuristics,
+    sources,
+    models,
+    serve,
+    lab,
+    theory,
+)
+
+for module in MODULES:
     module.register(app)
 
 

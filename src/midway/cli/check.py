@@ -13,6 +13,12 @@ def register(app: typer.Typer) -> None:
         recipe: str = typer.Argument(..., help="A recipe file, or the name of a shipped one."),
         overrides: list[str] = typer.Argument(None, metavar="[SECTION.KEY=VALUE]..."),
         data: str = typer.Option(None, "--data", help="A folder with benchmark files, looked in before the Hub."),
+        gpu_memory: float = typer.Option(
+            None,
+            "--gpu-memory",
+            metavar="GIB",
+            help="Memory of one GPU that training is meant for; else this machine's.",
+        ),
         no_model: bool = typer.Option(
             False, "--no-model", help="Leave out what needs the model or its tokenizer (imports no torch)."
         ),
@@ -22,30 +28,38 @@ def register(app: typer.Typer) -> None:
         from midway.recipe import load_recipe
 
         without = [name for name, left_out in (("model", no_model), ("verifier", no_gold)) if left_out]
-        problems = check_recipe(recipe=load_recipe(recipe, overrides or []), data=data, without=without)
-        if problems:
-            typer.echo(f"{problems} gold answers do not verify: leave these questions out or mend them", err=True)
+        golds, others = check_recipe(load_recipe(recipe, overrides or []), data, without, (gpu_memory or 0.0) * 2**30)
+        if golds:
+            typer.echo(f"{golds} gold answers do not verify: leave these questions out or mend them", err=True)
+        for text in others:
+            typer.echo(f"to be mended before the run: {text}", err=True)
+        if golds or others:
             raise typer.Exit(1)
 
 
-def check_recipe(recipe: object, data: str | None, without: list[str]) -> int:
-    """Print what the checks find; return the number of gold answers that do not verify."""
+def check_recipe(recipe: object, data: str | None, without: list[str], gpu_memory: float) -> tuple[int, list[str]]:
+    """Print what the checks find; return the number of gold answers that do not verify, and what else would make the run fail.
+
+    `gpu_memory`: bytes of the GPU that training is meant for, 0: of this machine's.
+    """
     import tempfile
     from pathlib import Path
 
-    from midway.checks import Subject, run_checks
+    from midway.checks import Level, Subject, run_checks
     from midway.recipe import Recipe
     from midway.rundir.layout import Layout
     from midway.workbench import Workbench
 
     assert isinstance(recipe, Recipe)
-    problems = 0
+    golds, others = 0, []
     with tempfile.TemporaryDirectory() as folder:
         bench = Workbench(recipe, Layout(Path(folder)), data=data)
         try:
-            for finding in run_checks(Subject(recipe, bench), without):
+            for finding in run_checks(Subject(recipe, bench, gpu_memory), without):
                 typer.echo(finding.text)
-                problems += finding.count
+                golds += finding.count
+                if finding.level is Level.PROBLEM and not finding.count:
+                    others.append(finding.text)
         finally:
             bench.close()
-    return problems
+    return golds, others

@@ -118,13 +118,14 @@ def _card(
         if scored:
             found = (scored.get("result") or {}).get("discrimination") or {}
             adherence = {**recipe.adherence.model_dump(mode="json"), "sentence": found.get("sentence")}
+    model, revision, weights = _writer(bench, pools)
     return Card(
         title=recipe.title or recipe.name,
         arm=arm,
         seed=seed,
-        model=_writer(bench, pools),
-        revision=recipe.model.revision,
-        model_key=bench.models.base.key,
+        model=model,
+        revision=revision,
+        model_key=weights,
         rows=rows.height,
         data=[d.model_dump(mode="json", exclude_none=True) for d in recipe.arms[arm].midtrain],
         selection=recipe.selection.model_dump(mode="json"),
@@ -142,23 +143,36 @@ def _card(
     )
 
 
-def _writer(bench: Workbench, pools: list[str]) -> str:
-    """Who wrote the solutions: a server's model by the name that the server knows; of a local path only the name."""
+def _writer(bench: Workbench, pools: list[str]) -> tuple[str, str | None, str]:
+    """Who wrote the solutions, at which revision, with which weights, as far as that is known: of a local path only its name, of a server
+    the name that the server knows, of recorded completions the models that their file names. What is not known is None or empty."""
     from midway.registry import find
 
-    names = []
-    for engine in (bench.recipe.pools[p].engine for p in pools):
-        if engine is not None and find("engines", engine.kind).recorded:
-            names.append(f"somebody else (recorded in {Path(getattr(engine, 'path', engine.kind)).name})")
-    engines = [bench.recipe.pools[p].engine or bench.recipe.engine for p in pools]
-    served = {str(name) for engine in engines if (name := getattr(engine, "model", None))}
-    model = " and ".join(sorted(served)) or bench.recipe.model.path
-    own = Path(model).name if Path(model).exists() else model
-    return (
-        ", ".join(dict.fromkeys(names))
-        if len(names) == len(pools) and names
-        else ", ".join(dict.fromkeys([own, *names]))
-    )
+    recipe = bench.recipe
+    names, local = [], False
+    for engine in (recipe.pools[p].engine or recipe.engine for p in pools):
+        part = find("engines", engine.kind)
+        if part.recorded:
+            names.append(_recorded(Path(getattr(engine, "path", engine.kind))))
+        elif served := getattr(engine, "model", None):
+            names.append(str(served))
+        elif part.any_weights or "path" in recipe.model.model_fields_set:
+            local = local or part.any_weights
+            path = Path(recipe.model.path)
+            names.append(path.name if path.exists() else recipe.model.path)
+        else:
+            names.append(f"a model that is not named (engine {engine.kind})")
+    text = " and ".join(dict.fromkeys(names)) or recipe.model.path
+    return text, recipe.model.revision if local else None, bench.models.base.key if local else ""
+
+
+def _recorded(path: Path) -> str:
+    """Say where recorded completions are from, and which models their file names in a column `model`."""
+    from midway.questions.rows import read_file
+
+    models = {str(row["model"]) for _, row in read_file(path) if row.get("model")}
+    listed = ", ".join(sorted(models)[:5]) + (" ..." if len(models) > 5 else "")
+    return f"{listed or 'somebody else'} (recorded in {path.name})"
 
 
 def _prompts(bench: Workbench, solutions: pl.DataFrame, questions: dict[str, Any], pools: list[str]) -> dict[str, str]:

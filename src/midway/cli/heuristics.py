@@ -1,4 +1,4 @@
-"""`midway heuristics list | show | preview`: the Pólya catalogue, and exactly what a model will see.
+"""`midway heuristics list | show | preview | new | check`: the Pólya catalogue, files of your own, and exactly what a model will see.
 
 Promises: `list` and `show` need no torch and no model; `preview --model` loads that model's tokenizer (not its weights)
 and prints the prompt as the model's chat template renders it, with its token count. An unknown slug, a malformed file,
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from midway.records import Prompt, Question
+    from midway.records import Heuristic, Prompt, Question
 
 _FOLDER = typer.Option(None, "--folder", help="A folder with heuristic files of your own; may be given again.")
 _MODEL = typer.Option(None, "--model", help="Hub id or folder of a model; only its tokenizer is loaded.")
@@ -27,6 +27,8 @@ def register(app: typer.Typer) -> None:
     verbs.command("list")(list_)
     verbs.command("show")(show)
     verbs.command("preview")(preview)
+    verbs.command("new")(new)
+    verbs.command("check")(check)
     app.add_typer(verbs, name="heuristics")
 
 
@@ -51,13 +53,13 @@ def list_(
     """List the heuristics; with --model, the tokens of each one's longest prompt without the question."""
     import json
 
-    from midway.heuristics import load_catalogue, to_markdown
+    from midway.heuristics import format_page, load_catalogue, to_markdown
     from midway.heuristics.catalogue import exemplar_domains
 
     with _told():
         catalogue = load_catalogue(folder or [])
         if markdown:
-            typer.echo(to_markdown(catalogue), nl=False)
+            typer.echo(to_markdown(catalogue) + format_page(), nl=False)
             return
         tokens = {h: _longest(catalogue[h], model) for h in catalogue} if model else {}
     if json_:
@@ -94,13 +96,61 @@ def show(slug: str, folder: list[Path] | None = _FOLDER) -> None:
         h = get(slug, folder or [])
     typer.echo(f"{h.title} ({h.slug})\n\n{h.description}\n")
     for phase in PHASES:
-        typer.echo(f"  {PHASE_TITLES[phase]}: {h.cues[phase]}")
+        if phase in h.cues:
+            typer.echo(f"  {PHASE_TITLES[phase]}: {h.cues[phase]}")
     for label, text in (("Fits", h.fits), ("Does not fit", h.fits_not), ("Short cue", h.short_cue)):
         if text:
             typer.echo(f"\n{label}: {text}")
     for domain in h.exemplars:
         for number, e in enumerate(h.exemplars.get(domain, ()), 1):
             typer.echo(f"\n--- {domain} {number}, difficulty {e.difficulty}\n{e.question}\n\n{e.solution}")
+
+
+def new(
+    slug: str = typer.Argument(help="Its name: lower-case letters, digits and hyphens, such as my-way."),
+    folder: Path = typer.Option(Path("."), "--folder", help="Where the file is written."),
+) -> None:
+    """Write SLUG.toml, a heuristic of your own to fill in, with notes on every field."""
+    from midway.heuristics import new_file
+
+    with _told():
+        path = new_file(slug, folder)
+    typer.echo(f"{path}: write its description, then: midway heuristics check {path}")
+
+
+def check(file: Path = typer.Argument(help="A heuristic file of your own (*.toml).")) -> None:
+    """Say what a heuristic file has, what is wrong with it and what to write; the answers of its examples are judged."""
+    from midway.heuristics import missing, problems, read_heuristic
+
+    if found := [*problems(file)]:
+        for line in found:
+            typer.echo(line)
+        typer.echo(f"{len(found)} to write or correct" if len(found) > 1 else "1 to write or correct", err=True)
+        raise typer.Exit(1)
+    heuristic = read_heuristic(file)
+    wrong = list(_wrong_examples(heuristic))
+    for line in (*wrong, *missing(heuristic)):
+        typer.echo(line)
+    counts = ", ".join(f"{len(of)} of {domain}" for domain, of in heuristic.exemplars.items()) or "none"
+    typer.echo(f"{file}: {'in order' if not wrong else 'examples to correct'}; worked examples: {counts}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _wrong_examples(heuristic: Heuristic) -> Iterator[str]:
+    """What the verifier says of each worked example's solution, where it is not that it is right."""
+    from midway import registry
+    from midway.domains import Verifier, question_of
+
+    with Verifier(1) as verifier:
+        for domain, examples in heuristic.exemplars.items():
+            for number, example in enumerate(examples, 1):
+                columns = registry.domain(domain).example_columns(example)
+                if columns is None:
+                    continue
+                verdict = verifier.verify(question_of({"domain": domain, **columns}), example.solution)
+                if not verdict.correct:
+                    yield f"{domain}[{number}]: its solution does not verify against its answer ({verdict.judgement}: {verdict.reason})"
 
 
 def preview(

@@ -1,4 +1,4 @@
-"""`midway models`: the models that are known by name, and getting one before it is needed."""
+"""`midway models get NAME`: a model that is known by name, before it is needed. (`midway list models` lists them.)"""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ def register(app: typer.Typer) -> None:
 
 @models.callback()
 def list_models(context: typer.Context) -> None:
-    """List the models that `model: {path: NAME}` knows by name."""
-    if context.invoked_subcommand is not None:
-        return
-    from midway.registry import parts
+    """Models known by name; `midway list models` lists them."""
+    if context.invoked_subcommand is None:
+        from midway.cli.list import show
 
-    for part in parts("models"):
-        typer.echo(f"{part.name:<12}{part.summary}")
-    typer.echo("Any Hub id (org/name), local directory or .gguf file is a model too.")
+        show("models")
 
 
 @models.command()

@@ -1,4 +1,4 @@
-"""`midway run`, `midway demo`, `midway status`, `midway recipes`: running a recipe and looking at a run."""
+"""`midway run`, `midway demo`, `midway status`: running a recipe and looking at a run."""
 
 from __future__ import annotations
 
@@ -112,13 +112,12 @@ def register(app: typer.Typer) -> None:
 
         show_status(run)
 
-    @app.command()
+    @app.command(hidden=True)
     def recipes() -> None:
-        """List the shipped recipes."""
-        from midway.recipe import load_recipe, shipped_recipes
+        """The former name of `midway list recipes`."""
+        from midway.cli.list import show
 
-        for name in shipped_recipes():
-            typer.echo(f"{name:<32}{load_recipe(name).title or ''}")
+        show("recipes")
 
 
 def load(asked: Asked) -> tuple[Recipe, str | None, Asked]:

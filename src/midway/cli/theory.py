@@ -34,8 +34,25 @@ def theory(
         Path | None, typer.Option(help="Also write one SVG file for each into this directory.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    run: Annotated[
+        str | None,
+        typer.Option(help="A run: measure the theory's quantities in its models instead.", show_default=False),
+    ] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="With --run: on which benchmark; the first if left out.", show_default=False)
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="With --run: answers of a question, at most.")] = 4,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="With --run: questions, at most.", show_default=False)
+    ] = None,
+    entropies: Annotated[
+        bool, typer.Option(help="With --run: load the models and read their answers; else only count ways.")
+    ] = True,
 ) -> None:
-    """Run the theory's predictions: what policy gradient does to a model with one way or several."""
+    """Run the theory's predictions: what policy gradient does to a model with one way or several. With --run, measure a run."""
+    if run is not None:
+        _of_run(run, benchmark, samples=samples, questions=questions, entropies=entropies, as_json=as_json, out=figures)
+        return
     from midway.records import UserError
     from midway.theory.account import markdown, plain
     from midway.theory.predictions import PREDICTIONS
@@ -60,6 +77,47 @@ def theory(
         typer.echo(f"{name}: {time.monotonic() - start:.1f} s", err=True)
     if as_json:
         typer.echo(json.dumps({"seed": seed, "predictions": found}, ensure_ascii=False))
+
+
+def _of_run(
+    run: str,
+    benchmark: str | None,
+    *,
+    samples: int,
+    questions: int | None,
+    entropies: bool,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    from midway.branches import accounts, learning, measure
+    from midway.results import open_run
+    from midway.theory.account import markdown, plain
+
+    opened = open_run(run)
+    found = measure(
+        opened,
+        benchmark,
+        samples=samples,
+        questions=questions,
+        entropies=entropies,
+        say=lambda text: typer.echo(text, err=True),
+    )
+    for text in found.missing:
+        typer.echo(f"left out: {text}", err=True)
+    learned = learning(opened, found)
+    told = accounts(found, learned)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, account in told.items():
+            if account.panels:
+                (out / f"{name}.svg").write_text(draw(account), encoding="utf-8")
+    if as_json:
+        words = {name: plain(replace(account, panels=())) for name, account in told.items()}
+        value = {"found": plain(found), "learning": plain(learned), "accounts": words}
+        typer.echo(json.dumps(value, ensure_ascii=False))
+        return
+    for account in told.values():
+        typer.echo(markdown(account))
 
 
 def draw(account: Account) -> str:

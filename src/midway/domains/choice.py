@@ -69,6 +69,10 @@ class Choice(Domain):
     def show_short(self, question: Question) -> str:
         return self.show(question)
 
+    def example_columns(self, exemplar: Exemplar) -> Mapping[str, Any] | None:
+        choices = re.findall(r"^\([A-Z]\) (.+)$", exemplar.question, re.MULTILINE)
+        return {"question": exemplar.question, "choices": choices, "answer_index": exemplar.answer}
+
     def check_exemplar(self, exemplar: Exemplar) -> str:
         letters = _OPTION.findall(exemplar.question)
         if len(letters) < 2 or letters != [chr(65 + i) for i in range(len(letters))]:

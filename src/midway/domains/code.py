@@ -73,6 +73,9 @@ class Code(Domain):
     def exemplar_question(self, exemplar: Exemplar) -> str:
         return f"{exemplar.question}\nIt must pass this test:\n{exemplar.answer.splitlines()[0]}"
 
+    def example_columns(self, exemplar: Exemplar) -> Mapping[str, Any] | None:
+        return {"question": exemplar.question, "test_list": exemplar.answer.splitlines()}
+
     def check_exemplar(self, exemplar: Exemplar) -> str:
         if not _FENCE_AT_END.search(exemplar.solution):
             return "solution must end with one ```python ... ``` block"

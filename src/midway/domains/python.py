@@ -23,7 +23,7 @@ from typing import Any
 from midway.domains.base import Domain, task
 from midway.questions.base import QuestionError, Reader, RowError
 from midway.questions.table import of_record, to_record
-from midway.records import Judgement, Question, Verdict
+from midway.records import Exemplar, Judgement, Question, Verdict
 from midway.registry import Row, Task, load_object
 from midway.registry.files import FileError, digest
 
@@ -64,6 +64,9 @@ class Python(Domain):
             raise ValueError(problem.replace("options.judge", "column judge"))
         fields = self.gold(Reader(columns, {}, options))
         return Question(self.name, str(columns.get("question") or ""), **fields)
+
+    def example_columns(self, exemplar: Exemplar) -> Mapping[str, Any] | None:
+        return None  # only its own judge could say
 
     def judge(self, question: Question, text: str, *, truncated: bool, require_sandbox: bool) -> Verdict | Task:
         gold = question.gold if isinstance(question.gold, Mapping) else {}

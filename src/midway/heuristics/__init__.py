@@ -9,6 +9,7 @@ from midway.heuristics.catalogue import (
     get,
     load_catalogue,
     pick,
+    read_heuristic,
     to_markdown,
     unguided,
 )
@@ -22,6 +23,7 @@ from midway.heuristics.prompts import (
     prompt_version,
     render_question,
 )
+from midway.heuristics.writing import format_page, missing, new_file, problems
 
 __all__ = [
     "STOP_STRINGS",
@@ -32,10 +34,15 @@ __all__ = [
     "answer_form",
     "build_prompt",
     "fold_system",
+    "format_page",
     "get",
     "load_catalogue",
+    "missing",
+    "new_file",
     "pick",
+    "problems",
     "prompt_version",
+    "read_heuristic",
     "render_question",
     "to_markdown",
     "unguided",

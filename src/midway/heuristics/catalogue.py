@@ -1,30 +1,11 @@
 """Load heuristics from TOML files: the built-in catalogue, then folders of the user's own.
 
-Promises: every file is checked when it is read (keys, the four cues, exemplars that name their phases in order and end
+Promises: every file is checked when it is read (keys, four cues or none, exemplars that name their phases in order or not at all, and end
 in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is told
 as CatalogueError: which file, which key, what to write. Answers of exemplars are not judged here (`verify` lies above
 this room); the tests do that for the built-in ones.
 
-A file:
-
-    slug = "working-backward"          # the file's name without .toml
-    title = "Working backward"
-    short_cue = "Work backward."       # optional
-    description = "..."
-    fits = "..."                       # optional
-    fits_not = "..."                   # optional
-
-    [cues]
-    understand = "..."
-    plan = "..."
-    carry_out = "..."
-    look_back = "..."
-
-    [[math]]                           # also [[code]] and [[narrative]], easiest first
-    difficulty = 1
-    question = "..."
-    solution = '''...'''
-    answer = "18"
+The format of a file is in docs/heuristics.md; `midway heuristics new SLUG` writes one to fill in (`writing`).
 """
 
 from __future__ import annotations
@@ -45,7 +26,7 @@ BUILT_IN = Path(__file__).parent / "catalogue"
 _TEXTS = ("slug", "title", "short_cue", "description", "fits", "fits_not")
 _REQUIRED = ("slug", "title", "description")
 _EXEMPLAR_KEYS = ("question", "solution", "answer", "difficulty")
-_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADING = re.compile(rf"^({'|'.join(PHASE_TITLES[p] for p in PHASES)}):", re.MULTILINE)
 
 
@@ -151,18 +132,18 @@ def read_heuristic(path: Path) -> Heuristic:
             )
     texts = {key: _text(path, data, key, required=key in _REQUIRED) for key in _TEXTS}
     slug = texts["slug"]
-    if not _SLUG.fullmatch(slug):
+    if not SLUG.fullmatch(slug):
         raise CatalogueError(f"{path}: slug = {slug!r}; use lower-case letters, digits and single hyphens")
     if slug != path.stem:
         raise CatalogueError(f"{path}: slug = {slug!r}, but the file is named {path.name}; rename it to {slug}.toml")
     if slug == UNGUIDED and path.parent != Path(__file__).parent:
         raise CatalogueError(f"{path}: slug {UNGUIDED!r} is kept for completions without a heuristic; choose another")
-    cues = data.get("cues", {})
-    if not isinstance(cues, dict) or set(cues) != set(PHASES):
-        raise CatalogueError(f"{path}: [cues] must have exactly the keys {', '.join(PHASES)}")
+    cues = data.get("cues")
+    if cues is not None and (not isinstance(cues, dict) or set(cues) != set(PHASES)):
+        raise CatalogueError(f"{path}: [cues] must have exactly the keys {', '.join(PHASES)}, or be left out")
     return Heuristic(
         **texts,
-        cues={phase: _text(path, cues, phase, required=True, where="cues.") for phase in PHASES},
+        cues={phase: _text(path, cues, phase, required=True, where="cues.") for phase in PHASES} if cues else {},
         exemplars={
             domain: tuple(_exemplars(path, section, domain, data[section]))
             for section, domain in sections.items()
@@ -195,11 +176,11 @@ def _exemplars(path: Path, section: str, domain: str, rows: Any) -> list[Exempla
         if type(difficulty) is not int or difficulty < 1:
             raise CatalogueError(f"{path}: {where}difficulty = {difficulty!r}; write a whole number from 1 (easiest)")
         headings = _HEADING.findall(solution)
-        if headings != [PHASE_TITLES[phase] for phase in PHASES]:
+        if headings and headings != [PHASE_TITLES[phase] for phase in PHASES]:
             raise CatalogueError(
                 f"{path}: {where}solution has the headings {headings}; it needs paragraphs that start with "
                 + ", ".join(f"'{PHASE_TITLES[phase]}:'" for phase in PHASES)
-                + ", in this order"
+                + ", in this order, or none of them"
             )
         exemplar = Exemplar(question=question, solution=solution, answer=answer, difficulty=difficulty)
         if problem := registry.domain(domain).check_exemplar(exemplar):
@@ -209,7 +190,7 @@ def _exemplars(path: Path, section: str, domain: str, rows: Any) -> list[Exempla
 
 
 def to_markdown(catalogue: Mapping[str, Heuristic]) -> str:
-    """Return the catalogue as a Markdown page (the source of `docs/heuristics.md`)."""
+    """Return the catalogue as a Markdown page: `docs/heuristics.md` but for its chapter on the file format (`writing.format_page`)."""
     lines = [
         "# The heuristics",
         "",
@@ -225,7 +206,7 @@ def to_markdown(catalogue: Mapping[str, Heuristic]) -> str:
         lines.append(f"| [`{h.slug}`](#{h.slug}) | {h.title} | {h.fits} | {h.fits_not} | {counts} |")
     for h in catalogue.values():
         lines += ["", f"## {h.slug}", "", f"**{h.title}.** {h.description}", ""]
-        lines += [f"- *{PHASE_TITLES[phase]}:* {h.cues[phase]}" for phase in PHASES]
+        lines += [f"- *{PHASE_TITLES[phase]}:* {h.cues[phase]}" for phase in PHASES if phase in h.cues]
         if h.short_cue:
             lines.append(f"- *Short cue:* {h.short_cue}")
     return "\n".join(lines) + "\n"

@@ -62,10 +62,10 @@ def render_question(question: Question) -> str:
 
 def _guidance(heuristic: Heuristic, domain: Domain, phases: bool) -> str:
     parts = [f"Solve the question with this approach: {heuristic.title}.\n{heuristic.description}"]
-    if phases:
+    if phases and heuristic.cues:
         steps = "\n".join(f"{PHASE_TITLES[phase]}: {heuristic.cues[phase]}" for phase in PHASES)
         parts.append(f"Write four short parts, each beginning with its heading:\n{steps}")
-    else:
+    elif heuristic.cues:
         parts.append("\n".join(f"- {heuristic.cues[phase]}" for phase in PHASES))
     parts.append(
         "Keep to this approach even where another would do. The solution must stand on its own: do not speak of these "
@@ -97,13 +97,14 @@ def build_prompt(
         heuristic: the approach to ask for; None asks for none (unguided pools, fine-tuning, RL, evaluation).
         chat: messages for a model with a chat template (guidance in the system message, exemplars as turns), else
             plain text that ends where the solution begins; give the engine STOP_STRINGS then.
-        phases: ask for the four phases as headings, and show them in the exemplars; never without a heuristic.
-        exemplars: how many worked exemplars, easiest first; None is 1 with a heuristic and 0 without. Without a
+        phases: ask for the four phases as headings, where the heuristic has them, and show them in the exemplars; never
+            without a heuristic.
+        exemplars: how many worked exemplars at most, easiest first; None is 1 with a heuristic and 0 without. Without a
             heuristic the exemplars are plain solutions that name no approach (a few-shot control).
         system: text of your own in front of everything else.
         style: see the module.
 
-    Raises PromptError: more exemplars than there are, a style that does not go with the other arguments.
+    Raises PromptError: without a heuristic, more exemplars than there are; a style that does not go with the other arguments.
     """
     if style not in get_args(Style):
         raise PromptError(f"style is {style!r}; it must be one of {', '.join(get_args(Style))}")
@@ -163,8 +164,10 @@ def _choose(heuristic: Heuristic | None, domain: Domain, exemplars: int | None) 
         return ()
     source = heuristic if heuristic is not None else unguided()
     there = source.exemplars.get(domain, ())
-    if not there and heuristic is not None:
-        return ()  # a heuristic serves also domains that it has no worked examples of
+    if heuristic is not None:
+        wanted = min(
+            wanted, len(there)
+        )  # a heuristic serves also domains that it has fewer worked examples of, or none
     if not 0 <= wanted <= len(there):
         raise PromptError(
             f"{wanted} exemplars of domain {domain!r} asked for, heuristic {source.slug!r} has {len(there)}; "

@@ -188,7 +188,7 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
     is_file = path.is_file() or folder or is_file_name(name)
     if not is_file and name.count("/") != 1:
         known = names("sources")
-        kinds = f"  give a known set (`midway sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
+        kinds = f"  give a known set (`midway list sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
         raise QuestionError(f"unknown source {name!r}{near(name, known)}\n{kinds}")
     if source.domain is None:
         raise QuestionError(

@@ -29,6 +29,7 @@ from midway.recipe.schema import (
 )
 from midway.recipe.section import EngineSettings, RecipeError, Section
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig
+from midway.recipe.until import UntilConfig
 from midway.registry import near
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "SelectionConfig",
     "SourceConfig",
     "TrainingConfig",
+    "UntilConfig",
     "VerifyConfig",
     "apply_override",
     "engine_settings",

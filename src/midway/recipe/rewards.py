@@ -7,6 +7,16 @@ from pydantic import Field
 from midway.recipe.section import Section
 
 
+class VerdictOptions(Section):
+    """Settings of `verdict`. Without any, whatever is right gets 1."""
+
+    accept: list[str] | None = None
+    """Answer rules that count (`boxed`, `statement`, `hashes`, `tag`, `letter` ...: the first word of a verdict's reason); any if left
+    out. A right answer that another rule found gets 0."""
+    consistent: bool = False
+    """A right answer gets 0 where the text has false arithmetic, an answer that no computation gives, a loop, or two answers."""
+
+
 class RandomOptions(Section):
     """Settings of `random`."""
 

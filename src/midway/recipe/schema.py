@@ -14,15 +14,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from midway import registry
+from midway.recipe.base_model import missing_model
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
+from midway.recipe.until import UntilConfig, check_until
 from midway.records import Sampling, content_id
 from midway.registry import near
 
 
 class ModelConfig(Section):
     path: str = "lab"
-    """A Hub id, a local directory, or `lab` for the small base model that is shipped with midway."""
+    """A Hub id, a local directory, a .gguf file or a named model (`midway list models`). Needed, except for the lab's own questions, and
+    where nothing is trained or evaluated and a server or a file writes the solutions."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -50,7 +53,7 @@ class SamplingConfig(Section):
 
 class SourceConfig(Section):
     source: str
-    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway sources`), a source of a plug-in, a Hub id (`org/name`), or a local
+    """A known set (`gsm8k`, `math`, `lab`, ...; see `midway list sources`), a source of a plug-in, a Hub id (`org/name`), or a local
     .jsonl/.parquet/.csv file."""
     split: str = "train"
     subset: str | None = None
@@ -272,6 +275,8 @@ class ArmConfig(Section):
     """Give RL the seconds, as further steps, that the treatment spent on generation and mid-training."""
     midtrain_args: dict[str, Any] = {}
     """Arguments of mid-training that differ for this arm."""
+    midtrain_until: UntilConfig | None = None
+    """End mid-training as soon as the arm is as good before RL as another one."""
     rl_args: dict[str, Any] = {}
     """Arguments of RL that differ for this arm."""
     reward: str | list[RewardConfig] | None = None
@@ -366,9 +371,9 @@ class Recipe(Section):
     midtrain: dict[str, Any] = {}
     """The trainer's own arguments of mid-training: any field of TRL's SFTConfig."""
     rl: dict[str, Any] = {}
-    """The trainer's own arguments of RL: any field of TRL's GRPOConfig."""
+    """The trainer's own arguments of RL: any field of TRL's GRPOConfig, and `algorithm` (docs/rl.md has the names); or verl's own keys."""
     lora: dict[str, Any] | None = None
-    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning."""
+    """Fields of peft's LoraConfig: train adapters and merge them; nothing for full fine-tuning. `quantize: nf4`: base weights in 4 bits."""
     launch: list[str] = []
     """Command that starts a training process on several GPUs, such as `[accelerate, launch, --num_processes, "4"]`; in-process if empty."""
     curve: CurveConfig = CurveConfig()
@@ -412,13 +417,17 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if problem := missing_model(self, ModelConfig.model_fields["path"].default):
+            raise ValueError(problem)
         trainer = find_part("trainers", self.training.trainer)
         trainer.check("midtrain", "midtrain", self.midtrain)
         trainer.check("rl", "rl", self.rl)
+        trainer.check_recipe(self)
         for name, arm in self.arms.items():
             _safe_name("arm", name)
             trainer.check("midtrain", f"arms.{name}.midtrain_args", arm.midtrain_args)
             trainer.check("rl", f"arms.{name}.rl_args", arm.rl_args)
+            trainer.check("rl", f"arms.{name}: rl", {**self.rl, **arm.rl_args})
             for data in arm.midtrain:
                 if data.pool and data.pool not in self.pools:
                     raise ValueError(
@@ -430,6 +439,8 @@ class Recipe(Section):
                     raise ValueError(
                         f"arms.{name}: compute_matched needs a `treatment` arm with mid-training and RL to match"
                     )
+            if arm.midtrain_until is not None:
+                check_until(name, self.arms, [b.name for b in self.benchmarks], self.treatment_arm)
             if arm.rl and not self.launch:
                 trainer.check_groups(f"arms.{name}", {**self.rl, **arm.rl_args})
         for name in self.pools:

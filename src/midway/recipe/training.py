@@ -36,7 +36,9 @@ def reward_list(reward: str | list[RewardConfig]) -> list[RewardConfig]:
 
 class TrainingConfig(Section):
     trainer: str = "trl"
-    """Who trains: trl, or a trainer of a plug-in. `midtrain` and `rl` hold its own arguments."""
+    """Who trains: trl, verl (RL alone; mid-training stays TRL's), or a trainer of a plug-in. `midtrain` and `rl` hold its own arguments."""
+    python: str | None = None
+    """verl: the Python of the environment that verl is installed in, such as `.venv-verl/bin/python`."""
     reward: str | list[RewardConfig] = "verdict"
     """What RL is rewarded with: `verdict` (1 right, 0 wrong, unjudged left out), `random`, `format`, `length`, a reward of a plug-in, or a
     list of several with weights. An arm may have another."""

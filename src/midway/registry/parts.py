@@ -170,6 +170,10 @@ class DomainPart(Part, ABC):
         """Return what is wrong with a worked example's form, as `solution must end with ...`; empty if nothing is."""
         return ""
 
+    def example_columns(self, exemplar: Exemplar) -> Mapping[str, Any] | None:
+        """Return a worked example as the columns of a question, so that its solution can be judged; None where it cannot be."""
+        return {"question": exemplar.question, "answer": exemplar.answer} if self.columns[:1] == ("answer",) else None
+
     def exemplars(self, there: Sequence[Exemplar], wanted: int) -> tuple[Exemplar, ...]:
         """Choose the worked examples that are shown, of those that a heuristic has: the easiest."""
         return tuple(sorted(there, key=lambda exemplar: exemplar.difficulty)[:wanted])
@@ -263,6 +267,31 @@ class RewardPart(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """How RL samples, in words that all trainers share."""
+
+    group: int
+    """Completions of a question in a step."""
+    batch: int
+    """Completions of a step, of one process."""
+    temperature: float
+    max_tokens: int
+    steps: int | None
+    """None: by epochs."""
+
+
+def trl_sampled(args: Mapping[str, Any]) -> Sampled:
+    """Return how RL samples by arguments in TRL's names, which plug-ins may use too."""
+    return Sampled(
+        group=int(args.get("num_generations", 8)),
+        batch=int(args.get("per_device_train_batch_size", 8)) * int(args.get("gradient_accumulation_steps", 1)),
+        temperature=args.get("temperature", 1.0),
+        max_tokens=args.get("max_completion_length", 256),
+        steps=args.get("max_steps"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainerPart(Part):
     """Who trains: `training: {trainer: NAME}`."""
 
@@ -274,8 +303,21 @@ class TrainerPart(Part):
     """`check(section, where, args)`: raises ValueError for arguments of `midtrain` or `rl` that the trainer does not take."""
     check_groups: Callable[[str, Mapping[str, Any]], None] = lambda where, args: None
     """Raises ValueError where the arguments of RL do not divide into groups."""
+    check_processes: Callable[[str, Mapping[str, Any], int], None] = lambda where, args, processes: None
+    """The same for several processes, of which each takes the arguments' batch: for `midway check` of a `launch`."""
     packages: tuple[str, ...] = ()
     """Packages that must be there, so that a run says so before it generates anything."""
+    check_recipe: Callable[[Any], None] = lambda recipe: None
+    """Raises ValueError for what the trainer cannot do of a whole recipe (a `midway.recipe.Recipe`)."""
+    ready: Callable[[Any], str] = lambda recipe: ""
+    """Looks for what the trainer needs on this machine, before anything is spent; returns what it found, in words. Raises RunError for
+    what is missing, with what to type."""
+    starts: tuple[str, ...] = ()
+    """Kinds of jobs (`sft`, `grpo`) that it runs in processes of its own: these are never started by the recipe's `launch`."""
+    sampled: Callable[[Mapping[str, Any]], Sampled] = trl_sampled
+    """How RL samples, read from its arguments."""
+    set_steps: Callable[[Mapping[str, Any], int], dict[str, Any]] = lambda args, steps: {**args, "max_steps": steps}
+    """Returns arguments of RL with another number of steps."""
 
 
 __all__ = [
@@ -285,6 +327,7 @@ __all__ = [
     "Part",
     "RewardPart",
     "Row",
+    "Sampled",
     "ScorerPart",
     "SourcePart",
     "Task",

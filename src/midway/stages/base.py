@@ -72,6 +72,10 @@ class Stage(ABC):
     def identity(self) -> Mapping[str, Any]:
         """Return what changes the result, and only that."""
 
+    def ready(self) -> None:  # noqa: B027
+        """Look for what it needs on this machine besides other stages. Asked of all stages that are to do, before the first begins.
+        Raises RunError, with what to type."""
+
     @abstractmethod
     def run(self, bench: Workbench, out: Output) -> None:
         """Do the work, from where an earlier attempt got to. Raises Stopped when asked to stop."""

@@ -1,24 +1,32 @@
-"""Mid-train: ordinary fine-tuning on an arm's selected solutions. Reads the selection, calls the trainer, writes `model/`."""
+"""Mid-train: ordinary fine-tuning on an arm's selected solutions. Reads the selection, calls the trainer, writes `model/`.
+
+With `midtrain_until` it ends at the first measurement that reaches another arm's pass@1 before RL on the same questions; where none does,
+it goes on to its usual end, and says so. The target, the value reached and the step are in the stage's `result.until`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import polars as pl
 
-from midway.recipe import Recipe, merge
+from midway.questions import to_frame
+from midway.recipe import Recipe, UntilConfig, merge
+from midway.records import Judgement
+from midway.rundir import RunError, write_table
 from midway.stages.base import Output, Stage, prompt_identity
 from midway.stages.training import train
-from midway.training.dataset import training_rows
+from midway.training.dataset import prompt_column, training_rows
 from midway.training.jobs import job_of, trainer_identity
 from midway.workbench import TRAIN, Weights, Workbench
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MidTrain(Stage):
-    """Fine-tune what the arm starts from, for as many optimizer steps as the treatment (`reference`: its selection) takes."""
+    """Fine-tune what the arm starts from, for as many optimizer steps as the treatment (`reference`: its selection) takes, or fewer:
+    until it is as good as `target`, the evaluation of another arm."""
 
     kind: ClassVar[str] = "midtrain"
 
@@ -26,6 +34,12 @@ class MidTrain(Stage):
     recipe: Recipe
     start: Weights
     reference: Stage | None = None
+    target: Stage | None = None
+
+    @property
+    def until(self) -> UntilConfig | None:
+        """What this arm's mid-training is to reach."""
+        return self.recipe.arms[self.arm].midtrain_until
 
     @property
     def args(self) -> dict[str, Any]:
@@ -40,6 +54,7 @@ class MidTrain(Stage):
             "model": {"key": self.start.key, "chat": model.chat, "dtype": model.dtype},
             "prompt": prompt_identity(self.recipe.prompt),
             "seed": self.seed,
+            **({"until": self.until.identity()} if self.until else {}),
             **trainer_identity(self.recipe),
         }
 
@@ -67,4 +82,32 @@ class MidTrain(Stage):
             name=f"{self.arm}-{self.seed}-midtrain",
             stop=bench.prompts.stop,
         )
-        train(out, rows, replace(job, examples=examples), self.recipe.launch)
+        until = self._until(bench, out, self.until, self.target) if self.until and self.target else {}
+        train(out, rows, replace(job, examples=examples, until=until), self.recipe.launch)
+        if until and not out.result["until"]["reached"]:
+            found = out.result["until"]
+            out.note(f"{self.arm}, seed {self.seed}: never as good as {found['match']} (pass@1 {found['target']:.3f})")
+
+    def _until(self, bench: Workbench, out: Output, until: UntilConfig, target: Stage) -> dict[str, Any]:
+        """Write the questions that it is measured on, and return what the training job needs to know of them and of the target."""
+        benchmark = next(b for b in self.recipe.benchmarks if b.name == until.benchmark)
+        questions = bench.questions.benchmark(until.benchmark)[: until.questions]
+        samples = min(until.samples, benchmark.samples)
+        done = pl.read_parquet(out.files.evaluated(target.rel), columns=["question_id", "index", "judgement"]).filter(
+            pl.col("question_id").is_in([q.id for q in questions])
+            & (pl.col("index") < samples)
+            & pl.col("judgement").is_in([Judgement.CORRECT, Judgement.WRONG])
+        )
+        if done.is_empty():
+            raise RunError(f"{target.rel}: no judged answer to match; evaluate more questions of {until.benchmark}")
+        path = out.path / "until" / f"{until.benchmark}.parquet"
+        shown = prompt_column([bench.prompts.build(q, None, benchmark.few_shot) for q in questions], bench.prompts.chat)
+        write_table(path, to_frame(questions).with_columns(shown))
+        slice_ = {
+            "name": until.benchmark,
+            "rows": str(path),
+            "sampling": asdict(bench.prompts.sampling(benchmark.sampling)),
+            "samples": samples,
+        }
+        value = (done["judgement"] == Judgement.CORRECT).mean()
+        return {"match": until.match, "target": value, "every": until.every, "set": slice_}

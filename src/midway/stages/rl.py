@@ -12,13 +12,15 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from midway import registry
 from midway.questions import to_frame
 from midway.recipe import Recipe, SamplingConfig, merge
-from midway.records import Prompt, Question, content_id
+from midway.records import Question, content_id
+from midway.registry import TrainerPart
 from midway.rundir import RunError, read_json, write_table
 from midway.stages.base import Output, Stage, domains_identity, prompt_identity, verify_identity
 from midway.stages.training import train
-from midway.training.dataset import MESSAGES
+from midway.training.dataset import prompt_column
 from midway.training.jobs import SAVE_STEPS, job_of, keep_identity, reward_identity, trainer_identity
 from midway.workbench import RL, Weights, Workbench, labelled_by
 
@@ -74,6 +76,14 @@ class ReinforcementLearning(Stage):
             **keep_identity(self.recipe),
         }
 
+    def ready(self) -> None:
+        self._trainer.ready(self.recipe)
+
+    @property
+    def _trainer(self) -> TrainerPart:
+        found: TrainerPart = registry.find("trainers", self.recipe.training.trainer)
+        return found
+
     def run(self, bench: Workbench, out: Output) -> None:
         questions: Sequence[Question] = bench.questions.get(RL)
         if self.filtered:
@@ -88,8 +98,9 @@ class ReinforcementLearning(Stage):
         )
         args = self.args
         if self.matched_to is not None:
-            args["max_steps"] = matched_steps(self.matched_to, out)
-            out.result["compute_matched_steps"] = args["max_steps"]
+            steps = matched_steps(self.matched_to, out)
+            args = self._trainer.set_steps(args, steps)
+            out.result["compute_matched_steps"] = steps
         job = job_of(
             self.recipe,
             kind="grpo",
@@ -105,6 +116,7 @@ class ReinforcementLearning(Stage):
         job = replace(
             job,
             questions=str(out.files.questions(RL)),
+            chat=bench.prompts.chat,
             curve=curve,
             best=self._best(bench, out, measured) if measured else {},
             rewards=[one.model_dump() for one in self.recipe.rewards(self.arm)],
@@ -125,9 +137,8 @@ class ReinforcementLearning(Stage):
 
     def _best(self, bench: Workbench, out: Output, questions: Sequence[Question]) -> dict[str, Any]:
         """Write the held-out questions, and return what the training job needs to know of them. They are asked as RL asks."""
-        config = SamplingConfig(
-            temperature=self.args.get("temperature", 1.0), max_tokens=self.args.get("max_completion_length", 256)
-        )
+        sampled = self._trainer.sampled(self.args)
+        config = SamplingConfig(temperature=sampled.temperature, max_tokens=sampled.max_tokens)
         path = out.path / "curve" / f"{HELD_OUT}.parquet"
         shown = prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat)
         write_table(path, to_frame(questions).with_columns(shown))
@@ -153,12 +164,6 @@ class ReinforcementLearning(Stage):
                 }
             )
         return {"every": config.every, "sets": sets, "points": config.questions * config.samples}
-
-
-def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:
-    """Return prompts as a column `prompt`: lists of messages, or texts."""
-    shown: Any = [[dict(m) for m in p.messages] for p in prompts] if chat else [p.text for p in prompts]
-    return pl.Series("prompt", shown, dtype=MESSAGES if chat else pl.String)
 
 
 def matched_steps(treatment: Treatment, out: Output) -> int:

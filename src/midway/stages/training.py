@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from midway import registry
 from midway.evidence.alarms import PREFIX, alarms
 from midway.rundir import write_table
 from midway.stages.base import Output
@@ -32,7 +33,10 @@ def train(out: Output, rows: pl.DataFrame, job: Job, command: list[str]) -> None
                 if PREFIX + alarm.name in new:
                     out.note(f"alarm at step {step}: {alarm.what}. {alarm.advice}")
 
-    command = command or default_command()
+    if job.kind in registry.find("trainers", job.trainer).starts:
+        command = []
+    else:
+        command = command or default_command()
     result = launch(path, command, progress, out.stop) if command else run_job(path, progress, out.stop)
     out.cost["peak_memory_mb"] = result.pop("peak_memory_mb", 0.0)
     out.cost["training_tokens"] = result.get("tokens", 0)

@@ -35,7 +35,7 @@ class Card:
     """Hub id or path of the model that wrote the solutions."""
     revision: str | None
     model_key: str
-    """Names the exact weights."""
+    """Names the exact weights; empty: not known, since a server or somebody else had them."""
     rows: int
     data: Sequence[Mapping[str, Any]]
     """The arm's sources (DataConfig as JSON)."""
@@ -137,7 +137,8 @@ def _about(card: Card) -> str:
     return (
         f"{card.rows:,} question-to-solution examples for mid-training (supervised fine-tuning before RL), written by "
         f"{_model(card)}, judged by a program and selected with "
-        f"midway: arm `{card.arm}`, seed {card.seed}, {sources}. Weights: `{card.model_key}`."
+        f"midway: arm `{card.arm}`, seed {card.seed}, {sources}. "
+        + (f"Weights: `{card.model_key}`." if card.model_key else "The exact weights are not known here.")
     )
 
 

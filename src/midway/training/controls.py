@@ -1,4 +1,6 @@
-"""Rewards besides the verdict, in TRL's convention: random, format, length. They import no torch and pickle.
+"""Rewards besides the bare verdict, in TRL's convention: sound (the verdict with conditions), random, format, length.
+
+They import no torch and pickle.
 
 Promises: the same completion of the same question in the same place of the same step gets the same random reward, so that a run that was
 killed and went on is rewarded as one that was not. What cannot be judged is None (left out), never a silent 0.
@@ -7,12 +9,46 @@ killed and went on is rewarded as one that was not. What cannot be judged is Non
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from midway.recipe.rewards import LengthOptions, RandomOptions
-from midway.records import Judgement
-from midway.training.rewards import Judging, text_of
+from midway.recipe.rewards import LengthOptions, RandomOptions, VerdictOptions
+from midway.records import Judgement, Question, Verdict
+from midway.selection.consistent import faults
+from midway.training.rewards import Judging, TRLReward, answer_in, tell, text_of
+
+
+class SoundReward(TRLReward):
+    """As the verdict, but a right answer gets 0 where it is not what `selection.accept` and `selection.consistent` would keep: found by
+    a rule that does not count, or in a text with a fault (`selection.consistent.faults`)."""
+
+    __name__ = "midway_sound"
+
+    def __init__(
+        self,
+        options: VerdictOptions,
+        questions: Iterable[Question] = (),
+        verifier: Any = None,
+        stop: Iterable[str] = (),
+    ) -> None:
+        super().__init__(questions, verifier, stop)
+        self.options = options
+
+    def __call__(self, prompts: Any = None, completions: Sequence[Any] = (), **columns: Any) -> list[float | None]:
+        verdicts = self.verdicts(completions, columns)
+        tell(verdicts, columns.get("log_extra"))
+        return [
+            0.0
+            if verdict.correct and not self._sound(verdict, answer_in(text_of(text), self.stop))
+            else verdict.score()
+            for verdict, text in zip(verdicts, completions, strict=True)
+        ]
+
+    def _sound(self, verdict: Verdict, text: str) -> bool:
+        accept = self.options.accept
+        if accept is not None and verdict.reason.split(":")[0] not in accept:
+            return False
+        return not (self.options.consistent and faults(text, verdict.extracted))
 
 
 class RandomReward:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -120,6 +120,34 @@ def to_openrlhf(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("prompt", pl.col("completion").alias("response"), *PROVENANCE)
 
 
+_INFO = {"split": pl.String, "index": pl.Int64, "question_id": pl.String, "question": pl.String}
+VERL_RL: dict[str, Any] = {
+    "data_source": pl.String,
+    "prompt": MESSAGES,
+    "ability": pl.String,
+    "reward_model": pl.Struct({"style": pl.String, "ground_truth": pl.String}),
+    "extra_info": pl.Struct(_INFO),
+}
+"""Columns of verl's RL data."""
+
+
+def verl_row(question: Question, prompt: list[dict[str, str]], index: int, *, gold: str) -> dict[str, Any]:
+    """Return a question as a row of verl's RL data."""
+    record = {k: v for k, v in asdict(question).items() if v not in (None, "", (), {})}
+    return {
+        "data_source": question.source or "midway",
+        "prompt": prompt,
+        "ability": question.domain,
+        "reward_model": {"style": "rule", "ground_truth": gold},
+        "extra_info": {
+            "split": "train",
+            "index": index,
+            "question_id": question.id,
+            "question": json.dumps(record, ensure_ascii=False, sort_keys=True),
+        },
+    }
+
+
 def rl_rows(
     questions: Iterable[Question], prompts: PromptBuilder, framework: Literal["verl", "openrlhf"]
 ) -> pl.DataFrame:
@@ -140,35 +168,13 @@ def rl_rows(
         if framework == "openrlhf":
             made.append({"prompt": asked, "label": gold, "datasource": question.source, "question_id": question.id})
             continue
-        record = {k: v for k, v in asdict(question).items() if v not in (None, "", (), {})}
-        made.append(
-            {
-                "data_source": question.source or "midway",
-                "prompt": asked if chat else [{"role": "user", "content": asked}],
-                "ability": question.domain,
-                "reward_model": {"style": "rule", "ground_truth": gold},
-                "extra_info": {
-                    "split": "train",
-                    "index": index,
-                    "question_id": question.id,
-                    "question": json.dumps(record, ensure_ascii=False, sort_keys=True),
-                },
-            }
-        )
+        made.append(verl_row(question, asked if chat else [{"role": "user", "content": asked}], index, gold=gold))
     text = MESSAGES if chat or framework == "verl" else pl.String()
     if framework == "openrlhf":
         return pl.DataFrame(
             made, schema={"prompt": text, "label": pl.String, "datasource": pl.String, "question_id": pl.String}
         )
-    info = {"split": pl.String, "index": pl.Int64, "question_id": pl.String, "question": pl.String}
-    schema = {
-        "data_source": pl.String,
-        "prompt": text,
-        "ability": pl.String,
-        "reward_model": pl.Struct({"style": pl.String, "ground_truth": pl.String}),
-        "extra_info": pl.Struct(info),
-    }
-    return pl.DataFrame(made, schema=schema)
+    return pl.DataFrame(made, schema=VERL_RL)
 
 
 Format = Literal["trl", "messages", "sharegpt", "verl", "openrlhf"]
@@ -230,3 +236,9 @@ def push(folder: Path, repo: str, *, private: bool = True, token: str | None = N
     address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
     api.upload_folder(folder_path=folder, repo_id=repo, repo_type="dataset", commit_message="midway export")
     return str(address)
+
+
+def prompt_column(prompts: Sequence[Prompt], chat: bool) -> pl.Series:
+    """Return prompts as a column `prompt`: lists of messages, or texts."""
+    shown: Any = [[dict(m) for m in p.messages] for p in prompts] if chat else [p.text for p in prompts]
+    return pl.Series("prompt", shown, dtype=MESSAGES if chat else pl.String)

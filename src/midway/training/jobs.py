@@ -50,6 +50,10 @@ class Job:
     best: dict[str, Any] = field(default_factory=dict)
     """grpo: where the best state is kept: `every`, and `set`, the slice of training questions that tells which (as in `curve`)."""
     trainer: str = "trl"
+    python: str | None = None
+    """The Python that the trainer runs in, where that is not this one."""
+    chat: bool = True
+    """Whether prompts are messages that go through the model's chat template."""
     rewards: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "verdict", "weight": 1.0, "options": {}}])
     """grpo: the rewards that are added up: `name`, `weight`, `options` of each (see `recipe.RewardConfig`)."""
     overlong: str = "score"
@@ -58,6 +62,8 @@ class Job:
     """grpo: the `folder` for rollouts, and `keep` (all, none, or how many of a step); nothing is kept where it is empty."""
     plugins: list[str] = field(default_factory=list)
     """Plug-in files that the trainer and the reward may come from."""
+    until: dict[str, Any] = field(default_factory=dict)
+    """sft: stop when pass@1 on the slice `set`, measured `every` so many steps, reaches `target`, that of the arm `match`."""
     curve: dict[str, Any] = field(default_factory=dict)
     """grpo: `every` and `sets`, the slices of benchmarks to evaluate while RL runs (see `curve`)."""
 
@@ -103,6 +109,7 @@ def job_of(
             "require_sandbox": verify.require_sandbox,
         },
         trainer=recipe.training.trainer,
+        python=recipe.training.python,
         overlong=recipe.training.overlong,
         plugins=recipe.plugins,
     )

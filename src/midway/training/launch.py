@@ -6,8 +6,11 @@ lines it printed and where the whole output is.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,18 +42,37 @@ def default_command() -> list[str]:
     return [sys.executable] if torch.cuda.is_available() else []
 
 
+MODULES = {"accelerate": "accelerate.commands.accelerate_cli", "torchrun": "torch.distributed.run"}
+"""Launchers that this Python can start itself."""
+
+
+def started_by(command: Sequence[str]) -> list[str]:
+    """Return a launch command that can be started: a launcher that is not on the PATH is taken from this Python's packages. Raises
+    FileNotFoundError for another program that is not there."""
+    name = command[0]
+    if shutil.which(name):
+        return list(command)
+    if name not in MODULES or importlib.util.find_spec(MODULES[name].partition(".")[0]) is None:
+        raise FileNotFoundError(f"there is no program {name!r} on the PATH")
+    return [sys.executable, "-m", MODULES[name], *command[1:]]
+
+
 def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: Stop | None) -> dict[str, Any]:
     """Run the job under `command` (`accelerate launch ...`) and return its result.
 
     A stop request is passed on as a file beside the job, upon which every process of it saves a checkpoint and ends (a signal would
     make the launcher kill them).
     """
+    try:
+        program = started_by(command)
+    except FileNotFoundError as error:
+        raise RunError(f"launch: {error}\n  see it before a run: midway check RECIPE") from None
     result, log, ask = path.with_name("result.json"), path.with_name("train.log"), path.with_name(STOP)
     result.unlink(missing_ok=True)
     ask.unlink(missing_ok=True)
     with open(log, "ab") as file:
         process = subprocess.Popen(
-            [*command, "-m", "midway.training.launch", str(path)],
+            [*program, "-m", "midway.training.launch", str(path)],
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -70,8 +92,11 @@ def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: 
     if result.exists() and json.loads(result.read_text()) == {"stopped": True}:
         raise Stopped("stopped on request, with a checkpoint")
     if process.returncode or not result.exists():
-        tail = "\n".join("    " + line for line in log.read_text(errors="replace").splitlines()[-15:])
-        raise RunError(f"{' '.join(command)} ended with exit code {process.returncode}; whole output in {log}\n{tail}")
+        output = log.read_text(errors="replace")
+        tail = "\n".join("    " + line for line in output.splitlines()[-15:])
+        raise RunError(
+            f"{cause(output)}: {' '.join(command)} ended with exit code {process.returncode}; whole output in {log}\n{tail}"
+        )
     return dict(json.loads(result.read_text()))
 
 
@@ -108,6 +133,16 @@ def _report(metrics: Path, progress: Progress) -> None:
             for line in lines[-LATEST:]:
                 latest.update(json.loads(line))
             progress(int(latest["step"]), int(latest.get("max_steps", 0)), latest)
+
+
+def cause(output: str) -> str:
+    """Return the line of a process's output that names the exception it ended with; its last line where there is none.
+
+    What follows that line (CUDA's advice on debugging, for one) is not the cause.
+    """
+    named = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*$", output, re.MULTILINE)
+    lines = [line for line in output.splitlines() if line.strip()]
+    return str(named[-1] if named else lines[-1] if lines else "no output").strip()
 
 
 def main() -> None:

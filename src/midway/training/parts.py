@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from midway.recipe.rewards import LengthOptions, RandomOptions
+from midway.recipe.rewards import LengthOptions, RandomOptions, VerdictOptions
 from midway.registry import RewardPart, TrainerPart
 from midway.training.jobs import Job, Progress, Stop
 from midway.training.trainers.trl.arguments import check, check_groups
@@ -22,9 +22,15 @@ def _train_trl(job: Job, progress: Progress | None = None, stop: Stop | None = N
 
 
 def _verdict(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop: Any) -> Any:
+    from midway.training.controls import SoundReward
     from midway.training.rewards import TRLReward
 
-    return TRLReward(questions, verifier, stop)
+    asked = VerdictOptions(**options)
+    return (
+        TRLReward(questions, verifier, stop)
+        if asked == VerdictOptions()
+        else SoundReward(asked, questions, verifier, stop)
+    )
 
 
 def _random(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop: Any) -> Any:
@@ -53,11 +59,17 @@ TRAINERS = (
         train=_train_trl,
         check=check,
         check_groups=check_groups,
+        check_processes=check_groups,
         packages=("torch", "transformers", "trl", "datasets", "accelerate"),
     ),
 )
 REWARDS = (
-    RewardPart(name="verdict", summary="1 for right, 0 for wrong; unjudged is left out of the group", open=_verdict),
+    RewardPart(
+        name="verdict",
+        summary="1 for right, 0 for wrong; unjudged is left out of the group; on request only sound texts count as right",
+        open=_verdict,
+        config=VerdictOptions,
+    ),
     RewardPart(
         name="random",
         summary="1 or 0 by chance, whatever was written: the control for gains that the reward does not explain",

@@ -83,6 +83,16 @@ class HFEngine:
     def eos(self) -> frozenset[int]:
         return self._loaded.eos
 
+    @property
+    def chat(self) -> bool:
+        """Whether messages go through the chat template."""
+        return self._loaded.chat
+
+    @property
+    def context(self) -> int:
+        """The longest sequence, in tokens."""
+        return self._loaded.context
+
     # -- the protocol -------------------------------------------------------------------------------------------------
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:

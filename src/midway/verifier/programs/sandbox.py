@@ -142,6 +142,7 @@ def _runner() -> CodeType:
 @functools.cache
 def _import_path() -> list[str]:
     folders = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"], *site.getsitepackages()]
+    folders += [f for f in sys.path if os.path.basename(f) == "site-packages"]  # those that a .pth file names
     return [f for f in dict.fromkeys(folders) if os.path.isdir(f)]
 
 

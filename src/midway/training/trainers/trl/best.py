@@ -4,7 +4,8 @@ Promises: only questions of the training set choose, never a benchmark's. The me
 `eval/held-out/pass@1`. Of equal states the earliest is kept; the model before RL is measured too, but is no candidate. A state is on disk
 whole or not at all, so a killed run goes on with the best so far.
 
-When things go wrong: weights that are sharded over processes cannot be measured; it is said once, and the last state is kept.
+Weights that FSDP shards over processes are gathered for it. When things go wrong: under DeepSpeed they are not; it is said once, and the
+last state is kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from midway.domains import Verifier
 from midway.rundir import write_bytes
 from midway.training.trainers.trl.curve import CurveCallback
+from midway.training.trainers.trl.whole import agreed, put_state, sharded, whole_state
 
 
 class BestCallback(CurveCallback):
@@ -42,7 +44,7 @@ class BestCallback(CurveCallback):
         self.latest = {}
         self._measure(args, state, control)
         value = self.latest.get(self.key)
-        if value is not None and value > self.best().get("value", -1.0):
+        if agreed(value is not None and value > self.best().get("value", -1.0)):
             self._keep(state.global_step, value)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -53,10 +55,15 @@ class BestCallback(CurveCallback):
         file = self.folder / "best.json"
         return dict(json.loads(file.read_text())) if file.exists() else {}
 
-    def _keep(self, step: int, value: float) -> None:
+    def _keep(self, step: int, value: float | None) -> None:
+        model = self._model()
+        trained = {k.replace("_checkpoint_wrapped_module.", "") for k, v in model.named_parameters() if v.requires_grad}
+        state = whole_state(model) if sharded(model) else dict(model.named_parameters())
+        if not self.trainer.is_world_process_zero():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{step}.pt"
-        weights = {k: v.detach().cpu() for k, v in self._model().named_parameters() if v.requires_grad}
+        weights = {k: v.detach().cpu() for k, v in state.items() if k in trained}
         torch.save(weights, self.folder / f".{name}")
         os.replace(self.folder / f".{name}", self.folder / name)
         write_bytes(self.folder / "best.json", json.dumps({"step": step, "value": value, "file": name}).encode())
@@ -66,15 +73,20 @@ class BestCallback(CurveCallback):
 
     def take(self) -> dict[str, Any]:
         """Put the best state into the model, and return what is to be known of it."""
+        model, first = self._model(), self.trainer.is_world_process_zero()
         best = self.best()
-        if not best or not self.trainer.is_world_process_zero():
+        if not agreed(bool(best)) or (not first and not sharded(model)):
             return {}
-        weights = torch.load(self.folder / best["file"], weights_only=True)
-        own = dict(self._model().named_parameters())
+        weights = torch.load(self.folder / best["file"], weights_only=True) if first else {}
+        kept = {"kept_step": best["step"], "kept_pass_at_1": best["value"]} if first else {}
+        if sharded(model):
+            put_state(model, weights)
+            return kept
+        own = dict(model.named_parameters())
         with torch.no_grad():
             for name, value in weights.items():
                 own[name].copy_(value)
-        return {"kept_step": best["step"], "kept_pass_at_1": best["value"]}
+        return kept
 
     def _model(self) -> Any:
         return self.trainer.accelerator.unwrap_model(self.trainer.model)

@@ -12,11 +12,14 @@ When things go wrong: RunError for what a user can mend (no tokenizer, unknown m
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import math
 import os
 import resource
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +37,11 @@ from transformers import (
 
 from midway.rundir import RunError, Stopped, write_bytes
 from midway.training.jobs import SAVE_STEPS, Job
+from midway.training.trainers.trl.whole import possible, whole_weights
 
 MARKER = "midway-complete"
+QUANTIZE = "quantize"
+"""Midway's own key in `lora`."""
 
 
 def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -58,10 +64,71 @@ def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bo
 
 
 def load_model(job: Job) -> PreTrainedModel:
-    """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs)."""
+    """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs).
+
+    With `lora.quantize: nf4` the base weights' matrices are in 4 bits, as in QLoRA (arXiv:2305.14314).
+    """
+    sound_attention()
     dtype = torch.float32 if job.dtype == "auto" else getattr(torch, job.dtype)
+    more: dict[str, Any] = {}
+    if quantized(job):
+        from transformers import BitsAndBytesConfig
+
+        compute = torch.bfloat16 if dtype == torch.float32 and torch.cuda.is_available() else dtype
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        )
     return AutoModelForCausalLM.from_pretrained(
-        job.model, revision=job.revision, dtype=dtype, trust_remote_code=job.trust_remote_code
+        job.model, revision=job.revision, dtype=dtype, trust_remote_code=job.trust_remote_code, **more
+    )
+
+
+def quantized(job: Job) -> bool:
+    """Whether the base weights are in 4 bits. Raises RunError for another format, or without bitsandbytes."""
+    asked = (job.lora or {}).get(QUANTIZE)
+    if asked is None:
+        return False
+    if asked != "nf4":
+        raise RunError(f"lora.{QUANTIZE}: there is no {asked!r}; write nf4, or leave it out")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RunError(f"lora.{QUANTIZE}: bitsandbytes is not installed: pip install 'midway[quantize]'")
+    return True
+
+
+def adapter_config(job: Job) -> Any:
+    """Return peft's configuration of the job's adapter, None where all weights are trained."""
+    if job.lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": "CAUSAL_LM", **{k: v for k, v in job.lora.items() if k != QUANTIZE}})
+
+
+def sound_attention() -> None:
+    """Switch cuDNN's attention off for the training in this process.
+
+    Its backward pass returns gradients that are not numbers on H100 and H200 where a mask is given and the sequence length is 64 modulo
+    128 (PyTorch 2.11 and later, pytorch issue 196678), which padding to the left meets by chance. The other kernels are right and as fast.
+    """
+    if torch.cuda.is_available():
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def check_gradient(step: int, logs: Mapping[str, Any], args: Any) -> None:
+    """Raise RunError when the gradient of a step is not finite: every weight is lost with it, and a later step fails for no visible reason.
+
+    With fp16 a step with such a gradient is left out by the loss scaling, so there it is no error.
+    """
+    norm = logs.get("grad_norm")
+    if norm is None or math.isfinite(float(norm)) or args.fp16:
+        return
+    raise RunError(
+        f"step {step}: the gradient is not finite (grad_norm {norm}): the weights are lost from here on, and are not saved\n"
+        "  the last checkpoint would meet the same step again, so change something first: a lower learning_rate, bf16: false, or\n"
+        "  model.dtype: float32 (under midtrain: or rl: of the recipe)"
     )
 
 
@@ -134,6 +201,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         write_bytes(path, "".join(line + "\n" for line in kept).encode())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs:
+            check_gradient(state.global_step, logs, args)
         if not state.is_world_process_zero or not logs:
             return
         self.latest.update(logs)
@@ -154,13 +223,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def _asked_to_stop(self, args: Any) -> bool:
-        """Whether to stop, the same answer in every process: else some would wait for ever for those that stopped."""
-        asked = bool(self.stop and self.stop())
-        if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-            return asked
-        flag = torch.tensor(int(asked), device=args.device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+        return anywhere(bool(self.stop and self.stop()), args.device)
+
+
+def anywhere(asked: bool, device: Any) -> bool:
+    """Return whether any process asks to stop, the same answer in all: else some would wait for ever for those that stopped."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return asked
+    flag = torch.tensor(int(asked), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())
 
 
 def train(
@@ -208,12 +280,12 @@ def save_final(trainer: Any, folder: Path, job: Job) -> None:
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     temporary = folder.with_name(f".{folder.name}.tmp")
-    if hasattr(model, "merge_and_unload"):
-        if trainer.is_world_process_zero():
-            model.save_pretrained(str(folder.with_name("adapter")))
-            model.merge_and_unload().save_pretrained(str(temporary))
+    if not possible(trainer) and not hasattr(model, "merge_and_unload"):
+        trainer.save_model(str(temporary))  # DeepSpeed gathers on every process
     else:
-        trainer.save_model(str(temporary))  # gathers sharded weights on every process
+        with whole_weights(trainer) as whole:
+            if whole is not None:
+                _save(whole, temporary, folder.with_name("adapter"), job)
     if not trainer.is_world_process_zero():
         return
     trainer.processing_class.save_pretrained(str(temporary))
@@ -224,6 +296,20 @@ def save_final(trainer: Any, folder: Path, job: Job) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(temporary, folder)
+
+
+def _save(model: Any, folder: Path, adapter: Path, job: Job) -> None:
+    """Write whole weights; an adapter as it is and merged. One above 4 bits is merged into the base weights as they are on disk."""
+    if not hasattr(model, "merge_and_unload"):
+        model.save_pretrained(str(folder))
+        return
+    model.save_pretrained(str(adapter))
+    if quantized(job):
+        from peft import PeftModel
+
+        base = load_model(replace(job, lora=None))
+        model = PeftModel.from_pretrained(base, str(adapter))
+    model.merge_and_unload().save_pretrained(str(folder))
 
 
 def peak_memory_mb() -> float:

@@ -5,7 +5,8 @@ Promises: the figures go where TRL's own go (metrics.jsonl and every tracker in 
 (the lab's: besides splitting into parts), as in the report; the share that uses each way is `ways/BENCHMARK/SLUG`. The same questions and
 seeds at every step, so a curve moves only because the model does.
 
-When things go wrong: training on sharded weights (DeepSpeed ZeRO-3, FSDP) cannot generate here; the callback says so once and stays silent.
+Weights that FSDP shards over processes are gathered for it (`whole`). When things go wrong: under DeepSpeed they are not; the callback says
+so once and stays silent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from midway.engines.transformers import HFEngine
 from midway.questions import from_frame
 from midway.records import Finish, Judgement, Prompt, Question, Request, Sampling, completion_id
 from midway.registry import load_object
+from midway.training.trainers.trl.whole import possible, whole_weights
 
 
 class CurveCallback(TrainerCallback):  # type: ignore[misc]
@@ -43,13 +45,18 @@ class CurveCallback(TrainerCallback):  # type: ignore[misc]
             self._measure(args, state, control)
 
     def _measure(self, args: Any, state: Any, control: Any) -> None:
-        if not state.is_world_process_zero or not self.possible:
+        if not self.possible:
             return
-        if self.trainer.is_fsdp_enabled or self.trainer.is_deepspeed_enabled:
+        if not possible(self.trainer):
             self.possible = False
-            print("midway: no curves during RL: the weights are sharded over processes")
+            if state.is_world_process_zero:
+                print("midway: no curves during RL: DeepSpeed holds the weights")
             return
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        with whole_weights(self.trainer) as model:
+            if model is not None:
+                self._measure_with(model, args, state, control)
+
+    def _measure_with(self, model: Any, args: Any, state: Any, control: Any) -> None:
         rng = torch.random.get_rng_state()
         training = model.training
         model.eval()

@@ -1,20 +1,23 @@
-"""TRL's GRPOTrainer with its samples kept: each batch goes, as TRL rewarded it, into the run's rollouts.
+"""TRL's GRPOTrainer and RLOOTrainer with their samples kept: each batch goes, as TRL rewarded it, into the run's rollouts.
 
-Promises: training is TRL's to the bit: nothing is drawn, and no loss, reward or advantage is changed, but for one rule: a completion that
-the verdict could not judge is left out also where other rewards have a value for it. Texts, rewards and advantages are those that TRL keeps
-for its own table of completions, of all processes together; the first process writes them.
+Promises: training is TRL's to the bit: nothing is drawn, and no loss, reward or advantage is changed, but for two rules. A completion that
+the verdict could not judge is left out also where other rewards have a value for it. Where the recipe names an algorithm for pass@k, its
+advantages stand in the place of TRL's, and a group without signal is one whose advantages are all 0. Texts, rewards and advantages are
+those that TRL keeps for its own table of completions, of all processes together; the first process writes them.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import GenerationConfig
-from trl import GRPOTrainer
+from trl import GRPOTrainer, RLOOTrainer
 
+from midway.training.advantages import of_groups
 from midway.training.rewards import answer_in, text_of
 from midway.training.rollouts import Batch, Rollouts
 
@@ -26,11 +29,26 @@ TO_CONTINUE, AT_ONCE = 64, 16
 """Cut-off rollouts that are remembered, for `continued`, and how many of them are written on at once."""
 
 
-class RecordingTrainer(GRPOTrainer):  # type: ignore[misc]
-    """`stop`: strings at which an answer ends. `judging`: position of the verdict among the rewards, if it counts."""
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Trls
+else:
+    Trls = object
 
-    def __init__(self, *, rollouts: Rollouts, stop: Sequence[str], judging: int | None, **given: Any) -> None:
-        self.rollouts, self.ends, self.judging = rollouts, tuple(stop), judging
+
+class Recording(Trls):  # type: ignore[misc]
+    """To be put before one of TRL's trainers. `stop`: strings at which an answer ends. `judging`: position of the verdict among the
+    rewards, if it counts. `at_k`: name and k of the algorithm whose advantages are made here, if any."""
+
+    def __init__(
+        self,
+        *,
+        rollouts: Rollouts,
+        stop: Sequence[str],
+        judging: int | None,
+        at_k: tuple[str, int] | None = None,
+        **given: Any,
+    ) -> None:
+        self.rollouts, self.ends, self.judging, self.at_k = rollouts, tuple(stop), judging, at_k
         self.cut: deque[tuple[str, list[int], list[int]]] = deque(maxlen=TO_CONTINUE)
         """Question, prompt and completion of the latest completions that were cut off, of this process."""
         self._prompt_ids: list[list[int]] = []
@@ -65,9 +83,21 @@ class RecordingTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         made = super()._generate_and_score_completions(inputs)
+        if self.model.training and self.at_k:
+            made["advantages"] = self._advantages(made["advantages"], *self.at_k)
         if self.model.training and self.is_world_process_zero():
             self.rollouts.write(self._latest())
         return made
+
+    def _advantages(self, trls: torch.Tensor, name: str, k: int) -> torch.Tensor:
+        """Return the advantages of this process's completions by the recipe's algorithm, and put all processes' into TRL's table."""
+        values = of_groups(name, np.array(self._latest().reward, dtype=float), self.num_generations, k)
+        self._logs["advantages"].clear()
+        self._logs["advantages"].extend(values.tolist())
+        silent = (values.reshape(-1, self.num_generations) == 0).all(axis=1)
+        self._metrics["train"]["frac_reward_zero_std"][-1] = float(silent.mean())
+        first = self.accelerator.process_index * len(trls)
+        return torch.tensor(values[first : first + len(trls)], dtype=trls.dtype, device=trls.device)
 
     def _latest(self) -> Batch:
         """Return the batch that TRL has just rewarded, from its table of completions."""
@@ -85,9 +115,9 @@ class RecordingTrainer(GRPOTrainer):  # type: ignore[misc]
             columns={name: list(self._logs["extra"][name]) for name in COLUMNS},
         )
 
-    def continued(self) -> tuple[list[str], list[str]]:
-        """Return the questions and whole texts of the completions that were cut off last, written on up to twice the limit."""
-        model, kept = self.accelerator.unwrap_model(self.model), list(self.cut)
+    def continued(self, model: Any) -> tuple[list[str], list[str]]:
+        """Return the questions and whole texts of the completions that were cut off last, written on up to twice the limit by `model`."""
+        kept = list(self.cut)
         pad, device = self._tokenizer.pad_token_id, self.accelerator.device
         how = GenerationConfig(  # TRL's own is not there when vLLM samples
             max_new_tokens=self.max_completion_length,
@@ -123,3 +153,11 @@ class RecordingTrainer(GRPOTrainer):  # type: ignore[misc]
         args = self.args
         passes = args.steps_per_generation * self.num_iterations / args.gradient_accumulation_steps
         return round(self.state.max_steps * args.generation_batch_size / passes)
+
+
+class RecordingTrainer(Recording, GRPOTrainer):  # type: ignore[misc]
+    """GRPO and its kin."""
+
+
+class RecordingRLOO(Recording, RLOOTrainer):  # type: ignore[misc]
+    """RLOO."""

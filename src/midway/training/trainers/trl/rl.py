@@ -6,14 +6,14 @@ through; every completion is kept with its verdict; a killed run goes on from it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from datasets import Dataset, disable_progress_bars
 from transformers import TrainerCallback
-from trl import GRPOConfig
+from trl import GRPOConfig, RLOOConfig
 from trl.rewards import get_soft_overlong_punishment
 
 from midway import registry
@@ -25,8 +25,23 @@ from midway.training.jobs import Job
 from midway.training.rewards import TRLReward
 from midway.training.rollouts import NONE, Rollouts, kept_of_a_step
 from midway.training.trainers.trl.alarms import AlarmCallback
-from midway.training.trainers.trl.common import RunCallback, base_args, hardware_args, load_model, load_tokenizer, train
-from midway.training.trainers.trl.grpo import RecordingTrainer
+from midway.training.trainers.trl.algorithms import at_k, config_of, expanded
+from midway.training.trainers.trl.common import (
+    RunCallback,
+    adapter_config,
+    base_args,
+    hardware_args,
+    load_model,
+    load_tokenizer,
+    train,
+)
+from midway.training.trainers.trl.grpo import Recording, RecordingRLOO, RecordingTrainer
+
+TRAINERS: Mapping[str, tuple[type[Recording], Any]] = {
+    "GRPOConfig": (RecordingTrainer, GRPOConfig),
+    "RLOOConfig": (RecordingRLOO, RLOOConfig),
+}
+"""By the class of an algorithm's arguments."""
 
 
 def rl_args(job: Job) -> dict[str, Any]:
@@ -36,7 +51,7 @@ def rl_args(job: Job) -> dict[str, Any]:
         defaults["cache_implementation"] = "static"
     if job.overlong == "mask":
         defaults["mask_truncated_completions"] = True
-    return {**defaults, **job.args}
+    return {**defaults, **expanded(job.args)}
 
 
 def run_grpo(
@@ -47,31 +62,10 @@ def run_grpo(
     """Run GRPO as `job` says; rows have `prompt` (text or chat messages) and `question_id`."""
     disable_progress_bars()
     assert job.questions is not None
-    rows = Dataset.from_parquet(job.rows, cache_dir=str(Path(job.out) / "cache"))
-    rows = rows.select_columns(["prompt", "question_id"])
     questions = from_frame(pl.read_parquet(job.questions))
-    tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
-    if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
-        tokenizer.eos_token = end
-    peft_config = None
-    if job.lora is not None:
-        from peft import LoraConfig
-
-        peft_config = LoraConfig(**{"task_type": "CAUSAL_LM", **job.lora})
     folder = Path(job.rollouts.get("folder") or Path(job.out) / "rollouts")
     with Verifier(**job.verify) as verifier, Rollouts(folder, job.run_name) as rollouts:
-        rewards = opened_rewards(job, questions, verifier)
-        trainer = RecordingTrainer(
-            rollouts=rollouts,
-            stop=job.stop,
-            judging=next((k for k, (one, weight) in enumerate(rewards) if isinstance(one, TRLReward) and weight), None),
-            model=load_model(job),
-            reward_funcs=[one for one, _ in rewards],
-            args=GRPOConfig(**rl_args(job), reward_weights=[weight for _, weight in rewards]),
-            train_dataset=rows,
-            processing_class=tokenizer,
-            peft_config=peft_config,
-        )
+        trainer = rl_trainer(job, questions, verifier, rollouts)
         callback = RunCallback(Path(job.out), progress, stop)
         trainer.add_callback(callback)  # before the others: it puts metrics.jsonl in order
         trainer.add_callback(RolloutsCallback(trainer, job.rollouts.get("keep", NONE)))
@@ -87,7 +81,30 @@ def run_grpo(
             best = BestCallback(trainer, job.best["every"], job.best["set"], verifier, Path(job.out) / "best")
             trainer.add_callback(best)
         result = train(trainer, job, callback, best.take if best else dict)
-    return {**result, "questions": len(rows)}
+    return {**result, "questions": len(trainer.train_dataset)}
+
+
+def rl_trainer(job: Job, questions: Sequence[Question], verifier: Verifier, rollouts: Rollouts) -> Any:
+    """Return TRL's trainer for the job's algorithm, with its model loaded, its rewards opened and its rows read."""
+    rows = Dataset.from_parquet(job.rows, cache_dir=str(Path(job.out) / "cache"))
+    rows = rows.select_columns(["prompt", "question_id"])
+    tokenizer = load_tokenizer(job.model, job.revision, job.trust_remote_code)
+    if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
+        tokenizer.eos_token = end
+    rewards = opened_rewards(job, questions, verifier)
+    recording, config = TRAINERS[config_of(job.args)]
+    return recording(
+        rollouts=rollouts,
+        stop=job.stop,
+        judging=next((k for k, (one, weight) in enumerate(rewards) if isinstance(one, TRLReward) and weight), None),
+        at_k=at_k(job.args),
+        model=load_model(job),
+        reward_funcs=[one for one, _ in rewards],
+        args=config(**rl_args(job), reward_weights=[weight for _, weight in rewards]),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=adapter_config(job),
+    )
 
 
 def opened_rewards(job: Job, questions: Sequence[Question], verifier: Verifier) -> list[tuple[Any, float]]:
@@ -113,7 +130,7 @@ SOFT_SHARE = 5
 class RolloutsCallback(TrainerCallback):  # type: ignore[misc]
     """Puts the rollouts in order when training begins: those of steps that will be done again are dropped. `keep` is the recipe's."""
 
-    def __init__(self, trainer: RecordingTrainer, keep: str | int | None) -> None:
+    def __init__(self, trainer: Any, keep: str | int | None) -> None:
         self.trainer, self.keep = trainer, keep
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -1,7 +1,8 @@
 """Mid-training: ordinary supervised fine-tuning with TRL's SFTTrainer on question -> solution.
 
 Promises: the loss is on the solution only; any field of SFTConfig passes through; a killed run goes on from its last checkpoint;
-`max_steps` may be given so that arms with fewer examples take as many optimizer steps as the treatment.
+`max_steps` may be given so that arms with fewer examples take as many optimizer steps as the treatment; with `until` it ends at the first
+measurement that reaches the target.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from trl import SFTConfig, SFTTrainer
 
 from midway.engines.text import turn_end
 from midway.training.jobs import Job
-from midway.training.trainers.trl.common import RunCallback, base_args, load_model, load_tokenizer, train
+from midway.training.trainers.trl.common import (
+    RunCallback,
+    adapter_config,
+    base_args,
+    load_model,
+    load_tokenizer,
+    train,
+)
 
 
 def optimizer_steps(examples: int, args: dict[str, Any], world: int = 1) -> int:
@@ -43,19 +51,22 @@ def run_sft(
     if isinstance(rows[0]["prompt"], list) and (end := turn_end(tokenizer)):
         args.setdefault("eos_token", end)  # TRL writes it into the tokenizer and both configurations
     args["max_steps"] = optimizer_steps(job.examples or len(rows), args, int(os.environ.get("WORLD_SIZE", "1")))
-    peft_config = None
-    if job.lora is not None:
-        from peft import LoraConfig
-
-        peft_config = LoraConfig(**{"task_type": "CAUSAL_LM", **job.lora})
     trainer = SFTTrainer(
         model=load_model(job),
         args=SFTConfig(**args),
         train_dataset=rows,
         processing_class=tokenizer,
-        peft_config=peft_config,
+        peft_config=adapter_config(job),
     )
     callback = RunCallback(Path(job.out), progress, stop)
     trainer.add_callback(callback)
-    result = train(trainer, job, callback)
+    if not job.until:
+        return {**train(trainer, job, callback), "examples": len(rows)}
+    from midway.domains import Verifier
+    from midway.training.trainers.trl.until import UntilCallback
+
+    with Verifier(**job.verify) as verifier:
+        until = UntilCallback(trainer, job.until, verifier)
+        trainer.add_callback(until)
+        result = train(trainer, job, callback, until.outcome)
     return {**result, "examples": len(rows)}
