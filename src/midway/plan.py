@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from midway import registry
-from midway.recipe import ArmConfig, Recipe, SamplingConfig
+from midway.recipe import ArmConfig, PoolConfig, Recipe
 from midway.records import UserError
 from midway.registry import near
 from midway.rundir import layout
 from midway.rundir.layout import AFTER_RL, BASE, BASE_ARM, BEFORE_RL
-from midway.stages.base import Stage
+from midway.stages.base import Stage, rl_sampling
 from midway.stages.evaluate import Evaluate, EvaluateBase
 from midway.stages.filter import FilterQuestions
+from midway.stages.forecast import TRAINING, forecast_stage
 from midway.stages.generate import Generate
 from midway.stages.label import FitLabeller, Label
 from midway.stages.midtrain import MidTrain
@@ -55,7 +56,10 @@ class Plan:
         all of them if nothing is given. Raises PlanError for what is not there."""
         self._refuse(arm, seed, until)
         wanted = [s for s in self.stages.values() if self._asked(s, arm, seed, until)]
-        paths = {s.rel for s in with_needs(wanted)}
+        needed = list(with_needs(wanted))
+        paths = {s.rel for s in needed}
+        if any(s.kind in TRAINING for s in needed):  # a forecast comes before any training, whichever part is asked for
+            paths.add(layout.PROBE)
         return [s for rel, s in self.stages.items() if rel in paths]
 
     def _asked(self, stage: Stage, arm: str | None, seed: int | None, until: str | None) -> bool:
@@ -119,6 +123,11 @@ def make_plan(recipe: Recipe, bench: Workbench) -> Plan:
     return _Planner(recipe, bench).plan
 
 
+def plain(pool: PoolConfig) -> bool:
+    """Whether a pool is as many samples of each training question by the recipe's own engine, guided by nothing."""
+    return not pool.heuristics and not pool.prompts and not pool.until and pool.engine is None
+
+
 def scored(recipe: Recipe, heuristics: int) -> bool:
     """Return whether completions of a pool with so many heuristics are scored for adherence."""
     if recipe.adherence.scorer == "none" or not heuristics:
@@ -136,6 +145,8 @@ class _Planner:
         self.treatments: dict[int, Treatment] = {}
         for name in recipe.used_pools:
             self.pools[name] = list(self._pool(name))
+        if recipe.forecast is not None:
+            self._add(forecast_stage(recipe, bench))  # no stage needs it: it changes no digest of theirs
         self.filters = self._filter()
         base = bench.leases.base()
         for benchmark in recipe.benchmarks:
@@ -166,14 +177,18 @@ class _Planner:
                 rel=layout.completions(name),
                 pool=name,
                 config=config,
+                verify=recipe.verify,
                 prompt=recipe.prompt,
                 heuristics=bench.prompts.heuristics(name),
-                questions=bench.questions.digest(TRAIN),
-                domains=bench.questions.domains(TRAIN),
+                questions=bench.chats.prompts_digest(name) if config.prompts else bench.questions.digest(TRAIN),
+                domains={} if config.prompts else bench.questions.domains(TRAIN),
                 lease=lease,
                 adapter=bench.leases.writer_key(lease) if adapter_of(lease.config) else None,
             )
         )
+        yield generated
+        if config.prompts:
+            return
         judged = self._add(
             Verify(
                 rel=layout.verdicts(name),
@@ -183,7 +198,6 @@ class _Planner:
                 domains=bench.questions.domains(TRAIN),
             )
         )
-        yield generated
         yield judged
         if scored(recipe, len(bench.prompts.guides(name))):
             yield self._add(
@@ -203,13 +217,8 @@ class _Planner:
             return []
         trained = {q.id for q in self.bench.questions.get(TRAIN)}
         measured = all(q.id in trained for q in self.bench.questions.get(RL))
-        enough = [
-            name
-            for name, pool in recipe.pools.items()
-            if measured and not pool.heuristics and pool.engine is None and pool.samples >= config.samples
-        ]
+        enough = [n for n, pool in recipe.pools.items() if measured and plain(pool) and pool.samples >= config.samples]
         pool = enough[0] if enough and adapter_of(recipe.engine) is None else None
-        rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
         return [
             self._add(
                 FilterQuestions(
@@ -217,7 +226,7 @@ class _Planner:
                     needs=self.pools[pool][:2] if pool else (),
                     config=config,
                     pool=pool,
-                    sampling=SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens),
+                    sampling=rl_sampling(recipe),
                     prompt=recipe.prompt,
                     verify=recipe.verify,
                     questions=self.bench.questions.digest(RL),
@@ -233,8 +242,9 @@ class _Planner:
         start = self.bench.models.start(name)
         needs: list[Stage] = []
         pools = [stage for d in arm.midtrain if d.pool for stage in self.pools[d.pool]]
+        own = [self.pools[r.pool][0] for r in arm.replay if r.pool]
         if arm.midtrain:
-            trained = self._midtrained(name, seed, start, pools)
+            trained = self._midtrained(name, seed, start, pools, own)
             start, needs = self._weights(trained), [trained]
         if start != self.bench.models.base:
             for benchmark in self.recipe.benchmarks:
@@ -262,12 +272,16 @@ class _Planner:
             )
         )
         if name == self.recipe.treatment_arm:
-            self.treatments[seed] = Treatment(arm=name, before=[*pools, *needs], rl=tuned)
+            self.treatments[seed] = Treatment(
+                arm=name, before=[*pools, *(stage for stage in own if stage not in pools), *needs], rl=tuned
+            )
         for benchmark in self.recipe.benchmarks:
             lease = self.bench.leases.trained(self._weights(tuned))
             self._evaluation(benchmark.name, AFTER_RL, arm=name, seed=seed, lease=lease, needs=[tuned])
 
-    def _midtrained(self, name: str, seed: int, start: Weights, pools: Sequence[Stage]) -> MidTrain:
+    def _midtrained(
+        self, name: str, seed: int, start: Weights, pools: Sequence[Stage], replayed: Sequence[Stage]
+    ) -> MidTrain:
         recipe = self.recipe
         reference = self.selections.get(seed) if name != recipe.treatment_arm else None
         selection = self._add(
@@ -290,13 +304,14 @@ class _Planner:
         return self._add(
             MidTrain(
                 rel=layout.midtrain(name, seed),
-                needs=[selection, *([reference] if reference else []), *([target] if target else [])],
+                needs=[selection, *([reference] if reference else []), *([target] if target else []), *replayed],
                 arm=name,
                 seed=seed,
                 recipe=recipe,
                 start=start,
                 reference=reference,
                 target=target,
+                replay={n: self.bench.chats.digest(r) for n, r in enumerate(recipe.arms[name].replay) if r.source},
             )
         )
 

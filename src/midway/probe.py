@@ -113,9 +113,18 @@ class Probed:
 
 def measure(run: Run) -> Probed:
     """Return the table of a probe's run."""
-    sets = run.questions("train").select(question_id="id", set=pl.col("source"))
-    tables = [run.completions(pool) for pool in (PLAIN, GUIDED) if pool in run.pools]
-    frame = pl.concat(tables, how="diagonal_relaxed").join(sets, on="question_id").sort("question_id", "id")
+    return measured(samples_of(run), run.questions("train"))
+
+
+def samples_of(run: Run) -> pl.DataFrame:
+    """Return the samples of a probe's run, unguided and guided ones, with their verdicts."""
+    return pl.concat([run.completions(pool) for pool in (PLAIN, GUIDED) if pool in run.pools], how="diagonal_relaxed")
+
+
+def measured(samples: pl.DataFrame, questions: pl.DataFrame) -> Probed:
+    """Return the table of samples with verdicts. `questions`: a table with `id` and `source`, the question set."""
+    sets = questions.select(question_id="id", set=pl.col("source"))
+    frame = samples.join(sets, on="question_id").sort("question_id", "id")
     names = sets["set"].unique(maintain_order=True).to_list()
     groups = [(name, frame.filter(pl.col("set") == name)) for name in names]
     if len(names) > 1:

@@ -184,10 +184,13 @@ class Prompt:
     messages: tuple[Message, ...] = ()
     text: str = ""
     shared: int = 0
+    template: Mapping[str, Any] = field(default_factory=dict)
+    """What the chat template is given besides the messages."""
 
     def key(self) -> str:
         """Content hash of what the model sees."""
-        return content_id([dict(m) for m in self.messages], self.text)
+        more = [dict(self.template)] if self.template else []
+        return content_id([dict(m) for m in self.messages], self.text, *more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from midway import registry
 from midway.plan import Plan, make_plan
 from midway.recipe import Recipe
 from midway.rundir import RunDir, RunError, Stopped, now, read_json, write_bytes, write_json
@@ -98,11 +99,13 @@ class Runner:
     ) -> list[Failure]:
         """Run what is pending of the stages given (or of all), in order; return what failed.
 
-        A stage that another process is at work on is refused (RunError), or waited for with `wait`. Raises Stopped when asked to stop.
+        Packages that any of them needs are looked for before the first begins (RunError). A stage that another process is at work on is
+        refused (RunError), or waited for with `wait`. Raises Stopped when asked to stop.
         """
         failures: list[Failure] = []
         failed: set[str] = set()
         pending = self.pending(stages)
+        self._refuse_missing(pending)
         for stage in pending:
             stage.ready()
         try:
@@ -122,6 +125,23 @@ class Runner:
         finally:
             self.bench.close()
         return failures
+
+    def _refuse_missing(self, pending: Sequence[Stage]) -> None:
+        """Raise RunError if packages that a stage needs are not installed. What runs on a cluster needs them there."""
+        lacking: dict[str, tuple[Any, list[str]]] = {}
+        for stage in pending:
+            elsewhere = stage.engine is not None and self.bench.engines.on_ray(stage.engine)
+            for part in () if elsewhere else stage.parts:
+                if found := registry.missing_packages(part):
+                    lacking.setdefault(part.name, (part, [stage.rel, *found]))
+        if not lacking:
+            return
+        text = ["packages are not installed that this run needs; nothing was started:"]
+        for name, (part, (rel, *packages)) in lacking.items():
+            text.append(
+                f"  {part.group[:-1]} {name} (first in {rel}): {', '.join(packages)}: {registry.install_hint(part)}"
+            )
+        raise RunError("\n".join(text))
 
     def _do(self, stage: Stage, watch: Watch, place: tuple[int, int], stop: Callable[[], bool]) -> str:
         """Run one stage; return why it failed, empty if it did not. Raises what every other stage depends on."""

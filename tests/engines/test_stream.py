@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -122,6 +123,34 @@ def test_the_account(tmp_path: Path) -> None:
     assert report.finish == {"stop": 19, "length": 20, "error": 1} and report.failures == {"told to fail": 1}
     assert set(report.cost()) == {"prompt_tokens", "completion_tokens", "cached_tokens", "seconds"}
     assert (seen[-1].total, seen[-1].done, seen[-1].failed) == (40, 39, 1)
+
+
+class Slow(Echo):
+    """Writes nothing until it is let go on."""
+
+    def __init__(self, go_on: threading.Event) -> None:
+        super().__init__()
+        self.go_on = go_on
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        assert self.go_on.wait(60), "nobody was told that nothing arrives"
+        yield from super().generate(requests)
+
+
+def test_progress_is_told_while_nothing_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midway.engines.stream.QUIET", 0.05)
+    go_on = threading.Event()
+    seen: list[Progress] = []
+
+    def progress(one: Progress) -> None:
+        seen.append(one)
+        if len(seen) == 3:
+            go_on.set()
+
+    report = complete(asked(5, 2), Slow(go_on), tmp_path, progress=progress)
+    assert report.done == 20
+    assert [one.done for one in seen[:3]] == [0, 0, 0] and seen[2].quiet > seen[0].quiet > 0
+    assert seen[-1].done == 20 and seen[-1].quiet == 0
 
 
 def test_failures_are_kept_retried_and_struck_off(tmp_path: Path) -> None:

@@ -150,10 +150,13 @@ def make_run(
     arms: dict[str, dict[str, Any]] | None = None,
     shift: float = 0.0,
     rng_seed: int = 0,
+    copies: bool = True,
+    options: int = 0,
 ) -> Path:
     """Write a run.
 
     failed: (arm, seed) whose RL failed. gone: (arm, seed) that left nothing. empty: benchmarks without samples.
+    copies: all solutions of one question by one way are one text. options: that many to choose from; 0: questions have none.
     """
     arms = ARMS if arms is None else arms
     rng = np.random.default_rng(rng_seed)
@@ -189,7 +192,12 @@ def make_run(
     for b, benchmark in enumerate((*benchmarks, *empty)):
         ids[benchmark] = [f"{benchmark}-{i:06d}" for i in range(questions)]
         difficulty[benchmark] = rng.normal(-0.15 * b, 0.25, questions)
-        asked = [Question("math", f"? {id_}", answer="42", id=id_) for id_ in ids[benchmark]]
+        choices = (
+            {"choices": tuple(f"option {i}" for i in range(options)), "answer_index": 0}
+            if options
+            else {"answer": "42"}
+        )
+        asked = [Question("choice" if options else "math", f"? {id_}", id=id_, **choices) for id_ in ids[benchmark]]
         write_table(files.questions(layout.benchmark_set(benchmark)), to_frame(asked))
     for pool in ("guided", "unguided"):
         _pool(path, pool)
@@ -201,7 +209,7 @@ def make_run(
             broken = failed == (arm, seed)
             drift = 0.0 if arm == "base" else rng.normal(shift if arm != "base" else 0, seed_sd)
             if spec["midtrain"]:
-                _selection(path, arm, seed)
+                _selection(path, arm, seed, copies)
                 rel = layout.midtrain(arm, seed)
                 write_stage(path, rel, "midtrain")
                 rows = [{"step": i, "loss": 2 / (i + 1), "num_tokens": 4000.0 * i} for i in range(1, 30)]
@@ -261,7 +269,7 @@ def _pool(path: Path, pool: str) -> None:
     write_table(Layout(path).asked(pool), pl.DataFrame({"id": [row["id"] for row in rows]}))
 
 
-def _selection(path: Path, arm: str, seed: int) -> None:
+def _selection(path: Path, arm: str, seed: int, copies: bool) -> None:
     write_stage(path, layout.selection(arm, seed), "select")
     kinds = WAYS if arm == "polya-8-rl" else [UNGUIDED]
     scale = 1 if arm == "star-rl" else 8
@@ -275,6 +283,7 @@ def _selection(path: Path, arm: str, seed: int) -> None:
     kept = [k for k in kinds for _ in range(100 * scale // len(kinds))]
     asked = [f"q{i % 100}" for i in range(len(kept))]
     texts = [f"by {k} we find the answer {q}" for k, q in zip(kept, asked, strict=True)]
+    texts = texts if copies else [f"{text}, as number {i} says" for i, text in enumerate(texts)]
     solutions = pl.DataFrame({"question_id": asked, "heuristic": kept, "text": texts, "source": "guided"})
     write_table(Layout(path).solutions(arm, seed), as_stored(solutions, SOLUTIONS))
 

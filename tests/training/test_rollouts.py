@@ -108,6 +108,17 @@ def test_arms_with_another_reward_have_another_digest(tmp_path: Path, run: Run) 
     assert {rel: read_json(file)["digest"] for rel, file in again.files.manifests()} == digests
 
 
+def test_trackers_that_have_tables_get_the_rollouts(run: Run) -> None:
+    """TRL gives wandb and trackio its table of completions, in which question, verdict and answer stand; nothing is printed for it."""
+    job = Job.load(run.files.stage(layout.rl("plain", 0)) / "job.json")
+    for tracker in ("wandb", "trackio"):
+        args = rl_args(replace(job, report_to=["tensorboard", tracker]))
+        assert args["log_completions"] is True and args["num_completions_to_print"] == 0
+        mine = replace(job, report_to=[tracker], args={**job.args, "log_completions": False})
+        assert rl_args(mine)["log_completions"] is False
+    assert "log_completions" not in rl_args(replace(job, report_to=["tensorboard"]))
+
+
 def test_completions_that_are_cut_off(tmp_path: Path, run: Run) -> None:
     """soft: 8 of 8 tokens cost 1, the last fifth of so short a limit. mask: TRL's own switch. Both change the digest of RL."""
     recipe = lab_recipe({"plain": []}, rl={"max_steps": 3, "max_completion_length": 8}, training={"overlong": "soft"})

@@ -28,6 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "midway/questions/fixtures/gsm8k_recorded.jsonl",
         "midway/lab/base/model.safetensors",
         "midway/report/page.html.j2",
+        "midway/report/page.js",
         "midway/py.typed",
     ):
         assert needed in names, needed

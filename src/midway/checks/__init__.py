@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, launch, memory, model, pools, power, questions, signal, trainer
+from midway.checks import arms, gold, hours, launch, memory, model, packages, pools, power, questions, signal, trainer
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -12,21 +12,27 @@ CHECKS: tuple[Check, ...] = (
     power.CHECK,
     signal.CHECK,
     trainer.CHECK,
+    packages.CHECK,
     launch.CHECK,
     model.CHECK,
     memory.CHECK,
     gold.CHECK,
+    hours.CHECK,
 )
 """In the order in which they are shown."""
 OPTIONS = {"model": "--no-model", "verifier": "--no-gold"}
 """Options of `midway check` that leave out the checks with these needs."""
 
 
+SKIPPED = {"time": "not priced (--time measures this machine for a minute: hours of each stage, disk)"}
+"""What is said of a check that was left out, by what it needs."""
+
+
 def run_checks(subject: Subject, without: Collection[str] = ()) -> Iterator[Finding]:
     """Yield the findings of all checks but those that need what is in `without` (`model`, `verifier`)."""
     for check in CHECKS:
         if check.needs and check.needs in without:
-            yield Finding(f"{check.name}: not looked at ({OPTIONS[check.needs]})")
+            yield Finding(f"{check.name}: {SKIPPED.get(check.needs) or f'not looked at ({OPTIONS[check.needs]})'}")
         else:
             yield from check.run(subject)
 

@@ -1,4 +1,5 @@
-"""What a check is: a look at a recipe before anything is spent. It loads no weights and runs no model."""
+"""What a check is: a look at a recipe before anything is spent. It loads no weights and runs no model, but for
+the one that prices the run on request."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class Subject:
 
 @dataclass(frozen=True)
 class Check:
-    """A check by name. `needs`: `model` (the model's configuration and tokenizer), `verifier` (it takes longer), or nothing."""
+    """A check by name. `needs`: `model` (the model's configuration and tokenizer), `verifier` (it takes longer), `time` (it
+    loads the weights and runs the model for a minute), or nothing."""
 
     name: str
     run: Callable[[Subject], Iterator[Finding]]

@@ -57,7 +57,7 @@ def seen(prompt: Prompt, tokenizer: Any) -> tuple[str, int]:
     """Return a prompt as the model sees it, and its tokens."""
     if not prompt.messages:
         return prompt.text, len(tokenizer(prompt.text)["input_ids"])
-    text = chat_text(prompt.messages, tokenizer)
+    text = chat_text(prompt.messages, tokenizer, prompt.template)
     return text, len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

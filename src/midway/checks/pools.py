@@ -12,6 +12,8 @@ from midway.workbench import TRAIN
 def requests(subject: Subject, pool: str) -> int:
     """Return the completions that a pool asks for."""
     config = subject.recipe.pools[pool]
+    if config.prompts:
+        return len(subject.bench.chats.prompts(pool)) * config.samples
     return len(subject.bench.questions.get(TRAIN)) * len(subject.bench.prompts.heuristics(pool)) * config.samples
 
 
@@ -24,9 +26,14 @@ def run(subject: Subject) -> Iterator[Finding]:
             continue
         count = requests(subject, name)
         guided = f"{len(subject.bench.prompts.heuristics(name))} heuristics" if pool.heuristics else "unguided"
+        asked = f"{len(subject.bench.chats.prompts(name)):,} prompts" if pool.prompts else f"{questions:,} questions"
+        more, most = "", count
+        if pool.until:
+            most = count // pool.samples * pool.until.samples
+            more = f"up to {most:,} until each question has {pool.until.solutions} different right solutions, "
         yield Finding(
-            f"pool {name}: {guided} x {pool.samples} samples x {questions:,} questions = {count:,} completions, "
-            f"at most {count * pool.sampling.max_tokens:,} tokens"
+            f"pool {name}: {guided} x {pool.samples} samples x {asked} = {count:,} completions, "
+            f"{more}at most {most * pool.sampling.max_tokens:,} tokens"
         )
         guides = len(subject.bench.prompts.guides(name))
         if guides and subject.recipe.adherence.scorer != "none" and not scored(subject.recipe, guides):

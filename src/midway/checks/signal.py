@@ -67,7 +67,7 @@ def counts_of(files: Layout, recipe: Recipe) -> tuple[pl.DataFrame, str] | None:
     if files.filtered().is_file():
         return pl.read_parquet(files.filtered()), "the filter's own"
     for name, pool in recipe.pools.items():
-        if not pool.heuristics and files.asked(name).is_file():
+        if not pool.heuristics and not pool.prompts and files.asked(name).is_file():
             folder, verdicts = files.stage(layout.completions(name)), files.stage(layout.verdicts(name))
             return solved(folder, verdicts, asked(files, name)), f"pool {name} of {files.root}"
     return None

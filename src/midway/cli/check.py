@@ -23,11 +23,15 @@ def register(app: typer.Typer) -> None:
             False, "--no-model", help="Leave out what needs the model or its tokenizer (imports no torch)."
         ),
         no_gold: bool = typer.Option(False, "--no-gold", help="Leave out the verifier on every gold answer."),
+        timed: bool = typer.Option(
+            False, "--time", help="Price the run in hours for this machine: runs the model for about a minute."
+        ),
     ) -> None:
         """Show what a recipe would run and cost, verify every gold answer, and print one rendered prompt."""
         from midway.recipe import load_recipe
 
-        without = [name for name, left_out in (("model", no_model), ("verifier", no_gold)) if left_out]
+        left = {"model": no_model, "verifier": no_gold, "time": not timed}
+        without = [name for name, left_out in left.items() if left_out]
         golds, others = check_recipe(load_recipe(recipe, overrides or []), data, without, (gpu_memory or 0.0) * 2**30)
         if golds:
             typer.echo(f"{golds} gold answers do not verify: leave these questions out or mend them", err=True)

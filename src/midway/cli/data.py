@@ -43,15 +43,14 @@ def with_arm(recipe: Recipe) -> Recipe:
 
     if any(arm.midtrain for arm in recipe.arms.values()):
         return recipe
-    if not recipe.pools:
+    pools = [name for name, pool in recipe.pools.items() if not pool.prompts]
+    if not pools:
         raise RecipeError(
             f"{recipe.name}: it has no pools, so there is nothing to make data of\n"
             "  add some, such as `pools: {guided: {heuristics: all, samples: 4}}`"
         )
     tree = recipe.model_dump(mode="json")
-    return loads_recipe(
-        {**tree, "arms": {ARM: {"midtrain": list(recipe.pools), "rl": False}}, "treatment": ARM}, recipe.name
-    )
+    return loads_recipe({**tree, "arms": {ARM: {"midtrain": pools, "rl": False}}, "treatment": ARM}, recipe.name)
 
 
 def make(

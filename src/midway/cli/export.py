@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from midway.records import UserError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from midway.workbench import Workbench
 
 
+INSPECT = "inspect"
+"""The format that is no data set: evaluation logs."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the app."""
 
@@ -25,22 +31,45 @@ def register(app: typer.Typer) -> None:
         run: str = typer.Argument(..., help="A run directory, or a name under runs/."),
         arm: str = typer.Option(None, help="Whose data; the treatment's if left out."),
         seed: int = typer.Option(None, help="Which seed; the recipe's first if left out."),
-        to: str = typer.Option("trl", help="trl, messages, sharegpt, verl or openrlhf."),
+        to: str = typer.Option(
+            "trl",
+            help="trl, messages, sharegpt, verl or openrlhf; inspect: the evaluations, as logs for Inspect's viewer.",
+        ),
         out: Path = typer.Option(
-            None, help="Folder to write; exports/ARM-seed-S-FORMAT in the run directory if left out."
+            None,
+            help="Folder to write; exports/ARM-seed-S-FORMAT in the run directory if left out, for inspect exports/inspect.",
         ),
         push: str = typer.Option(
             None, metavar="REPO", help="Upload the folder to this data set repository of the Hub."
         ),
         public: bool = typer.Option(False, "--public", help="Make a new repository public; private if left out."),
     ) -> None:
-        """Write an arm's mid-training data in another trainer's format, with a card; --push uploads it to the Hub."""
+        """Write an arm's mid-training data in another trainer's format, with a card; --push uploads it to the Hub.
+
+        --to inspect writes the evaluations of all arms (or of --arm, --seed) as logs that `inspect view` opens.
+        """
+        if to == INSPECT:
+            if push:
+                raise UserError("--push uploads data sets; Inspect's logs are for reading: leave it out")
+            logs = export_logs(run, arm, seed, out)
+            typer.echo(f"{logs[0].parent}: {len(logs):,} {'log' if len(logs) == 1 else 'logs'}")
+            typer.echo(f"  inspect view --log-dir {logs[0].parent}")
+            return
         folder, rows, files = export_arm(run, arm, seed, to, out)
         typer.echo(f"{folder}: {rows:,} examples in {', '.join(files)}, README.md")
         if push:
             from midway.training.dataset import push as upload
 
             typer.echo(f"uploaded: {upload(folder, push, private=not public)}")
+
+
+def export_logs(run: str, arm: str | None, seed: int | None, out: Path | None) -> list[Path]:
+    """Write the evaluations of a run as logs for Inspect; return the files. Raises RunError for what is not there."""
+    from midway.report.inspect_logs import write_logs
+    from midway.results import open_run
+
+    opened = open_run(run)
+    return write_logs(opened, out or opened.files.root / "exports" / INSPECT, arm=arm, seed=seed)
 
 
 def export_arm(
@@ -58,7 +87,7 @@ def export_arm(
 
     form = next((f for f in FORMATS if f == to), None)
     if form is None:
-        raise RunError(f"--to {to}: there is no such format; there are {', '.join(FORMATS)}")
+        raise RunError(f"--to {to}: there is no such format; there are {', '.join([*FORMATS, INSPECT])}")
     path = find_run(run)
     files = Layout(path)
     recipe = loads_recipe(read_json(files.resolved)["recipe"], str(files.resolved))

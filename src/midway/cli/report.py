@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def report(
-        run: str = typer.Argument(..., help="A run directory, or a name under runs/.", show_default=False),
+        run: str = typer.Argument(
+            ..., help="A run directory, a name under runs/, or a results.json to draw again.", show_default=False
+        ),
         treatment: str | None = typer.Option(
             None, "--treatment", help="Compare this arm with all others, not the recipe's treatment."
         ),
@@ -31,11 +33,18 @@ def register(app: typer.Typer) -> None:
         ),
     ) -> None:
         """Write report.html, report.md and results.json of a run, and print the verdict."""
-        from midway.report import build_report
+        from midway.report import build_report, redraw_report
         from midway.results import open_run
 
         try:
-            paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
+            if run.endswith(".json"):
+                if treatment or control:
+                    raise ValueError(
+                        "--treatment and --control need the run itself: its results.json holds one comparison"
+                    )
+                paths = redraw_report(Path(run), out)
+            else:
+                paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
         except (UserError, ValueError) as error:
             _stop(error)
         _print(paths)
@@ -64,6 +73,7 @@ def _stop(error: Exception) -> NoReturn:
 
 
 def _print(paths: ReportPaths) -> None:
+    from midway.report.phrases import plural
     from midway.report.words import verdict
     from midway.results import read_results
 
@@ -71,5 +81,5 @@ def _print(paths: ReportPaths) -> None:
     words = verdict(results)
     typer.echo("\n".join([words.headline, "", *words.sentences]))
     if results.problems:
-        typer.echo(f"\n{len(results.problems)} things are missing; the report lists them.")
+        typer.echo(f"\n{plural(len(results.problems), 'thing is', 'things are')} missing; the report lists what.")
     typer.echo(f"\n{paths.html}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def summary(run: Path) -> str:
     """Return the verdict and, for each benchmark, every arm with its pass@1 in points, from the report's results."""
     from midway.report import ReportPaths
+    from midway.report.phrases import plural
     from midway.report.words import verdict
     from midway.results import read_results
     from midway.rundir.layout import Layout
@@ -37,7 +38,7 @@ def summary(run: Path) -> str:
             for row in rows
         ]
     if results.problems:
-        lines += ["", f"{len(results.problems)} things are missing; the report lists them"]
+        lines += ["", f"{plural(len(results.problems), 'thing is', 'things are')} missing; the report lists what"]
     return "\n".join([*lines, ""])
 
 

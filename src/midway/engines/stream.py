@@ -31,6 +31,8 @@ from midway import rundir
 from midway.engines.base import Engine, EngineError
 from midway.records import Completion, Finish, Request
 
+QUIET = 10.0
+"""Seconds without a completion after which progress is told all the same."""
 WINDOW = 20_000
 """Requests that are held and sorted at a time."""
 
@@ -47,6 +49,8 @@ class Progress:
     completion_tokens: int
     cached_tokens: int
     seconds: float
+    quiet: float = 0.0
+    """Seconds since the last completion, where none came for a while."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -191,9 +195,9 @@ def complete(
 ) -> StreamReport:
     """Ask the engine for every request that `folder` does not hold and store what comes.
 
-    `progress` is called about once a second, `stop` after every completion. The owner of the folder turns journals of dead writers into
-    shards at the beginning and puts the list of failures in order at the end; a worker beside others (`owner=False`) does neither, and
-    is given only requests that are not held.
+    `progress` is called about once a second, and every QUIET seconds while nothing arrives; `stop` is called after every completion. The
+    owner of the folder turns journals of dead writers into shards at the beginning and puts the list of failures in order at the end; a
+    worker beside others (`owner=False`) does neither, and is given only requests that are not held.
     """
     report = StreamReport()
     start = time.monotonic()
@@ -206,6 +210,10 @@ def complete(
     signals = Signals()
     told = start
     with (
+        _heartbeat(
+            lambda: time.monotonic() - told,
+            lambda quiet: progress and progress(_progress(report, total, time.monotonic() - start, quiet)),
+        ),
         rundir.ShardWriter(folder, rundir.COMPLETIONS) as good,
         rundir.ShardWriter(folder / "failures", rundir.COMPLETIONS) as bad,
     ):
@@ -300,11 +308,30 @@ def completion_of(row: Mapping[str, Any]) -> Completion:
     return Completion(**{**row, "finish": Finish(row["finish"])})
 
 
-def _progress(report: StreamReport, total: int | None, seconds: float) -> Progress:
+def _progress(report: StreamReport, total: int | None, seconds: float, quiet: float = 0.0) -> Progress:
     return Progress(
         total, report.held, report.done, report.failed,
-        report.prompt_tokens, report.completion_tokens, report.cached_tokens, seconds,
+        report.prompt_tokens, report.completion_tokens, report.cached_tokens, seconds, quiet,
     )  # fmt: skip
+
+
+@contextmanager
+def _heartbeat(silence: Callable[[], float], tell: Callable[[float], object]) -> Iterator[None]:
+    """Call `tell` from a thread of its own every QUIET seconds while `silence()`, the seconds since the last word, is longer than that."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(QUIET):
+            if (seconds := silence()) >= QUIET:
+                tell(seconds)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def recover_all(folder: Path) -> None:

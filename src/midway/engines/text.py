@@ -6,7 +6,8 @@ blank lines. A plain text goes in as it is, with the tokenizer's own special tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def load_tokenizer(path: str, config: ModelConfig) -> Any:
     """Load the tokenizer of a model. Raises EngineError, saying what to do, when there is none."""
     from transformers import AutoTokenizer
 
+    say_once()
     folder = Path(path).expanduser()
     if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise EngineError(
@@ -39,6 +41,34 @@ def load_tokenizer(path: str, config: ModelConfig) -> Any:
         raise EngineError(
             f"the tokenizer of {path} cannot be loaded: {first_line(error)}\n  check `model.path`"
         ) from error
+
+
+class _Once(logging.Filter):
+    """Lets a warning about a tokenizer through the first time in this process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.levelno != logging.WARNING or "token" not in f"{record.name} {text}".lower():
+            return True
+        new = text not in self.said
+        self.said.add(text)
+        return new
+
+
+_ONCE = _Once()
+
+
+def say_once() -> None:
+    """Have transformers say each of its warnings about tokenizers once in this process, not at every load."""
+    from transformers.utils import logging as theirs
+
+    theirs.get_verbosity()  # puts its handler in place
+    for handler in logging.getLogger("transformers").handlers:
+        handler.addFilter(_ONCE)
 
 
 def first_line(error: BaseException) -> str:
@@ -82,14 +112,16 @@ def plain_text(prompt: Prompt) -> str:
     return prompt.text or "\n\n".join(m["content"] for m in prompt.messages) + ("\n\n" if prompt.messages else "")
 
 
-def chat_text(messages: Sequence[Message], tokenizer: Any) -> str:
-    """Return messages in the model's chat template, ready for an answer.
+def chat_text(messages: Sequence[Message], tokenizer: Any, template: Mapping[str, Any] | None = None) -> str:
+    """Return messages in the model's chat template, ready for an answer; `template` is what it is given besides (`enable_thinking`).
 
     Raises EngineError for a template that refuses them, is broken, or leaves a message out, as one that shows only lists of parts.
     """
     try:
         text = str(
-            tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
+            tokenizer.apply_chat_template(
+                [dict(m) for m in messages], tokenize=False, add_generation_prompt=True, **(template or {})
+            )
         )
     except Exception as error:  # a template may refuse anything, with exceptions of its own
         raise EngineError(
@@ -112,7 +144,7 @@ def chat_text(messages: Sequence[Message], tokenizer: Any) -> str:
 def render(prompt: Prompt, tokenizer: Any, chat: bool) -> tuple[str, bool]:
     """Return the text of a prompt and whether special tokens are still to be added by the tokenizer."""
     if prompt.messages and chat:
-        return chat_text(prompt.messages, tokenizer), False
+        return chat_text(prompt.messages, tokenizer, prompt.template), False
     return plain_text(prompt), True
 
 

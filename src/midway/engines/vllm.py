@@ -5,7 +5,8 @@ while completions come out as they finish. Prefix caching is on. Each sample has
 prompt are asked for together (`n`) and drawn as vLLM likes. Sampling defaults in the checkpoint's generation_config are not used.
 
 When things go wrong: a prompt that does not fit, or that vLLM refuses, is an ERROR completion; a model that cannot be loaded, too little
-memory or a dead engine is an EngineError.
+memory or a dead engine is an EngineError. vLLM on a CPU cannot rewind the random generator of a sample whose prompt it reads in parts
+(«CPU Generator does not use offset»): it is then opened again and goes on without seeds, with one line for the user.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
 from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
 from midway.engines.base import EngineError
@@ -34,6 +36,14 @@ from midway.records import Completion, Finish, Prompt, Request, Sampling
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as `max_lora_rank`."""
+
+
+OFFSET = "Generator does not use offset"
+"""What torch says when a CPU's random generator is to be rewound."""
+
+
+class _SeedsRefused(Exception):
+    """vLLM cannot use a seed for each sample."""
 
 
 class InProcessVllm:
@@ -66,15 +76,11 @@ class InProcessVllm:
             **adapter,
             **config.args,
         }
-        try:
-            self.llm: Any = LLM(path, **given)
-        except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise EngineError(
-                f"vLLM cannot load {path}: {first_line(error)}\n"
-                "  if it is memory, lower engine.args.gpu_memory_utilization or max_model_len, or raise tensor_parallel_size;\n"
-                "  several replicas: `vllm serve --data-parallel-size N` with `engine: {kind: openai}`, or `--executor ray`"
-            ) from error
-        self._engine = self.llm.llm_engine
+        self._log = log or (lambda text: None)
+        self._args = (path, given)
+        self.llm: Any
+        self._engine: Any
+        self._open()
         self.tokenizer = self.llm.get_tokenizer()
         self.chat = uses_chat(self.tokenizer, model)
         end = turn_end(self.tokenizer) if self.chat else None
@@ -89,7 +95,8 @@ class InProcessVllm:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield completions as vLLM finishes them."""
-        groups = self._groups(requests)
+        stream = iter(requests)
+        groups = self._groups(stream)
         flying: dict[str, list[Request]] = {}
         count = 0
         exhausted = False
@@ -106,7 +113,17 @@ class InProcessVllm:
                     else:
                         count += len(group)
                 if flying:
-                    for output in self._step():
+                    try:
+                        outputs = self._step()
+                    except _SeedsRefused as refused:
+                        again = [request for group in flying.values() for request in group]
+                        flying.clear()
+                        count = 0
+                        exhausted = False
+                        self._without_seeds(str(refused))
+                        groups = itertools.chain(self._groups(again), self._groups(stream))
+                        continue
+                    for output in outputs:
                         if output.finished:
                             group = flying.pop(_number(output.request_id))
                             count -= len(group)
@@ -150,10 +167,27 @@ class InProcessVllm:
         """Shut vLLM down and free its memory."""
         if self.llm is None:
             return
-        self._engine.engine_core.shutdown()  # with a process of its own, its memory goes with it
+        with suppress(Exception):  # one that has died needs no shutting down
+            self._engine.engine_core.shutdown()  # with a process of its own, its memory goes with it
         self.llm = self._engine = None
         gc.collect()
         cleanup_dist_env_and_memory()
+
+    def _open(self) -> None:
+        """Load the model into a vLLM. Raises EngineError."""
+        path, given = self._args
+        try:
+            self.llm = LLM(path, **given)
+        except (ValueError, TypeError, OSError, RuntimeError) as error:
+            raise EngineError(f"vLLM cannot load {path}: {first_line(error)}{_about_memory(error)}") from error
+        self._engine = self.llm.llm_engine
+
+    def _without_seeds(self, why: str) -> None:
+        """Open vLLM again after it failed on seeds, and ask without them from here on."""
+        self._log(f"vLLM: {why}; opened again, and going on as with engine.seeded: false")
+        self.close()
+        self.seeded = False
+        self._open()
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -188,9 +222,17 @@ class InProcessVllm:
         try:
             return list(self._engine.step())
         except Exception as error:  # whatever it is, vLLM's engine does not survive it
+            said = _chain(error)
+            if self.seeded and OFFSET in said:
+                raise _SeedsRefused("its CPU build cannot use a seed for each sample here") from error
+            if (
+                self.seeded and current_platform.is_cpu() and "EngineDeadError" in said
+            ):  # the cause stayed in its process
+                text = "its engine died and did not say why; its CPU build cannot always use a seed for each sample"
+                raise _SeedsRefused(text) from error
             raise EngineError(
-                f"vLLM stopped: {type(error).__name__}: {first_line(error)}\n"
-                "  what arrived is stored: type the same command to go on (out of memory: lower engine.args.gpu_memory_utilization)"
+                f"vLLM stopped: {type(error).__name__}: {first_line(error)}{_about_memory(error)}\n"
+                "  what arrived is stored: type the same command to go on"
             ) from error
 
     def _abort(self) -> None:
@@ -224,6 +266,26 @@ class InProcessVllm:
         if self._last[0] != key:  # samples of one prompt follow each other
             self._last = (key, encode(prompt, self.tokenizer, self.chat))
         return self._last[1]
+
+
+def _chain(error: BaseException | None) -> str:
+    """Return the texts of an error and of what caused it."""
+    texts = []
+    while error is not None:
+        texts.append(f"{type(error).__name__}: {error}")
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)
+
+
+def _about_memory(error: BaseException) -> str:
+    """Return what to do about memory, for an error that names it; else nothing."""
+    said = _chain(error).lower()
+    if not any(word in said for word in ("memory", "kv cache", "oom")):
+        return ""
+    return (
+        "\n  lower engine.args.gpu_memory_utilization or max_model_len, or raise tensor_parallel_size;\n"
+        "  several replicas: `vllm serve --data-parallel-size N` with `engine: {kind: openai}`, or `--executor ray`"
+    )
 
 
 def _lora_args(folder: str) -> dict[str, Any]:

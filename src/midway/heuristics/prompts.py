@@ -16,6 +16,7 @@ Three styles:
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal, get_args
 
 from midway import registry
@@ -186,7 +187,7 @@ def fold_system(prompt: Prompt) -> Prompt:
         return prompt
     first, second, *rest = prompt.messages
     merged: Message = {"role": "user", "content": f"{first['content']}\n\n{second['content']}"}
-    return Prompt(messages=(merged, *rest), shared=max(0, prompt.shared - 1))
+    return replace(prompt, messages=(merged, *rest), shared=max(0, prompt.shared - 1))
 
 
 def prompt_version(

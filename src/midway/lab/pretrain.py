@@ -141,6 +141,7 @@ def pretrain(
     layers: int = 4,
     question_weight: float = 0.3,
     trunk: Path | None = None,
+    start: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train a base checkpoint and write it to `out`; returns figures (loss, tokens, seconds, steps).
@@ -151,19 +152,30 @@ def pretrain(
     `trunk` (only with `steps`) is a file for the state before the last lesson: read when it is there, else written. The
     lessons before it do not depend on the knobs `shown`, `slip`, `misfit`, `prompted` and `direct_*`, so checkpoints
     along these share it, and come out as without it. The caller names one file for each seed, size and world.
+
+    `start` is the directory of a checkpoint of this size to go on from: there are no early lessons then, the full mix comes
+    from the first step. With a few hundred steps and a lower `lr` that makes variants of one checkpoint (another `shown`,
+    another world) in a minute or two. Raises ValueError together with `trunk`.
     """
     import torch
     import torch.nn.functional as F
 
+    if start and trunk:
+        raise ValueError("give either a trunk to share or a checkpoint to start from")
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, seed, hidden, layers)
+    if start:
+        from transformers import LlamaForCausalLM
+
+        model.load_state_dict(LlamaForCausalLM.from_pretrained(start).float().state_dict())
     say(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens in the vocabulary")
     matrices = [
         p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name and "lm_head" not in name
     ]
     ids = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in ids]
-    muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")
+    muon_lr = 0.02 * lr / 3e-3
+    muon = torch.optim.Muon(matrices, lr=muon_lr, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")
     adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
     config = config or CorpusConfig()
     lessons = (
@@ -177,8 +189,8 @@ def pretrain(
     model.to(device).train()
     pool: list[list[tuple[list[int], int]]] = []
     mixing = False
-    start, step, tokens, running, told = time.time(), 0, 0, 0.0, 0.0
-    branch = round(LAST_LESSON * steps)
+    began, step, tokens, running, told = time.time(), 0, 0, 0.0, 0.0
+    branch = 0 if start else round(LAST_LESSON * steps)
     if trunk and trunk.is_file():
         state = torch.load(trunk, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
@@ -188,7 +200,7 @@ def pretrain(
         say(f"goes on from the shared trunk {trunk} at step {step}")
     before = tokens
     while True:
-        done = step / steps if steps else (time.time() - start) / (60 * minutes)
+        done = step / steps if steps else (time.time() - began) / (60 * minutes)
         if done >= 1:
             break
         if trunk and step == branch and not trunk.is_file():
@@ -200,7 +212,7 @@ def pretrain(
             }
             torch.save(state, trunk.with_suffix(f".{os.getpid()}"))
             os.replace(trunk.with_suffix(f".{os.getpid()}"), trunk)
-        last = step >= branch if steps else done >= LAST_LESSON
+        last = step >= branch if steps else start is not None or done >= LAST_LESSON
         if last and not mixing:
             pool, mixing = [], True
             rng.seed(seed + 1)
@@ -213,7 +225,7 @@ def pretrain(
             pool = [fresh[i : i + size] for i in range(0, len(fresh), size)]
             rng.shuffle(pool)
         scale = min(1.0, (step + 1) / 50) * min(1.0, (1 - done) / 0.4)
-        for optimizer, base in ((muon, 0.02), (adam, lr)):
+        for optimizer, base in ((muon, muon_lr), (adam, lr)):
             for group in optimizer.param_groups:
                 group["lr"] = base * scale
         told_loss = 0.0
@@ -237,9 +249,9 @@ def pretrain(
         if time.time() - told > 20:
             told = time.time()
             say(
-                f"step {step}  {done:.0%}  loss {running:.4f}  {(tokens - before) / (time.time() - start):,.0f} tokens/s"
+                f"step {step}  {done:.0%}  loss {running:.4f}  {(tokens - before) / (time.time() - began):,.0f} tokens/s"
             )
-    seconds = time.time() - start
+    seconds = time.time() - began
     model.to("cpu").eval()
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -1,5 +1,6 @@
 """Recipes: the schema (`schema`) and how files become recipes (`load`). Importing this package loads no torch."""
 
+from midway.recipe.forecast import ForecastConfig
 from midway.recipe.load import (
     apply_override,
     find_recipe,
@@ -8,6 +9,7 @@ from midway.recipe.load import (
     merge,
     shipped_recipes,
 )
+from midway.recipe.replay import ReplayConfig
 from midway.recipe.schema import (
     AdherenceConfig,
     ArmConfig,
@@ -41,6 +43,7 @@ __all__ = [
     "EngineConfig",
     "EngineSettings",
     "FilterConfig",
+    "ForecastConfig",
     "LabelsConfig",
     "ModelConfig",
     "PoolConfig",
@@ -48,6 +51,7 @@ __all__ = [
     "QuestionsConfig",
     "Recipe",
     "RecipeError",
+    "ReplayConfig",
     "RewardConfig",
     "SamplingConfig",
     "Section",

@@ -149,7 +149,7 @@ def _with_files(tree: Any, folder: Path) -> Any:
     return tree
 
 
-FILE_KEYS = ("source", "path", "data", "checkpoint")
+FILE_KEYS = ("source", "path", "data", "checkpoint", "prompts")
 """Keys whose values may be the name of a file."""
 _PYTHON = re.compile(r"[^\s:]+\.py(:\w+)?")
 

@@ -15,6 +15,9 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from midway import registry
 from midway.recipe.base_model import missing_model
+from midway.recipe.forecast import ForecastConfig, asked_forecast
+from midway.recipe.replay import ReplayConfig, check_replay, split_midtrain
+from midway.recipe.rounds import RoundsConfig
 from midway.recipe.section import EngineSettings, Section, find_part, part_settings
 from midway.recipe.training import FilterConfig, RewardConfig, TrainingConfig, reward_list
 from midway.recipe.until import UntilConfig, check_until
@@ -96,6 +99,8 @@ class QuestionsConfig(Section):
 
 
 class PromptConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"chat_template_kwargs"})
+
     style: Literal["boxed", "plain", "cue"] = "boxed"
     r"""`boxed`: question plus the instruction to put the final answer in \boxed{}; `plain`: the question alone; `cue`: like plain, and a
     guided prompt is one short sentence before the question (for small models with short contexts)."""
@@ -105,6 +110,8 @@ class PromptConfig(Section):
     """Worked examples in a guided prompt."""
     system: str | None = None
     """A system message for chat models."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """What the chat template is given besides the messages, such as `{enable_thinking: false}` for Qwen3."""
     heuristics: list[str] = []
     """Folders with heuristics of your own."""
 
@@ -126,6 +133,8 @@ EngineConfig = SerializeAsAny[Annotated[EngineSettings, BeforeValidator(engine_s
 
 
 class PoolConfig(Section):
+    added: ClassVar[frozenset[str]] = frozenset({"prompts", "until"})
+
     heuristics: list[str] | Literal["all"] | None = None
     """Slugs to guide by, `all`, or nothing for an unguided pool."""
     samples: int = Field(4, ge=1)
@@ -133,6 +142,24 @@ class PoolConfig(Section):
     sampling: SamplingConfig = SamplingConfig()
     engine: EngineConfig | None = None
     """Another engine than the recipe's, such as `recorded`."""
+    prompts: str | None = None
+    """Ask these instead of the training questions: a file of {prompt} or {messages} rows. What is answered is not verified; an arm may mix
+    it in as replay (`{pool: NAME, share: 0.2}`)."""
+
+    until: RoundsConfig | None = None
+    """Draw more samples of questions that lack right solutions, so that arms can be matched in distinct texts."""
+
+    @model_validator(mode="after")
+    def _prompts_are_plain(self) -> PoolConfig:
+        if self.until and self.until.samples < self.samples:
+            raise ValueError(
+                f"until.samples {self.until.samples} is below samples {self.samples}: it is the most that is drawn"
+            )
+        if self.until and self.prompts:
+            raise ValueError("answers to `prompts` of its own are not verified, so a pool of them takes no `until`")
+        if self.prompts and self.heuristics:
+            raise ValueError("a pool with `prompts` of its own takes no heuristics")
+        return self
 
 
 class AdherenceConfig(Section):
@@ -268,7 +295,9 @@ class ArmConfig(Section):
     checkpoint: str | None = None
     """Start from this model of your own (a directory or Hub id) instead of the base model."""
     midtrain: list[DataConfig] = []
-    """What to fine-tune on before RL; nothing for RL only."""
+    """What to fine-tune on before RL; nothing for RL only. An entry with a `share` is replay: `{source: chat.jsonl, share: 0.2}`."""
+    replay: list[ReplayConfig] = []
+    """Rows that keep what the model could, mixed into mid-training; also written among `midtrain`."""
     rl: bool = True
     """Whether RL follows."""
     compute_matched: bool = False
@@ -283,6 +312,11 @@ class ArmConfig(Section):
     """What RL of this arm is rewarded with, where that differs from `training.reward`."""
     title: str | None = None
     """How the report calls it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replay(cls, value: Any) -> Any:
+        return split_midtrain(value)
 
     @model_validator(mode="after")
     def _known(self) -> ArmConfig:
@@ -366,6 +400,8 @@ class Recipe(Section):
     labels: LabelsConfig = LabelsConfig()
     """Which ways evaluation samples use, where no program can tell."""
     selection: SelectionConfig = SelectionConfig()
+    forecast: Annotated[ForecastConfig | None, BeforeValidator(asked_forecast)] = None
+    """Forecast what the treatment will be ahead by, from a few samples, before anything is trained: `true`, or how many samples."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     """Who trains, and what RL is rewarded with."""
     midtrain: dict[str, Any] = {}
@@ -443,6 +479,7 @@ class Recipe(Section):
                 check_until(name, self.arms, [b.name for b in self.benchmarks], self.treatment_arm)
             if arm.rl and not self.launch:
                 trainer.check_groups(f"arms.{name}", {**self.rl, **arm.rl_args})
+        check_replay(self)
         for name in self.pools:
             _safe_name("pool", name)
         for role in ("treatment", "control"):
@@ -451,6 +488,10 @@ class Recipe(Section):
                 raise ValueError(f"{role}: there is no arm {arm_name!r}{near(arm_name, sorted(self.arms))}")
         if self.labels.by != "program":
             self._labels()
+        if self.forecast is not None and self.forecast_pool is None:
+            raise ValueError(
+                "forecast: name a `treatment` arm with mid-training on a guided pool, and RL; there is none"
+            )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: give at least one, each once")
         names = [b.name for b in self.benchmarks]
@@ -495,10 +536,11 @@ class Recipe(Section):
         if not self.arms:
             return list(self.pools)
         used = {data.pool for arm in self.arms.values() for data in arm.midtrain}
+        used |= {replay.pool for arm in self.arms.values() for replay in arm.replay}
         if self.labels.by != "program":
             used.add(self.labels_pool)
         if self.questions.rl_filter is not None:
-            used |= {name for name, pool in self.pools.items() if not pool.heuristics}
+            used |= {name for name, pool in self.pools.items() if not pool.heuristics and not pool.prompts}
         return [name for name in self.pools if name in used]
 
     @property
@@ -524,6 +566,13 @@ class Recipe(Section):
             if any(d.strategy == "best" and d.pool and self.pools[d.pool].heuristics for d in arm.midtrain)
         ]
         return guided[0] if len(guided) == 1 else None
+
+    @property
+    def forecast_pool(self) -> str | None:
+        """The guided pool of the treatment, whose heuristics a forecast asks for; None where there is none, or no RL."""
+        arm = self.arms[self.treatment_arm] if self.treatment_arm else None
+        named = [d.pool for d in arm.midtrain if d.pool and self.pools[d.pool].heuristics] if arm and arm.rl else []
+        return named[0] if named else None
 
     @property
     def control_arm(self) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -168,6 +169,23 @@ def load_object(path: str) -> Any:
         raise RegistryError(f"{path}: cannot be loaded: {error}") from error
 
 
+def missing_packages(part: EnginePart | TrainerPart) -> list[str]:
+    """Return the packages of a part that are not installed here. Nothing is imported."""
+
+    def there(name: str) -> bool:
+        try:
+            return importlib.util.find_spec(name) is not None
+        except ModuleNotFoundError:  # what it is inside of is not there
+            return False
+
+    return [name for name in part.packages if not there(name)]
+
+
+def install_hint(part: EnginePart | TrainerPart) -> str:
+    """Return the command that installs what a part needs."""
+    return f"pip install '{part.extra}'" if part.extra else f"pip install {' '.join(part.packages)}"
+
+
 __all__ = [
     "GROUPS",
     "DomainPart",
@@ -185,8 +203,10 @@ __all__ = [
     "domain",
     "find",
     "has",
+    "install_hint",
     "load_object",
     "load_plugins",
+    "missing_packages",
     "names",
     "near",
     "parts",

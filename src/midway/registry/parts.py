@@ -63,6 +63,8 @@ class EnginePart(Part):
     """With `--executor ray` it runs in actors all over the cluster."""
     gpus: Callable[[Any], int] = lambda config: 0
     """GPUs of one node that one engine takes where there are any; 0: none."""
+    packages: tuple[str, ...] = ()
+    """What must be installed to open it."""
 
 
 class Row(ABC):
@@ -318,6 +320,8 @@ class TrainerPart(Part):
     """How RL samples, read from its arguments."""
     set_steps: Callable[[Mapping[str, Any], int], dict[str, Any]] = lambda args, steps: {**args, "max_steps": steps}
     """Returns arguments of RL with another number of steps."""
+    pace: Callable[[Any], Any] | None = None
+    """`pace(training.jobs.PaceAsked) -> training.jobs.Pace`: times one small step, for `midway check --time`; None: it cannot tell."""
 
 
 __all__ = [

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from midway.records import content_id
-from midway.report.page import html_page, markdown_page
-from midway.results import Contents, Results, dumps, joined, open_run
+from midway.report.page import appendix_of, html_page, markdown_page
+from midway.results import Contents, Results, dumps, joined, open_run, read_results
 from midway.results.load import read_contents
 from midway.results.scores import compute
 from midway.rundir import RunDir, read_json, write_bytes, write_json
@@ -96,9 +96,20 @@ def _joined(run_dirs: Sequence[Path]) -> Contents:
 
 
 def _write(contents: Contents, out: Path, commands: Sequence[str]) -> ReportPaths:
-    results = replace(compute(contents), commands=tuple(commands))
-    paths = ReportPaths.below(out)
+    return _pages(replace(compute(contents), commands=tuple(commands)), contents, out)
+
+
+def redraw_report(file: Path, out: Path | None = None) -> ReportPaths:
+    """Write the page of a results.json again, without its run, beside it or into `out`; no number is computed anew.
+
+    Raises RunError for a file that is not there, is damaged or is of another version.
+    """
+    return _pages(read_results(file), None, out or file.parent)
+
+
+def _pages(results: Results, contents: Contents | None, out: Path) -> ReportPaths:
+    paths, appendix = ReportPaths.below(out), appendix_of(results, contents)
     write_bytes(paths.results, dumps(results).encode())
-    write_bytes(paths.markdown, markdown_page(results, contents).encode())
-    write_bytes(paths.html, html_page(results, contents).encode())
+    write_bytes(paths.markdown, markdown_page(results, appendix).encode())
+    write_bytes(paths.html, html_page(results, appendix).encode())
     return paths

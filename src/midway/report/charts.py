@@ -1,39 +1,22 @@
-"""Which figures a run has: results in, figures out. `figures` draws them.
+"""The charts of rows that a run has: differences, training data, what RL added, cost, samples. `curves` has the lines.
 
-Promises: pure functions of the results; a figure without data is left out; arms keep their colour from figure to figure.
+Promises: pure functions of the results; arms keep their colour from chart to chart; a chart without data is None; of series that are zero
+throughout a sentence is made instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from urllib.parse import urlencode
 
-import numpy as np
-
-from midway.report import figures as fig
-from midway.report.tables import PHASE
-from midway.report.words import interval
-from midway.results import Cost, Curve, Results
-from midway.results.training import EVALUATED, TRAINING_KEYS, WAYS
-
-Axis = Literal["step", "tokens"]
+from midway.report.figures import Figure, short
+from midway.report.phrases import at_floor, call, duration, interval, listed, percent, plural, repeats
+from midway.report.rows import Moved, Paired, Parts, moved, paired, parted
+from midway.report.words import Controls, controls, main_benchmark, spent
+from midway.results import Cost, Difference, Results, Score
 
 
-def all_figures(results: Results) -> list[fig.Figure]:
-    """Return the figures that have data."""
-    found = [
-        _forest(results),
-        *_learning(results),
-        _pass_at_k(results),
-        _mix(results),
-        _funnel(results),
-        _cost(results),
-    ]
-    return [f for f in found if f is not None and f.rows]
-
-
-def _styles(results: Results) -> dict[str, int]:
+def styles_of(results: Results) -> dict[str, int]:
     """Return each arm's colour: the treatment is always the first, the main control the second."""
     first = [results.treatment, results.control]
     names = [a.name for a in results.arms]
@@ -41,307 +24,309 @@ def _styles(results: Results) -> dict[str, int]:
     return {n: i for i, n in enumerate(order)}
 
 
-def _nan(value: float | None) -> float:
+def nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _forest(results: Results) -> fig.Figure | None:
-    titles, styles = results.titles, _styles(results)
-    panels, rows = [], []
-    for bench in results.benchmarks:
-        here = [r for r in results.differences if r.benchmark == bench.name]
-        marks = []
-        for r in here:
-            d = r.difference
-            if d.value is None:
-                continue
-            value, low, high = (100 * _nan(end) for end in (d.value, d.low, d.high))
-            marks.append((f"minus {titles[r.against]}", value, low, high, styles[r.against]))
-            rows.append([bench.name, titles[r.against], interval(d, sign=True)])
-        if marks:
-            text = "; ".join(f"{m[0]} {m[1]:.1f}" for m in marks)
-            panels.append((bench.name, fig.forest(marks, x_label="points of pass@1", describe=text)))
-    if not results.treatment:
+def lead_chart(results: Results) -> Figure | None:
+    """The one chart that carries the answer: the treatment minus every other arm on the main benchmark."""
+    main = main_benchmark(results)
+    if main is None:
         return None
-    return fig.Figure(
+    found, titles = controls(results), results.titles
+    here = {r.against: r for r in results.differences if r.benchmark == main and r.difference.value is not None}
+    rows = [_paired(results, here[name], found) for name in _order(results, found) if name in here]
+    drawing = paired(
+        rows,
+        x_label=f"points of pass@1 on {main}, 95 % intervals",
+        sides=("treatment worse", "treatment better"),
+        describe="; ".join(f"{r.label} {r.text}" for r in rows),
+    )
+    return Figure(
         id="fig-differences",
         title=f"“{titles[results.treatment]}” minus the other arms",
-        caption="Final models, paired on questions, 95 % intervals. Right of the line: the treatment is better.",
-        panels=panels,
-        head=["benchmark", "against", "difference [95 %], points"],
-        rows=rows,
+        caption="Final models, paired on questions. Hollow: no difference is shown after correction for all comparisons.",
+        panels=[(main, drawing)],
+        head=["against", "difference [95 %], points", "what it is"],
+        rows=[[r.label.removeprefix("minus "), r.text, r.note] for r in rows],
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePlan:
-    """One figure of curves: which quantities, over what, under which names."""
-
-    id: str
-    title: str
-    caption: str
-    keys: Sequence[str]
-    axis: Axis = "step"
-    names: Mapping[str, str]
-    """Keys in words."""
-
-    @property
-    def x_label(self) -> str:
-        return "RL steps" if self.axis == "step" else "tokens, all stages"
+def _order(results: Results, found: Controls) -> list[str]:
+    """Return the arms as a reader needs them: the main control, controls for variety, the others, the base model."""
+    matched = [r.against for r in found.matched]
+    rest = [a.name for a in results.arms if a.midtrained or a.rl] + [a.name for a in results.arms]
+    return list(dict.fromkeys([results.control, *matched, *rest]))
 
 
-def _learning(results: Results) -> list[fig.Figure | None]:
-    keys = sorted({curve.key for curve in results.curves})
-    evals = [key for key in keys if key.startswith(EVALUATED)]
-    ways = [key for key in keys if key.startswith(WAYS)]
-    training = [key for key in keys if not key.startswith((EVALUATED, WAYS))]
-    shown = evals or [key for key in training if key == "reward"]
-    names = {key: key.removeprefix(EVALUATED) for key in evals} | TRAINING_KEYS
-    thick = "Thick: mean over the seeds that ran to the end; thin: each seed. "
-    plans = [
-        CurvePlan(
-            id="fig-learning-step",
-            title="Learning curves by RL steps",
-            caption=thick + "Held-out slice during RL.",
-            keys=shown,
-            names=names,
-        ),
-        CurvePlan(
-            id="fig-learning-tokens",
-            title="Learning curves by total tokens",
-            caption=thick
-            + "Tokens count generation of the arm's pools, mid-training and RL: equal x is about equal work.",
-            keys=shown,
-            axis="tokens",
-            names=names,
-        ),
-        CurvePlan(
-            id="fig-training",
-            title="Inside RL",
-            caption="Thick: mean over seeds; thin: each seed. Groups without signal teach nothing in a step.",
-            keys=training,
-            names=TRAINING_KEYS,
-        ),
-        CurvePlan(
-            id="fig-ways-rl",
-            title="Ways along RL",
-            caption="Share of rollouts that use each way. Thick: mean over seeds; thin: each seed.",
-            keys=ways,
-            names={key: key.removeprefix(WAYS) for key in ways},
-        ),
+def _paired(results: Results, row: Difference, found: Controls) -> Paired:
+    notes = ["main control"] if row.against == results.control else []
+    if row.against in {r.against for r in found.matched}:
+        rows = next(a.solutions or 0.0 for a in results.arms if a.name == row.against)
+        again = f", {repeats(results)[row.against] / rows:.0%} repeats".replace("%", " %")
+        notes.append(f"equal size{again if row.against in found.repeating else ''}")
+    d = row.difference
+    return Paired(
+        label=f"minus {results.titles[row.against]}",
+        value=100 * nan(d.value),
+        low=100 * nan(d.low),
+        high=100 * nan(d.high),
+        style=styles_of(results)[row.against],
+        text=interval(d, sign=True),
+        shown=call(row) != "open",
+        main=row.against == results.control,
+        note=", ".join(notes),
+        view=view(benchmark=row.benchmark, arm=row.arm, control=row.against),
+    )
+
+
+def view(screen: str = "questions", **state: str | int) -> str:
+    """Return a screen of the viewer in a state: the part of its link after the run's name (docs/view.md)."""
+    return f"{screen}?{urlencode(state)}"
+
+
+def sets_chart(results: Results) -> Figure | None:
+    """The treatment minus the main control on every set of questions, one by one; sets at floor are called so."""
+    rows, table = [], []
+    for bench in results.benchmarks:
+        found = [r for r in results.differences if r.benchmark == bench.name and r.against == results.control]
+        if not found or found[0].difference.value is None:
+            continue
+        row, floor = found[0], at_floor(results, bench.name)
+        chance = "" if bench.chance is None else f"chance {percent(bench.chance)}"
+        rows.append(
+            Paired(
+                label=bench.name,
+                value=100 * row.difference.value if row.difference.value is not None else float("nan"),
+                low=100 * nan(row.difference.low),
+                high=100 * nan(row.difference.high),
+                style=styles_of(results)[results.control],
+                text=interval(row.difference, sign=True),
+                shown=call(row) != "open",
+                note=f"at floor: {floor}" if floor else chance,
+                view=view(benchmark=bench.name, arm=row.arm, control=row.against),
+            )
+        )
+        table.append([bench.name, interval(row.difference, sign=True), chance or "none", "yes" if floor else "no"])
+    if len(rows) < 2:
+        return None
+    title = f"“{results.titles[results.treatment]}” minus “{results.titles[results.control]}”, set by set"
+    return Figure(
+        id="fig-sets",
+        title=title,
+        caption="Final models, paired on questions, 95 % intervals. Hollow: no difference is shown.",
+        panels=[
+            ("", paired(rows, x_label="points of pass@1", describe="; ".join(f"{r.label} {r.text}" for r in rows)))
+        ],
+        head=["set", "difference [95 %], points", "chance", "at floor"],
+        rows=table,
+    )
+
+
+def data_chart(results: Results) -> Figure | None:
+    """Solutions that each arm was mid-trained on: how many are different texts, how many repeat one."""
+    repeated, names = repeats(results), ("different texts", "repeats")
+    arms = [a for a in results.arms if a.solutions]
+    rows = []
+    for arm in arms:
+        again = repeated[arm.name]
+        text = (
+            f"{arm.solutions:,.0f}"
+            if round(again) <= 0
+            else f"{(arm.solutions or 0) - again:,.0f} of {arm.solutions:,.0f}"
+        )
+        ways = "" if arm.ways is None else f" · {arm.ways:.1f} effective ways"
+        parts = [(names[0], (arm.solutions or 0.0) - again), (names[1], again)]
+        seen = view("solutions", arm=arm.name, seed=results.seeds[0] if results.seeds else 0)
+        rows.append(Parts(label=f"{arm.title}{ways}", parts=parts, text=text, view=seen))
+    if not rows:
+        return None
+    return Figure(
+        id="fig-data",
+        title="What each arm was mid-trained on",
+        caption="Solutions, mean over seeds: different texts, and rows that repeat one of them to reach the same size.",
+        panels=[
+            ("", parted(rows, names, x_label="solutions", describe="; ".join(f"{r.label}: {r.text}" for r in rows)))
+        ],
+        head=["arm", "different texts", "repeats"],
+        rows=[[a.title, f"{(a.solutions or 0) - repeated[a.name]:,.0f}", f"{repeated[a.name]:,.0f}"] for a in arms],
+        swatches=[(name, i) for i, name in enumerate(names)],
+    )
+
+
+def gain_panel(results: Results) -> str:
+    """Return before and after RL of every arm on the main benchmark; empty where no arm has both."""
+    main = main_benchmark(results) or (results.benchmarks[0].name if results.benchmarks else "")
+    rows = [
+        Moved(
+            label=results.titles[g.arm],
+            before=100 * nan(g.before),
+            after=100 * nan(g.after),
+            style=styles_of(results)[g.arm],
+            text=interval(g.gain, sign=True),
+            view=view(benchmark=main, arm=g.arm, sort="gain"),
+        )
+        for g in results.gains
+        if g.benchmark == main and g.gain.value is not None
     ]
-    return [_curve_figure(results, plan) for plan in plans]
+    order = list(styles_of(results).values())
+    rows.sort(key=lambda row: order.index(row.style))
+    if not rows:
+        return ""
+    label = f"pass@1 on {main}, percent: before RL (hollow), after"
+    return moved(rows, x_label=label, describe="; ".join(f"{r.label} {r.text}" for r in rows))
 
 
-def _curve_figure(results: Results, plan: CurvePlan) -> fig.Figure | None:
-    titles, styles = results.titles, _styles(results)
-    panels, rows = [], []
-    arms_seen: dict[str, int] = {}
-    for key in plan.keys:
-        name = plan.names.get(key, key)
-        series: list[fig.Series] = []
-        means: list[fig.Series] = []
-        for arm in titles:
-            lines = [_line(c, plan.axis) for c in results.curves if c.arm == arm and c.key == key]
-            lines = [line for line in lines if line.x]
-            if not lines:
-                continue
-            arms_seen[arm] = styles[arm]
-            if len(lines) > 1:
-                series += [fig.Series(titles[arm], styles[arm], line.x, line.y, faint=True) for line in lines]
-            mean = _mean_line(lines)
-            means.append(fig.Series(titles[arm], styles[arm], mean.x, mean.y))
-            last = len(mean.x) - 1
-            pick = sorted({*range(0, len(mean.x), max(1, len(mean.x) // 8)), last})
-            rows += [[name, titles[arm], fig.short(mean.x[i]), f"{mean.y[i]:.4g}"] for i in pick]
-        if means:
-            percent = key.startswith((EVALUATED, WAYS)) or key == "frac_reward_zero_std"
-            panel = fig.lines(
-                [*series, *means],
-                x_label=plan.x_label,
-                y_label="percent" if percent else "",
-                percent=percent,
-                describe=f"{name} by {plan.x_label}",
-            )
-            panels.append((name, panel))
-    if not panels:
-        return None
-    return fig.Figure(
-        id=plan.id,
-        title=plan.title,
-        caption=plan.caption,
-        panels=panels,
-        head=["quantity", "arm", plan.x_label, "mean over seeds"],
-        rows=rows,
-        legend=[(titles[a], s) for a, s in sorted(arms_seen.items(), key=lambda x: x[1])],
-    )
+# Cost ---------------------------------------------------------------------------------------------------------------------
+
+KINDS: Mapping[str, str] = {
+    "generate": "generating",
+    "verify": "judging",
+    "score": "scoring adherence",
+    "filter": "filtering questions",
+    "select": "selecting",
+    "midtrain": "mid-training",
+    "rl": "RL",
+    "evaluate": "evaluating",
+    "labeller": "labelling",
+    "label": "labelling",
+}
+"""Kinds of stages in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    x: Sequence[float]
-    y: Sequence[float]
+def cost_panel(results: Results) -> tuple[str, list[tuple[str, int]]]:
+    """Return the time of each arm, with its pools, by kind of work, and the key of the kinds; empty where nothing was recorded.
 
-
-def _line(curve: Curve, axis: Axis) -> Line:
-    """Return the points of a curve whose x is known."""
-    xs: Sequence[float | None] = curve.step if axis == "step" else curve.tokens
-    both = [(x, y) for x, y in zip(xs, curve.value, strict=True) if x is not None]
-    return Line([x for x, _ in both], [y for _, y in both])
-
-
-def _mean_line(lines: Sequence[Line]) -> Line:
-    """Return the mean over seeds on the x of the longest curve; a seed that stopped early (a failure) is not in it."""
-    reach = max(line.x[-1] for line in lines)
-    whole = [line for line in lines if line.x[-1] >= 0.9 * reach]
-    grid = max((line.x for line in whole), key=len)
-    end, start = min(line.x[-1] for line in whole), max(line.x[0] for line in whole)
-    inside = [x for x in grid if start <= x <= end] or [grid[-1]]
-    values = [np.interp(inside, line.x, line.y) for line in whole]
-    return Line(list(map(float, inside)), [float(v) for v in np.mean(values, axis=0)])
-
-
-def _pass_at_k(results: Results) -> fig.Figure | None:
-    titles, styles = results.titles, _styles(results)
-    final = {(s.benchmark, s.arm, s.phase) for s in results.scores if s.final}
-    panels, rows = [], []
-    seen: dict[str, int] = {}
-    for bench in results.benchmarks:
-        series = []
-        for arm in titles:
-            points_ = [
-                r
-                for r in results.pass_at_k
-                if r.benchmark == bench.name
-                and r.arm == arm
-                and (r.benchmark, arm, r.phase) in final
-                and r.estimate.value is not None
-            ]
-            if not points_:
-                continue
-            seen[arm] = styles[arm]
-            pick = [r.estimate for r in points_]
-            series.append(
-                fig.Series(
-                    titles[arm],
-                    styles[arm],
-                    [r.k for r in points_],
-                    [_nan(e.value) for e in pick],
-                    [_nan(e.low) for e in pick],
-                    [_nan(e.high) for e in pick],
-                )
-            )
-        for r in results.pass_at_k:
-            if r.benchmark == bench.name:
-                rows.append([bench.name, titles[r.arm], PHASE[r.phase], str(r.k), interval(r.estimate)])
-        if series:
-            panel = fig.lines(
-                series,
-                x_label="k (samples allowed)",
-                y_label="pass@k, percent",
-                log_x=True,
-                percent=True,
-                describe=f"pass@k of the final models on {bench.name}",
-            )
-            panels.append((bench.name, panel))
-    if not panels:
-        return None
-    return fig.Figure(
-        id="fig-pass-at-k",
-        title="pass@k of the final models",
-        caption="Unbiased estimate, bands are 95 % intervals. Crossing lines: a gain at k = 1 paid for with coverage.",
-        panels=panels,
-        head=["benchmark", "arm", "phase", "k", "pass@k [95 %], percent"],
-        rows=rows,
-        legend=[(titles[a], s) for a, s in sorted(seen.items(), key=lambda x: x[1])],
-    )
-
-
-def _mix(results: Results) -> fig.Figure | None:
-    titles = results.titles
-    mixes = results.ways.mix
-    if not mixes:
-        return None
-    total: dict[str, int] = {}
-    for m in mixes:
-        for way, n in m.counts.items():
-            total[way] = total.get(way, 0) + n
-    ways = sorted(total, key=lambda w: -total[w])
-    main, rest = (ways, []) if len(ways) <= 10 else (ways[:9], ways[9:])
-    labels = [*main, "other"] if rest else main
-    panels, rows = [], []
-    for bench in results.benchmarks:
-        strips = []
-        for m in mixes:
-            if m.benchmark != bench.name:
-                continue
-            parts = [float(m.counts.get(w, 0)) for w in main]
-            if rest:
-                parts.append(float(sum(m.counts.get(w, 0) for w in rest)))
-            label = f"{titles[m.arm]}, {PHASE[m.phase]}"
-            strips.append((label, parts))
-            whole = sum(parts) or 1.0
-            rows.append([bench.name, label, *[f"{100 * p / whole:.1f}" for p in parts]])
-        if strips:
-            panels.append((bench.name, fig.stacked(strips, x_label="percent of labels", describe="mix of ways")))
-    return fig.Figure(
-        id="fig-ways",
-        title="Which ways the solutions take",
-        caption="Labels of all evaluation samples; a sample with two ways counts once for each.",
-        panels=panels,
-        head=["benchmark", "arm and phase", *[f"{w} %" for w in labels]],
-        rows=rows,
-        swatches=[(w, i) for i, w in enumerate(labels)],
-    )
-
-
-def _funnel(results: Results) -> fig.Figure | None:
-    titles, styles = results.titles, _styles(results)
-    panels, rows = [], []
-    for f in results.funnel:
-        steps = [(s.step, s.count, f"{s.count:,.0f}") for s in f.steps]
-        text = ", ".join(f"{s[0]} {s[2]}" for s in steps)
-        panels.append((titles[f.arm], fig.bars(steps, x_label="completions", style=styles[f.arm], describe=text)))
-        rows += [[titles[f.arm], s.step, f"{s.count:,.0f}"] for s in f.steps]
-    return fig.Figure(
-        id="fig-funnel",
-        title="From samples to solutions",
-        caption="What was left after each step of selection, mean over seeds.",
-        panels=panels,
-        head=["arm", "step", "left"],
-        rows=rows,
-    )
-
-
-def _cost(results: Results) -> fig.Figure | None:
-    titles = results.titles
+    Results of older versions do not say which pools an arm was trained on: pools then have bars of their own.
+    """
+    known = any(a.pools for a in results.arms)
     owners: dict[str, list[Cost]] = {}
     for c in results.cost:
         owners.setdefault(c.owner, []).append(c)
-    hours, tokens, rows = [], [], []
-    for owner, parts in owners.items():
-        name = titles.get(owner, owner)
-        seconds, count = sum(p.seconds for p in parts), sum(p.tokens for p in parts)
-        hours.append((name, seconds, duration(seconds)))
-        tokens.append((name, count, fig.short(count)))
-        for p in parts:
-            memory = f"{p.memory:,.0f} MB" if p.memory else "n/a"
-            rows.append([name, p.part, duration(p.seconds), f"{p.tokens:,.0f}", memory])
-    return fig.Figure(
-        id="fig-cost",
-        title="What it cost",
-        caption="All seeds together. A pool that several arms share is counted once, on its own line.",
-        panels=[
-            ("time of the machine", fig.bars(hours, x_label="", describe="time by owner")),
-            ("tokens read and written", fig.bars(tokens, x_label="", describe="tokens by owner")),
-        ],
-        head=["owner", "stage", "time", "tokens", "peak memory"],
-        rows=rows,
+    bars: list[tuple[str, list[Cost]]] = []
+    for arm in results.arms:
+        pools = [part for pool in arm.pools for part in owners.get(f"pool {pool}", ())]
+        bars.append((arm.title, [*owners.get(arm.name, ()), *pools]))
+    own = {a.name for a in results.arms}
+    bars += [
+        (owner, parts) for owner, parts in owners.items() if owner not in own and not (known and owner[:5] == "pool ")
+    ]
+    names = [n for n in dict.fromkeys(KINDS.values()) if any(KINDS.get(c.part, c.part) == n for c in results.cost)]
+    names += sorted({c.part for c in results.cost} - set(KINDS))
+    rows = []
+    for title, parts in bars:
+        amounts = [(n, sum(c.seconds for c in parts if KINDS.get(c.part, c.part) == n)) for n in names]
+        tokens = sum(c.tokens for c in parts)
+        text = f"{duration(sum(s for _, s in amounts))}, {short(tokens)} tokens"
+        if parts:
+            rows.append(Parts(label=title, parts=amounts, text=text))
+    drawn = [n for n in names if sum(s for r in rows for name, s in r.parts if name == n) > 0]
+    if not drawn:
+        return "", []
+    return (
+        parted(
+            rows,
+            names,
+            x_label="time of the machine",
+            amount=duration,
+            describe="; ".join(f"{r.label}: {r.text}" for r in rows),
+        ),
+        [(n, names.index(n)) for n in drawn],
     )
 
 
-def duration(seconds: float) -> str:
-    """Return `42 s`, `3.5 min` or `2.1 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def cost_rows(results: Results) -> list[list[str]]:
+    """Return the table of what every part cost."""
+    return [
+        [
+            results.titles.get(c.owner, c.owner),
+            KINDS.get(c.part, c.part),
+            duration(c.seconds),
+            f"{c.tokens:,.0f}",
+            f"{c.memory:,.0f} MB" if c.memory else "not measured",
+        ]
+        for c in results.cost
+    ]
+
+
+def lead_cost(results: Results) -> str:
+    """Return how much dearer the treatment was than the main control; empty where that is not known."""
+    mine, other = spent(results, results.treatment), spent(results, results.control)
+    if not (mine[0] and other[0] and any(a.pools for a in results.arms)):
+        return ""
+    ratio = f"{mine[0] / other[0]:.1f} times the time"
+    if mine[1] and other[1]:
+        ratio += f" and {mine[1] / other[1]:.1f} times the tokens"
+    titles = results.titles
+    return f"“{titles[results.treatment]}”, with its pools, took {ratio} of “{titles[results.control]}”."
+
+
+# What became of the samples -----------------------------------------------------------------------------------------------
+
+FATES = ("right", "wrong", "no answer to be read", "not judged", "missing")
+DRAWN = 1.0
+"""Percent of samples without a verdict on an answer from which on a set is drawn."""
+
+
+def fates_chart(results: Results) -> Figure | None:
+    """What became of the samples of every final model; drawn where a model lost one in a hundred, else a sentence (`fates_say`)."""
+    finals = [s for s in results.scores if s.final]
+    panels, table = [], []
+    for bench in results.benchmarks:
+        rows = []
+        for s in (s for s in finals if s.benchmark == bench.name):
+            counts = _fates(s)
+            total = sum(counts) or 1.0
+            lost = sum(counts[2:]) / total
+            cut = f", {percent(s.truncated)} cut off" if s.truncated else ""
+            text = f"{percent(lost)} without a verdict on an answer{cut}"
+            parts = [(name, 100 * n / total) for name, n in zip(FATES, counts, strict=True)]
+            seen = view(benchmark=bench.name, arm=s.arm, filter="no-answer")
+            rows.append(Parts(label=results.titles[s.arm], parts=parts, text=text, view=seen))
+            table.append([bench.name, results.titles[s.arm], *[f"{n:,.0f}" for n in counts], percent(s.truncated)])
+        if rows and any(name in FATES[2:] and share >= DRAWN for r in rows for name, share in r.parts):
+            what = f"samples on {bench.name}"
+            drawn = parted(
+                rows, FATES, x_label="percent of samples", whole=100.0, amount="{:.1f} %".format, describe=what
+            )
+            panels.append((bench.name, drawn))
+    if not table:
+        return None
+    return Figure(
+        id="fig-fates",
+        title="What became of the samples",
+        caption="Final models, all seeds. Not judged and missing samples are in no rate, never counted as wrong.",
+        panels=panels,
+        head=["benchmark", "arm", *FATES, "cut off"],
+        rows=table,
+        swatches=[(name, i) for i, name in enumerate(FATES)],
+    )
+
+
+def _fates(s: Score) -> tuple[float, float, float, float, float]:
+    """Return how many samples were right, wrong, without an answer, not judged, missing."""
+    right = s.judged * (s.pass_at_1.value or 0.0)
+    unread = s.judged * (s.no_answer or 0.0)
+    return right, max(0.0, s.judged - right - unread), unread, float(s.unjudged), float(s.missing)
+
+
+def fates_say(results: Results) -> str:
+    """Return what became of the samples, in a sentence."""
+    finals = [s for s in results.scores if s.final]
+    samples = sum(s.samples for s in finals)
+    if not samples:
+        return "No final model has samples."
+    lost = {
+        ("was not judged", "were not judged"): sum(s.unjudged for s in finals),
+        ("is missing", "are missing"): sum(s.missing for s in finals),
+        ("has no answer that can be read", "have no answer that can be read"): sum(
+            s.judged * (s.no_answer or 0.0) for s in finals
+        ),
+        ("was cut off at max_tokens", "were cut off at max_tokens"): sum(
+            s.samples * (s.truncated or 0.0) for s in finals
+        ),
+    }
+    some = [plural(n, *what) for what, n in lost.items() if round(n)]
+    if not some:
+        return f"All {samples:,} samples of the final models were finished, have an answer that can be read, and were judged."
+    return f"Of {plural(samples, 'sample')} of the final models {listed(some)}; what is not judged or missing is in no rate."

@@ -12,7 +12,7 @@ from html import escape
 
 from midway.report.figures import COLOURS, WIDTH, key
 
-COLOUR = ("#0072b2", "#d55e00", "#00805d", "#b0478a", "#8a6d00", "#3f3f46", "#2f9fd8", "#7a4fb5")
+COLOUR = ("#0072b2", "#d55e00", "#00805d", "#b0478a", "#8a6d00", "#3f3f46", "#2f9fd8", "#7a4fb5", "#8c5a2b", "#5f7d1f")
 STYLE = "text{font:11.5px system-ui,sans-serif;fill:#555}text.row,text.axis,text.title{fill:#1b1f24}"
 STYLE += (
     "text.title{font-weight:600;font-size:12.5px}.grid{stroke:#ddd}.zero{stroke:#1b1f24}.l{fill:none;stroke-width:2}"

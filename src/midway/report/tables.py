@@ -1,15 +1,15 @@
 """The tables of the report, the same for HTML and Markdown.
 
-Promises: pure functions of the results; every cell is text; a number that is not there is `n/a`, never 0.
+Promises: pure functions of the results; every cell is text; a number that is not there is `n/a`, never 0, and 0 where it is 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from midway.report.words import call, interval, p_value, points
-from midway.results import ArmSummary, Results, Score, Vendi
+from midway.report.phrases import at_floor, call, interval, p_value, percent, points, repeats
+from midway.results import ArmSummary, Benchmark, Results, Score, Vendi
 from midway.rundir.layout import AFTER_RL, BASE, BEFORE_RL
 
 
@@ -52,7 +52,7 @@ def score_tables(results: Results) -> list[Table]:
         out.append(
             Table(
                 id=f"scores-{len(out)}",
-                title=f"{bench.name}: {bench.questions:,} questions, {bench.samples} samples each",
+                title=_set_title(results, bench),
                 note=""
                 if out
                 else "pass@1 and majority in percent with 95 % intervals. Unjudged and missing samples are left out of "
@@ -77,6 +77,15 @@ def score_tables(results: Results) -> list[Table]:
             )
         )
     return out
+
+
+def _set_title(results: Results, bench: Benchmark) -> str:
+    """Return what a set is, with chance beside it, and whether it is at floor."""
+    title = f"{bench.name}: {bench.questions:,} questions, {bench.samples} samples each"
+    if bench.chance is not None:
+        title += f"; chance {percent(bench.chance)}"
+    floor = at_floor(results, bench.name)
+    return f"{title}; at floor ({floor})" if floor else title
 
 
 def _score(arm: ArmSummary, s: Score, steps: bool) -> list[str]:
@@ -131,10 +140,6 @@ def greedy_table(results: Results) -> Table:
         rows=rows,
         strong=strong,
     )
-
-
-def percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{points(share)} %"
 
 
 def difference_table(results: Results) -> Table:
@@ -262,7 +267,17 @@ def _vendi(value: Vendi | None) -> str:
     return "n/a" if value is None else f"{value.score:.1f} of {value.of:.1f}"
 
 
+def _count(value: float | None, asked: bool) -> str:
+    """Return a number; 0 where the arm was not to have any, `n/a` where it was and none is known."""
+    return f"{value:,.0f}" if value is not None else "n/a" if asked else "0"
+
+
+def _of(repeated: Mapping[str, float], arm: ArmSummary) -> str:
+    return percent(repeated[arm.name] / arm.solutions) if arm.solutions else ""
+
+
 def arms_table(results: Results) -> Table:
+    repeated = {a.name: 0.0 for a in results.arms} | repeats(results)
     rows: list[list[str]] = []
     strong: list[int] = []
     for a in results.arms:
@@ -274,23 +289,27 @@ def arms_table(results: Results) -> Table:
                 a.title,
                 a.name,
                 role,
-                "n/a" if a.solutions is None else f"{a.solutions:,.0f}",
-                "n/a" if a.ways is None else f"{a.ways:.1f}",
-                _vendi(a.vendi),
+                _count(a.solutions, a.midtrained),
+                _count(None if a.solutions is None else a.solutions - repeated[a.name], a.midtrained),
+                _of(repeated, a),
+                "" if a.ways is None else f"{a.ways:.1f}",
+                "" if a.vendi is None else _vendi(a.vendi),
                 "yes" if a.rl else "no",
-                "n/a" if a.rl_steps is None else f"{a.rl_steps:,}",
+                _count(a.rl_steps, a.rl),
             ]
         )
-    head = ["arm", "name", "role", "solutions", "effective ways", "Vendi score", "RL", "RL steps"]
+    head = ["arm", "name", "role", "solutions", "different texts", "repeats"]
+    head += ["effective ways", "unlike texts a question", "RL", "RL steps"]
     if any(a.rl_note for a in results.arms):
         head.append("how RL was done")
         rows = [[*row, a.rl_note or ""] for row, a in zip(rows, results.arms, strict=True)]
     return Table(
         id="arms",
         title="Arms",
-        note="Solutions: kept for mid-training, mean over seeds. Effective ways: exp(entropy) of their heuristics. "
-        "Vendi score: how many different texts the solutions of one question amount to, of how many (words and pairs "
-        "of words; mean over up to 100 questions of one seed).",
+        note="Solutions: rows of mid-training, mean over seeds; repeats: the share of them that repeat another one word for word. "
+        "Effective ways: exp(entropy) of their heuristics. Unlike texts a question (Vendi score): the solutions of one question count as "
+        "this many texts that have no words in common, of how many there are (words and pairs of words; mean over up to 100 "
+        "questions of one seed).",
         head=head,
         rows=rows,
         strong=strong,
@@ -322,5 +341,21 @@ def engines_table(results: Results) -> Table:
         "prompt tokens whose keys and values were there already. Tokens per second of the whole stage, with loading and, for "
         "evaluations, judging. Cut: completions that ended at max_tokens; the three heuristics with most of them.",
         head=["what", "completions", "failed", "tokens in", "from cache", "tokens out", "tokens/s", "cut", "cut most"],
+        rows=rows,
+    )
+
+
+def funnel_table(results: Results) -> Table:
+    """What was left of the samples after each step of selection."""
+    steps = list(dict.fromkeys(s.step for f in results.funnel for s in f.steps))
+    rows = [
+        [results.titles[f.arm], *[f"{counts[s]:,.0f}" if s in counts else "" for s in steps]]
+        for f, counts in ((f, {s.step: s.count for s in f.steps}) for f in results.funnel)
+    ]
+    return Table(
+        id="funnel",
+        title="From samples to solutions",
+        note="What was left after each step of selection, mean over seeds; repeated: rows added again to reach the same size.",
+        head=["arm", *steps],
         rows=rows,
     )

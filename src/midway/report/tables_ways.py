@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
-from midway.report.tables import PHASE, Table, percent
-from midway.report.words import interval, p_value, points
+from midway.report.phrases import interval, p_value, percent, points
+from midway.report.tables import PHASE, Table
 from midway.results import Interval, Labeller, Results
 
 

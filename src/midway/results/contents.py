@@ -7,14 +7,14 @@ matched by id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from midway.results.samples import Evaluation, spread
-from midway.results.types import ArmAlarm, Problem, Vendi
+from midway.results.types import ArmAlarm, Forecast, Problem, Vendi
 from midway.rundir.layout import AFTER_RL, BASE, BEFORE_RL, Place, rel_of
 
 Metrics = Sequence[Mapping[str, float]]
@@ -103,6 +103,13 @@ class Contents:
     """By arm, of one seed; means over some questions."""
     problems: Sequence[Problem]
     alarms: Sequence[ArmAlarm] = ()
+    distinct: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """(arm, seed) -> number of different texts among the kept solutions."""
+    chance: Mapping[str, float] = field(default_factory=dict)
+    """Benchmark -> pass@1 of guessing among the options, where there are options."""
+    forecast: Forecast | None = None
+    title: str = ""
+    """What the run is about, in the recipe's words."""
 
     def final(self, benchmark: str, arm: str) -> Evaluation | None:
         """The evaluation of an arm's final model; None where there is none, or no such arm."""
@@ -142,6 +149,8 @@ def joined(runs: Sequence[Contents]) -> Contents:
         vendi={_named(run, arm): value for run in runs for arm, value in run.vendi.items()},
         problems=[replace(p, where=_named(run, p.where)) for run in runs for p in run.problems],
         alarms=[replace(a, arm=_named(run, a.arm)) for run in runs for a in run.alarms],
+        distinct={(_named(run, arm), seed): n for run in runs for (arm, seed), n in run.distinct.items()},
+        chance={b: run.chance[b] for b in benchmarks for run in reversed(runs) if b in run.chance},
     )
 
 

@@ -6,6 +6,7 @@ versions, whose benchmark folders and question sets have other names, are read a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -155,6 +156,17 @@ def question_file(files: Layout, benchmark: str) -> Path | None:
     names = (_plain(layout.benchmark_set(benchmark)), _plain(benchmark))
     others = (f for name, f in files.question_sets() if name not in layout.TRAINING_SETS and _plain(name) in names)
     return next(others, None)
+
+
+def chance_of(files: Layout, benchmark: str) -> float | None:
+    """Return pass@1 of guessing among the options of the benchmark's questions, their mean; None where a question has no options."""
+    file = files.questions(layout.benchmark_set(benchmark))
+    try:
+        records = pl.read_parquet(file, columns=["record"])["record"].to_list()
+        options = [len(json.loads(record).get("choices") or ()) for record in records]
+    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, AttributeError):
+        return None
+    return sum(1 / n for n in options) / len(options) if options and all(options) else None
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midway.results.types import Found, LabelCounts, Labeller
+from midway.results.types import Forecast, Found, Interval, LabelCounts, Labeller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,9 @@ def _rl_note(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
 
 def _arm(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> AskedArm:
     data = spec.get("midtrain")
-    pools = [item.get("pool") if isinstance(item, dict) else item for item in (data if isinstance(data, list) else [])]
+    replay = spec.get("replay")
+    items = [*(data if isinstance(data, list) else []), *(replay if isinstance(replay, list) else [])]
+    pools = [item.get("pool") if isinstance(item, dict) else item for item in items]
     return AskedArm(
         title=str(spec.get("title") or in_words(name)),
         midtrained=bool(data),
@@ -125,9 +127,36 @@ def _arm(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> Asked
     )
 
 
+def forecast_of(record: Mapping[str, Any] | None, digest: object = None) -> Forecast | None:
+    """Return the forecast that a probe stored, None where there is none or it says no number; `digest` is the run's recipe's."""
+    if not record:
+        return None
+    arms = {str(name): found for name, arm in as_dict(record.get("arms")).items() if (found := _forecast(arm, "gain"))}
+    lead, made_of = _forecast(record.get("lead"), "value"), record.get("recipe_digest")
+    level = as_dict(record.get("lead")).get("level") or record.get("level")
+    if not arms and lead is None:
+        return None
+    return Forecast(
+        arms=arms,
+        lead=lead,
+        level=float(level) if isinstance(level, int | float) else 0.95,
+        text=str(record.get("text") or ""),
+        made_at=str(record.get("made_at") or ""),
+        same_recipe=made_of == digest if made_of and digest else None,
+        pre_registered=record.get("pre_registered") is not False,
+    )
+
+
+def _forecast(record: Any, key: str) -> Interval | None:
+    found = [as_dict(record).get(name) for name in (key, "low", "high")]
+    value, low, high = (float(n) if isinstance(n, int | float) else None for n in found)
+    return None if value is None else Interval(value, low, high)
+
+
 def in_words(name: str) -> str:
-    """Return the title of an arm that has none."""
-    return name.replace("-", " ").replace("_", " ")
+    """Return the title of an arm that has none: `rl-only` is `RL only`."""
+    words = ["RL" if word == "rl" else word for word in name.replace("-", " ").replace("_", " ").split(" ")]
+    return " ".join(words)[:1].upper() + " ".join(words)[1:]
 
 
 def counted(program: Mapping[str, Any]) -> dict[str, int] | None:

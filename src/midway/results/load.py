@@ -19,8 +19,16 @@ import polars as pl
 from midway.evidence import vendi_score_of_texts
 from midway.results.alarms import alarms_of
 from midway.results.contents import Arm, Contents, Metrics
-from midway.results.directory import Benchmarks, question_ids, read_arms, read_benchmarks, read_stages, source_of
-from midway.results.edge import as_dict, asked_of, labeller_of, read_dict, read_numbers
+from midway.results.directory import (
+    Benchmarks,
+    chance_of,
+    question_ids,
+    read_arms,
+    read_benchmarks,
+    read_stages,
+    source_of,
+)
+from midway.results.edge import as_dict, asked_of, forecast_of, labeller_of, read_dict, read_numbers
 from midway.results.samples import Cell, Evaluation, read_cell, stack
 from midway.results.types import Labeller, Problem, Vendi
 from midway.rundir import RunError, layout
@@ -52,7 +60,7 @@ def read_contents(path: Path) -> Contents:
     benchmarks = read_benchmarks(files, asked)
     stages = read_stages(files, problems)
     evaluations, questions, expected = _evaluations(files, arms, benchmarks, problems)
-    solutions, vendi, funnels = _selections(files, arms, problems)
+    solutions, distinct, vendi, funnels = _selections(files, arms, problems)
     contents = Contents(
         name=str(resolved.get("name") or files.root.name),
         created=resolved.get("created"),
@@ -75,6 +83,10 @@ def read_contents(path: Path) -> Contents:
         vendi=vendi,
         problems=(),
         alarms=alarms_of(files, arms, asked),
+        title=str(recipe.get("title") or ""),
+        distinct=distinct,
+        chance={b: share for b in benchmarks.names if (share := chance_of(files, b)) is not None},
+        forecast=forecast_of(read_dict(files.forecast()), resolved.get("digest")),
     )
     return replace(contents, problems=(*problems, *_missing(contents)))
 
@@ -168,9 +180,15 @@ def _metrics(files: Layout, arms: Mapping[str, Arm]) -> dict[tuple[str, int, str
 
 def _selections(
     files: Layout, arms: Mapping[str, Arm], problems: list[Problem]
-) -> tuple[dict[tuple[str, int], dict[str, int]], dict[str, Vendi], dict[tuple[str, int], pl.DataFrame]]:
-    """Return the number of kept solutions per heuristic, their Vendi score, and the funnels."""
+) -> tuple[
+    dict[tuple[str, int], dict[str, int]],
+    dict[tuple[str, int], int],
+    dict[str, Vendi],
+    dict[tuple[str, int], pl.DataFrame],
+]:
+    """Return the number of kept solutions per heuristic, how many different texts they are, their Vendi score, and the funnels."""
     solutions: dict[tuple[str, int], dict[str, int]] = {}
+    distinct: dict[tuple[str, int], int] = {}
     vendi: dict[str, Vendi] = {}
     funnels: dict[tuple[str, int], pl.DataFrame] = {}
     for arm, seed in ((name, seed) for name, spec in arms.items() for seed in spec.seeds):
@@ -182,9 +200,11 @@ def _selections(
             with _said(files, kept, problems):
                 counts = pl.read_parquet(kept, columns=["heuristic"])["heuristic"].value_counts().sort("heuristic")
                 solutions[arm, seed] = {str(heuristic): int(count) for heuristic, count in counts.iter_rows()}
+                if {"question_id", "text"} <= set(pl.read_parquet_schema(kept)):
+                    distinct[arm, seed] = pl.read_parquet(kept, columns=["question_id", "text"]).n_unique()
                 if arm not in vendi and (score := _vendi(kept)):
                     vendi[arm] = score
-    return solutions, vendi, funnels
+    return solutions, distinct, vendi, funnels
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from midway.evidence import (
 from midway.results.contents import Contents
 from midway.results.numbers import estimate, number, over_questions, over_seeds, pass1, shape
 from midway.results.samples import Evaluation
-from midway.results.training import cost, curves, funnels, rl_steps, work_of_engines
+from midway.results.training import cost, curves, funnels, replays, rl_steps, work_of_engines
 from midway.results.types import (
     ArmSummary,
     Benchmark,
@@ -56,7 +56,9 @@ def compute(run: Contents) -> Results:
         control=run.control,
         seeds=run.seeds,
         arms=tuple(_summary(run, name) for name in run.arms),
-        benchmarks=tuple(Benchmark(b, len(run.questions[b]), run.expected.get(b, 0)) for b in run.benchmarks),
+        benchmarks=tuple(
+            Benchmark(b, len(run.questions[b]), run.expected.get(b, 0), run.chance.get(b)) for b in run.benchmarks
+        ),
         scores=tuple(_score(run, ev) for ev in run.evaluations.values()),
         greedy=tuple(_greedy(run, ev, ev.greedy) for ev in run.evaluations.values() if ev.greedy),
         differences=tuple(_differences(run)),
@@ -70,12 +72,17 @@ def compute(run: Contents) -> Results:
         answers=tuple(work_of_engines(run)),
         problems=tuple(run.problems),
         alarms=tuple(run.alarms),
+        replay=tuple(replays(run)),
+        forecast=run.forecast,
+        title=run.title or None,
+        recipe=run.recipe_text or None,
     )
 
 
 def _summary(run: Contents, name: str) -> ArmSummary:
     arm = run.arms[name]
     kept = [counts for (of, _), counts in run.solutions.items() if of == name]
+    texts = [n for (of, _), n in run.distinct.items() if of == name]
     merged: dict[str, int] = {}
     for counts in kept:
         for heuristic, n in counts.items():
@@ -90,6 +97,8 @@ def _summary(run: Contents, name: str) -> ArmSummary:
         vendi=run.vendi.get(name),
         rl_steps=rl_steps(run, name),
         rl_note=arm.rl_note or None,
+        distinct=sum(texts) / len(texts) if texts else None,
+        pools=arm.pools,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from midway.records import Finish
 from midway.results.contents import Contents, Metrics, StageRecord
-from midway.results.types import Cost, Curve, EngineWork, Funnel, FunnelOfHeuristic, FunnelStep
+from midway.results.types import Cost, Curve, EngineWork, Funnel, FunnelOfHeuristic, FunnelStep, Replay
 
 TRAINING_KEYS = {
     "reward": "mean reward",
@@ -142,6 +142,32 @@ def cost(run: Contents) -> list[Cost]:
         )
         for (owner, part), stages in parts.items()
     ]
+
+
+def replays(run: Contents) -> list[Replay]:
+    """Return what every arm and seed replayed in mid-training; nothing for those that replayed nothing."""
+    out = []
+    for stage in run.stages:
+        parts = stage.result.get("replay")
+        if stage.kind != "midtrain" or not parts or stage.place.seed is None:
+            continue
+        loss = stage.result.get("held_out") or {}
+        rows, examples = sum(part["rows"] for part in parts), stage.result.get("examples") or 0
+        out.append(
+            Replay(
+                arm=stage.place.arm,
+                seed=stage.place.seed,
+                sources=tuple(part["source"] for part in parts),
+                rows=rows,
+                asked=sum(part["asked"] for part in parts),
+                share=rows / examples if examples else sum(part["share"] for part in parts),
+                held_out=sum(part["held_out"] for part in parts),
+                tokens=loss.get("tokens"),
+                before=loss.get("before"),
+                after=loss.get("after"),
+            )
+        )
+    return out
 
 
 def work_of_engines(run: Contents) -> list[EngineWork]:

@@ -68,6 +68,10 @@ class ArmSummary:
     rl_steps: int | None
     rl_note: str | None = field(default=None, metadata=OMITTED)
     """What of its RL is not the default, in words: another reward, what becomes of cut-off completions, a filter of questions."""
+    distinct: float | None = field(default=None, metadata=OMITTED)
+    """Different texts among the solutions (of one question, exactly alike counts once), mean over seeds; None: not counted."""
+    pools: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    """Pools that it was mid-trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,26 @@ class Benchmark:
     """Also those that no arm answered."""
     samples: int
     """Samples of each question that were asked for."""
+    chance: float | None = field(default=None, metadata=OMITTED)
+    """pass@1 of guessing among a question's options, mean over the questions; None where there are no options to guess among."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What was forecast before the run (`probe/forecast.json`), in the units of the results: differences of shares."""
+
+    arms: Mapping[str, Interval]
+    """Each arm's gain over the base model."""
+    lead: Interval | None
+    """The treatment's final pass@1 minus the control's."""
+    level: float
+    """Of the intervals."""
+    text: str
+    made_at: str
+    same_recipe: bool | None
+    """Was it made of this very recipe? None: not known."""
+    pre_registered: bool = True
+    """Was it made before anything was trained?"""
 
 
 # How right ----------------------------------------------------------------------------------------------------------------
@@ -378,6 +402,30 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What one arm and seed replayed in mid-training, and what became of rows that were held out."""
+
+    arm: str
+    seed: int
+    sources: tuple[str, ...]
+    """Files and pools."""
+    rows: int
+    """Replayed."""
+    asked: int
+    """Rows that the shares ask for; more than `rows` where the sources had too few."""
+    share: float
+    """Of all rows that the arm was mid-trained on."""
+    held_out: int
+    """Rows that were not trained on."""
+    tokens: int | None = None
+    """Tokens of their answers, over which the losses are means."""
+    before: float | None = None
+    """Mean negative log-likelihood of a token of their answers before mid-training, in nats; None: not measured."""
+    after: float | None = None
+    """The same after mid-training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineWork:
     """What was asked of the engines for a pool, or for the evaluations of an arm, and what came of it."""
 
@@ -457,6 +505,14 @@ class Results:
     """What is missing or failed; none of it is counted as wrong."""
     alarms: tuple[ArmAlarm, ...] = field(default=(), metadata=OMITTED)
     """What went wrong in RL, by its log; none for runs of fewer than eight steps."""
+    replay: tuple[Replay, ...] = field(default=(), metadata=OMITTED)
+    """What was replayed in mid-training, and the loss on held-out rows before and after."""
+    forecast: Forecast | None = field(default=None, metadata=OMITTED)
+    """None where none was made."""
+    title: str | None = field(default=None, metadata=OMITTED)
+    """What the run is about, in the recipe's words."""
+    recipe: str | None = field(default=None, metadata=OMITTED)
+    """The recipe as it was given."""
     commands: tuple[str, ...] = ()
     """What to type to get these results again."""
 

@@ -12,6 +12,7 @@ paths, `place` reads one back into what it is about, and `Layout` turns both int
       arms/ARM/seed-S/rl/rollouts/
       arms/ARM/seed-S/evaluations/B/PHASE/{completions/,verdicts/,results.parquet,greedy/results.parquet,labels/}
       rl-filter/questions.parquet
+      probe/{forecast,probe}.json
       labels/labeller.json
       report/{report.html,report.md,results.json}
       locks/
@@ -32,6 +33,8 @@ TRAINING_SETS = ("train", "rl")
 """The sets of questions that are no benchmark's."""
 RL_FILTER = "rl-filter"
 """The stage that chooses RL questions."""
+PROBE = "probe"
+"""The stage that forecasts what mid-training will be ahead by."""
 LABELLER = "labels"
 """The stage that fits the labeller of ways."""
 
@@ -220,6 +223,10 @@ class Layout:
         """Ids of the completions that the pool asked for last."""
         return self.root / completions(pool) / "asked" / "ids.parquet"
 
+    def prompts(self, pool: str) -> Path:
+        """What a pool with prompts of its own asked, as a set of questions without gold answers."""
+        return self.root / completions(pool) / "asked" / "prompts.parquet"
+
     def solutions(self, arm: str, seed: int) -> Path:
         return self.root / selection(arm, seed) / "solutions.parquet"
 
@@ -239,6 +246,14 @@ class Layout:
     def filtered(self) -> Path:
         """How often the base model solved each RL question, and whether RL asks it."""
         return self.root / RL_FILTER / "questions.parquet"
+
+    def forecast(self) -> Path:
+        """What mid-training was expected to be ahead by, before it was trained."""
+        return self.root / PROBE / "forecast.json"
+
+    def probe_counts(self) -> Path:
+        """What the forecast's samples counted."""
+        return self.root / PROBE / "probe.json"
 
     def rollouts(self, rel: str) -> Path:
         """The completions that an RL stage sampled: a table directory."""

@@ -32,7 +32,8 @@ def ask(out: Output, requests: Iterable[Request], answer: Answer, folder: str) -
 
     def progress(p: Progress) -> None:
         failed = f", {p.failed} failed" if p.failed else ""
-        out.progress(p.held + p.done + p.failed, p.total or 0, f"{p.tokens_per_second:,.0f} tokens/s{failed}")
+        pace = f"nothing finished for {p.quiet:.0f} s" if p.quiet else f"{p.tokens_per_second:,.0f} tokens/s"
+        out.progress(p.held + p.done + p.failed, p.total or 0, f"{pace}{failed}")
 
     place = out.path / folder
     before = out.spent

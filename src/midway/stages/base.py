@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-from midway.recipe import PromptConfig, VerifyConfig
+from midway import registry
+from midway.recipe import PromptConfig, Recipe, SamplingConfig, VerifyConfig
 from midway.rundir import COMPLETE, FAILED, INTERRUPTED, RunDir, StageDir, Stopped, stage_digest
 from midway.rundir.layout import Layout
 from midway.workbench import Lease, Workbench
@@ -85,6 +86,11 @@ class Stage(ABC):
         """The engine that it uses, which stays open if it is open already; None: none, and an open one is closed."""
         return None
 
+    @property
+    def parts(self) -> Sequence[Any]:
+        """The registered parts whose packages must be installed where it runs: an engine, a trainer."""
+        return [self.engine.part] if self.engine is not None else []
+
     @cached_property
     def digest(self) -> str:
         return stage_digest(self.kind, self.identity(), {need.rel: need.digest for need in self.needs})
@@ -96,7 +102,14 @@ class Stage(ABC):
 
 def prompt_identity(prompt: PromptConfig) -> dict[str, Any]:
     """What of the prompts changes a plain (unguided) one."""
-    return {"style": prompt.style, "system": prompt.system}
+    given = prompt.chat_template_kwargs
+    return {"style": prompt.style, "system": prompt.system, **({"chat_template_kwargs": given} if given else {})}
+
+
+def rl_sampling(recipe: Recipe) -> SamplingConfig:
+    """Return how RL draws, for who wants to know what it will see."""
+    rl = registry.find("trainers", recipe.training.trainer).sampled(recipe.rl)
+    return SamplingConfig(temperature=rl.temperature, max_tokens=rl.max_tokens)
 
 
 def verify_identity(verify: VerifyConfig) -> dict[str, Any]:

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import polars as pl
 
 from midway.engines import engine_identity
-from midway.recipe import PoolConfig, PromptConfig
-from midway.records import UNGUIDED, Heuristic, Prompt, Question, Request, Sampling, completion_id, content_id
-from midway.rundir import RunError, write_table
+from midway.questions import to_frame
+from midway.recipe import PoolConfig, PromptConfig, VerifyConfig
+from midway.records import (
+    UNGUIDED,
+    Heuristic,
+    Judgement,
+    Prompt,
+    Question,
+    Request,
+    Sampling,
+    completion_id,
+    content_id,
+)
+from midway.rundir import COMPLETIONS, VERDICTS, RunError, read_table, write_table
 from midway.stages.asking import ask
-from midway.stages.base import Output, Stage, domains_identity, model_identity
+from midway.stages.base import Output, Stage, domains_identity, model_identity, verify_identity
+from midway.stages.judging import judge_completions
 from midway.workbench import TRAIN, Lease, Workbench
 
 PromptOf = Callable[[Question, Heuristic | None], Prompt]
@@ -44,7 +57,7 @@ def pool_requests(
     questions: Sequence[Question],
     heuristics: Sequence[Heuristic | None],
     *,
-    samples: int,
+    samples: int | Callable[[Question], int],
     sampling: Sampling,
     prompt_of: PromptOf,
     model_key: str,
@@ -52,12 +65,14 @@ def pool_requests(
 ) -> Requests:
     """Return the requests of a pool in the order in which prefix caches help: heuristic, question, sample.
 
-    The prompt's own hash is its version: another wording gives other ids. `there` tells how many completions a file of recorded ones
+    `samples` is their number for each question and heuristic, or tells it of a question. The prompt's own hash is its version: another
+    wording gives other ids. `there` tells how many completions a file of recorded ones
     has for a question and heuristic; no more are asked for.
     """
 
     def wanted(question: Question, slug: str) -> int:
-        return min(samples, there(question, slug)) if there else samples
+        most = samples if isinstance(samples, int) else samples(question)
+        return min(most, there(question, slug)) if there else most
 
     def make() -> Iterator[Request]:
         for heuristic in heuristics:
@@ -84,10 +99,12 @@ class Generate(Stage):
 
     pool: str
     config: PoolConfig
+    verify: VerifyConfig
+    """Enters its identity only where the pool draws on until there are right solutions."""
     prompt: PromptConfig
     heuristics: Sequence[Heuristic | None]
     questions: str
-    """Digest of the training questions."""
+    """Digest of the training questions, or of the pool's own prompts."""
     domains: Mapping[str, Mapping[str, str]]
     lease: Lease
     adapter: str | None
@@ -95,7 +112,7 @@ class Generate(Stage):
 
     def identity(self) -> Mapping[str, Any]:
         return {
-            "pool": self.config.identity(exclude=["engine"]),
+            "pool": self.config.identity(exclude=["engine", "prompts"]),
             "engine": engine_identity(self.config.engine) if self.config.engine else None,
             "lora": self.adapter,
             "prompt": self.prompt.identity(),
@@ -103,6 +120,7 @@ class Generate(Stage):
             "model": model_identity(self.lease),
             "questions": self.questions,
             **domains_identity(self.domains),
+            **({"verify": verify_identity(self.verify)} if self.config.until else {}),
         }
 
     @property
@@ -110,7 +128,7 @@ class Generate(Stage):
         return self.lease
 
     def run(self, bench: Workbench, out: Output) -> None:
-        questions = bench.questions.get(TRAIN)
+        questions, prompt_of = self._asked(bench)
         key, there = bench.leases.writer_key(self.lease), None
         if self.lease.part.recorded:
             recorded: Any = bench.engines.open(self.lease)
@@ -120,19 +138,68 @@ class Generate(Stage):
                 return len(recorded.recorded(question, slug))
 
         sampling = bench.prompts.sampling(self.config.sampling)
-        requests = pool_requests(
+        samples = {question.id: self.config.samples for question in questions}
+        make = partial(
+            pool_requests,
             questions,
             self.heuristics,
-            samples=self.config.samples,
+            samples=lambda question: samples[question.id],
             sampling=sampling,
-            prompt_of=bench.prompts.build,
+            prompt_of=prompt_of,
             model_key=key,
             there=there,
         )
+        requests = make()
         if not len(requests):
             raise RunError(
-                f"pools.{self.pool}: its engine has no completions for any of the {len(questions):,} training questions"
+                f"pools.{self.pool}: its engine has no completions for any of the {len(questions):,} questions"
             )
         ask(out, requests, bench.engines.answer(self.lease), "")
+        while self.config.until and (lacking := self._lacking(bench, out, requests.ids, samples)):
+            more = {id_: min(samples[id_] + self.config.samples, self.config.until.samples) for id_ in lacking}
+            out.note(
+                f"{len(more):,} questions lack {self.config.until.solutions} different right solutions: "
+                f"up to {max(more.values())} samples of each"
+            )
+            samples.update(more)
+            requests = make()
+            ask(out, requests, bench.engines.answer(self.lease), "")
         asked = pl.DataFrame({"id": requests.ids}, schema={"id": pl.String})
         write_table(out.files.asked(self.pool), asked)
+        if self.config.prompts:
+            write_table(out.files.prompts(self.pool), to_frame(questions))
+
+    def _lacking(self, bench: Workbench, out: Output, ids: Sequence[str], samples: Mapping[str, int]) -> list[str]:
+        """Judge what is there, and return the questions that have too few right texts and not yet all the samples that they may have."""
+        until = self.config.until
+        assert until is not None
+        folder = out.path / f"judged-{content_id(verify_identity(self.verify), domains_identity(self.domains))[:8]}"
+        judge_completions(
+            out,
+            folder,
+            completions=out.path,
+            questions=bench.questions.by_id(TRAIN),
+            verifier=bench.verifier,
+            ids=set(ids),
+        )
+        asked = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
+        rows = read_table(out.path, COMPLETIONS, ["id", "question_id", "text"]).join(asked, on="id", how="semi")
+        right = read_table(folder, VERDICTS, ["id", "judgement"]).filter(pl.col("judgement") == Judgement.CORRECT)
+        texts = (
+            rows.join(right, on="id", how="semi")
+            .group_by("question_id")
+            .agg(pl.col("text").str.strip_chars().n_unique())
+        )
+        found = dict(texts.iter_rows())
+        lacking = [id_ for id_, n in samples.items() if found.get(id_, 0) < until.solutions]
+        out.result["until"] = {"questions": len(samples), "lacking": len(lacking)}
+        return [id_ for id_ in lacking if samples[id_] < until.samples]
+
+    def _asked(self, bench: Workbench) -> tuple[list[Question], PromptOf]:
+        """Return what is asked, and how it is put: the training questions, or the pool's own prompts as they stand."""
+        if not self.config.prompts:
+            return bench.questions.get(TRAIN), bench.prompts.build
+        chats = bench.chats.prompts(self.pool)
+        return bench.chats.questions(self.pool), lambda question, _: bench.prompts.given(
+            chats[question.id].asked(bench.prompts.chat)
+        )

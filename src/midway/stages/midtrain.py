@@ -1,4 +1,5 @@
-"""Mid-train: ordinary fine-tuning on an arm's selected solutions. Reads the selection, calls the trainer, writes `model/`.
+"""Mid-train: ordinary fine-tuning on an arm's selected solutions and what is replayed. Reads the selection, calls the trainer, writes
+`model/`.
 
 With `midtrain_until` it ends at the first measurement that reaches another arm's pass@1 before RL on the same questions; where none does,
 it goes on to its usual end, and says so. The target, the value reached and the step are in the stage's `result.until`.
@@ -6,8 +7,8 @@ it goes on to its usual end, and says so. The target, the value reached and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import polars as pl
@@ -17,7 +18,8 @@ from midway.recipe import Recipe, UntilConfig, merge
 from midway.records import Judgement
 from midway.rundir import RunError, write_table
 from midway.stages.base import Output, Stage, prompt_identity
-from midway.stages.training import train
+from midway.stages.replaying import replayed
+from midway.stages.training import train, trainer_parts
 from midway.training.dataset import prompt_column, training_rows
 from midway.training.jobs import job_of, trainer_identity
 from midway.workbench import TRAIN, Weights, Workbench
@@ -35,6 +37,8 @@ class MidTrain(Stage):
     start: Weights
     reference: Stage | None = None
     target: Stage | None = None
+    replay: Mapping[int, str] = field(default_factory=dict)
+    """Digests of the rows of files that are replayed, by their place in the arm's `replay`."""
 
     @property
     def until(self) -> UntilConfig | None:
@@ -46,6 +50,10 @@ class MidTrain(Stage):
         """The trainer's arguments: the recipe's, and what differs for the arm."""
         return merge(self.recipe.midtrain, self.recipe.arms[self.arm].midtrain_args)
 
+    @property
+    def parts(self) -> Sequence[Any]:
+        return trainer_parts(self.recipe)
+
     def identity(self) -> Mapping[str, Any]:
         model = self.recipe.model
         return {
@@ -56,7 +64,14 @@ class MidTrain(Stage):
             "seed": self.seed,
             **({"until": self.until.identity()} if self.until else {}),
             **trainer_identity(self.recipe),
+            **self._replay_identity(),
         }
+
+    def _replay_identity(self) -> dict[str, Any]:
+        """What of replay changes the model: nothing where there is none. A pool's answers are known by the stage that wrote them."""
+        configs = self.recipe.arms[self.arm].replay
+        found = [{**c.identity(exclude=["source"]), "rows": self.replay.get(n)} for n, c in enumerate(configs)]
+        return {"replay": found} if found else {}
 
     def run(self, bench: Workbench, out: Output) -> None:
         keep = self.recipe.selection.prompt_with_heuristic
@@ -71,6 +86,10 @@ class MidTrain(Stage):
         if self.reference is not None:
             path = out.files.solutions(self.reference.arm, self.seed)
             examples = pl.scan_parquet(path).select(pl.len()).collect().item()
+        held_out = None
+        if configs := self.recipe.arms[self.arm].replay:
+            more, held_out = replayed(configs, bench, out, examples)
+            rows, examples = pl.concat([rows, more]), examples + more.height
         job = job_of(
             self.recipe,
             kind="sft",
@@ -83,7 +102,8 @@ class MidTrain(Stage):
             stop=bench.prompts.stop,
         )
         until = self._until(bench, out, self.until, self.target) if self.until and self.target else {}
-        train(out, rows, replace(job, examples=examples, until=until), self.recipe.launch)
+        job = replace(job, examples=examples, until=until, held_out=str(held_out) if held_out else None)
+        train(out, rows, job, self.recipe.launch)
         if until and not out.result["until"]["reached"]:
             found = out.result["until"]
             out.note(f"{self.arm}, seed {self.seed}: never as good as {found['match']} (pass@1 {found['target']:.3f})")

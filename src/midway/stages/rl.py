@@ -19,7 +19,7 @@ from midway.records import Question, content_id
 from midway.registry import TrainerPart
 from midway.rundir import RunError, read_json, write_table
 from midway.stages.base import Output, Stage, domains_identity, prompt_identity, verify_identity
-from midway.stages.training import train
+from midway.stages.training import train, trainer_parts
 from midway.training.dataset import prompt_column
 from midway.training.jobs import SAVE_STEPS, job_of, keep_identity, reward_identity, trainer_identity
 from midway.workbench import RL, Weights, Workbench, labelled_by
@@ -57,6 +57,10 @@ class ReinforcementLearning(Stage):
     def args(self) -> dict[str, Any]:
         """The trainer's arguments: the recipe's, and what differs for the arm."""
         return merge(self.recipe.rl, self.recipe.arms[self.arm].rl_args)
+
+    @property
+    def parts(self) -> Sequence[Any]:
+        return trainer_parts(self.recipe)
 
     def identity(self) -> Mapping[str, Any]:
         model = self.recipe.model
@@ -143,8 +147,18 @@ class ReinforcementLearning(Stage):
         shown = prompt_column([bench.prompts.build(q, None) for q in questions], bench.prompts.chat)
         write_table(path, to_frame(questions).with_columns(shown))
         sampling = asdict(bench.prompts.sampling(config))
-        slice_ = {"name": HELD_OUT, "rows": str(path), "sampling": sampling, "samples": HELD_OUT_SAMPLES}
+        slice_ = {
+            "name": HELD_OUT,
+            "rows": str(path),
+            "sampling": sampling,
+            "samples": HELD_OUT_SAMPLES,
+            **self._template(),
+        }
         return {"every": int(self.args.get("save_steps", SAVE_STEPS)), "set": slice_}
+
+    def _template(self) -> dict[str, Any]:
+        given = self.recipe.prompt.chat_template_kwargs
+        return {"template": given} if given else {}
 
     def _curve(self, bench: Workbench, out: Output) -> dict[str, Any]:
         """Write the slice of each benchmark that RL is watched on, and return what the training job needs to know of them."""
@@ -161,6 +175,7 @@ class ReinforcementLearning(Stage):
                     "sampling": asdict(bench.prompts.sampling(benchmark.sampling)),
                     "samples": config.samples,
                     "labeller": labelled_by(benchmark.source),
+                    **self._template(),
                 }
             )
         return {"every": config.every, "sets": sets, "points": config.questions * config.samples}

@@ -8,10 +8,16 @@ import polars as pl
 
 from midway import registry
 from midway.evidence.alarms import PREFIX, alarms
+from midway.recipe import Recipe
 from midway.rundir import write_table
 from midway.stages.base import Output
 from midway.training.jobs import Job, read_rows
 from midway.training.launch import default_command, launch, run_job
+
+
+def trainer_parts(recipe: Recipe) -> list[Any]:
+    """Return the trainer whose packages must be installed here; none where a command starts the training, maybe elsewhere."""
+    return [] if recipe.launch else [registry.find("trainers", recipe.training.trainer)]
 
 
 def train(out: Output, rows: pl.DataFrame, job: Job, command: list[str]) -> None:

@@ -42,6 +42,10 @@ class Job:
     run_name: str = ""
     examples: int | None = None
     """sft: take as many optimizer steps as this many rows would (the treatment's), unless `args` has max_steps."""
+    template: dict[str, Any] = field(default_factory=dict)
+    """What the chat template is given besides the messages."""
+    held_out: str | None = None
+    """sft: Parquet file with rows that are not trained on: the loss on them is measured before and after."""
     stop: list[str] = field(default_factory=list)
     """grpo: strings at which an answer ends for the reward, as it does in evaluation."""
     questions: str | None = None
@@ -73,6 +77,39 @@ class Job:
     @classmethod
     def load(cls, path: Path) -> Job:
         return cls(**json.loads(path.read_text()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaceAsked:
+    """What a trainer's speed is asked for: the model, and the shape of a step."""
+
+    model: str
+    revision: str | None
+    dtype: str
+    trust_remote_code: bool
+    lora: dict[str, Any] | None
+    rows: int
+    """Rows of a training batch; of a step of RL: completions that are sampled at once."""
+    prompt_tokens: int
+    new_tokens: int
+    generates: bool = False
+    """Whether the trainer samples, as in RL."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a trainer is on this machine, in seconds."""
+
+    load: float
+    """To load the model."""
+    token: float
+    """Forward and backward, for a token of a batch."""
+    step: float
+    """The optimizer's step."""
+    prompts: float = 0.0
+    """To read the prompts of all rows before the first token is written."""
+    written: float = 0.0
+    """To write one token in all rows."""
 
 
 def job_of(
@@ -111,6 +148,7 @@ def job_of(
         trainer=recipe.training.trainer,
         python=recipe.training.python,
         overlong=recipe.training.overlong,
+        template=recipe.prompt.chat_template_kwargs,
         plugins=recipe.plugins,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from midway.recipe.rewards import LengthOptions, RandomOptions, VerdictOptions
 from midway.registry import RewardPart, TrainerPart
-from midway.training.jobs import Job, Progress, Stop
+from midway.training.jobs import Job, Pace, PaceAsked, Progress, Stop
 from midway.training.trainers.trl.arguments import check, check_groups
 
 
@@ -19,6 +19,12 @@ def _train_trl(job: Job, progress: Progress | None = None, stop: Stop | None = N
     from midway.training.trainers.trl.rl import run_grpo
 
     return run_grpo(job, progress, stop)
+
+
+def _pace_trl(asked: PaceAsked) -> Pace:
+    from midway.training.trainers.trl.pace import pace
+
+    return pace(asked)
 
 
 def _verdict(options: Mapping[str, Any], *, questions: Any, verifier: Any, stop: Any) -> Any:
@@ -61,6 +67,7 @@ TRAINERS = (
         check_groups=check_groups,
         check_processes=check_groups,
         packages=("torch", "transformers", "trl", "datasets", "accelerate"),
+        pace=_pace_trl,
     ),
 )
 REWARDS = (

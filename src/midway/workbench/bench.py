@@ -10,6 +10,7 @@ from midway.domains import Item, Verifier
 from midway.recipe import Recipe
 from midway.records import Verdict
 from midway.rundir.layout import Layout
+from midway.workbench.chats import Chats
 from midway.workbench.engines import LOCAL, RAY, Engines, Leases
 from midway.workbench.models import Models
 from midway.workbench.prompts import Prompts
@@ -33,6 +34,7 @@ class Workbench:
     ) -> None:
         self.recipe, self.files = recipe, files
         self.questions = QuestionSets(recipe, data)
+        self.chats = Chats(recipe)
         self.models = Models(recipe)
         self.prompts = Prompts(recipe, self.models, data_only=data_only)
         self.engines = Engines(recipe, executor)

@@ -86,8 +86,14 @@ class Prompts:
             exemplars=config.exemplars if heuristic and config.style == "boxed" else few_shot or None,
             system=config.system,
         )
+        prompt = self.given(prompt)
         # some templates (Gemma's) refuse a system message
         return fold_system(prompt) if self.template and "system" not in self.template.lower() else prompt
+
+    def given(self, prompt: Prompt) -> Prompt:
+        """Return a prompt with what the recipe gives the chat template besides the messages."""
+        more = self.recipe.prompt.chat_template_kwargs
+        return replace(prompt, template=more) if more and prompt.messages else prompt
 
     @property
     def stop(self) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ def completion_body(
         body["stop_token_ids"] = [turn_end]
     if prompt is None:
         body["messages"] = [dict(message) for message in request.prompt.messages]
+        if request.prompt.template:
+            body["chat_template_kwargs"] = dict(request.prompt.template)
         return "chat/completions", body
     body["prompt"] = prompt
     return "completions", body

@@ -35,8 +35,9 @@ from transformers import (
     TrainerCallback,
 )
 
+from midway.engines.text import say_once
 from midway.rundir import RunError, Stopped, write_bytes
-from midway.training.jobs import SAVE_STEPS, Job
+from midway.training.jobs import SAVE_STEPS, Job, PaceAsked
 from midway.training.trainers.trl.whole import possible, whole_weights
 
 MARKER = "midway-complete"
@@ -46,6 +47,7 @@ QUANTIZE = "quantize"
 
 def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model, with a pad token. Raises RunError when there is none."""
+    say_once()
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -63,7 +65,7 @@ def load_tokenizer(path: str, revision: str | None = None, trust_remote_code: bo
     return tokenizer
 
 
-def load_model(job: Job) -> PreTrainedModel:
+def load_model(job: Job | PaceAsked) -> PreTrainedModel:
     """Return the model in the number format for training: the recipe's, else float32 (mixed precision computes in bf16 on GPUs).
 
     With `lora.quantize: nf4` the base weights' matrices are in 4 bits, as in QLoRA (arXiv:2305.14314).
@@ -86,7 +88,7 @@ def load_model(job: Job) -> PreTrainedModel:
     )
 
 
-def quantized(job: Job) -> bool:
+def quantized(job: Job | PaceAsked) -> bool:
     """Whether the base weights are in 4 bits. Raises RunError for another format, or without bitsandbytes."""
     asked = (job.lora or {}).get(QUANTIZE)
     if asked is None:
@@ -98,7 +100,7 @@ def quantized(job: Job) -> bool:
     return True
 
 
-def adapter_config(job: Job) -> Any:
+def adapter_config(job: Job | PaceAsked) -> Any:
     """Return peft's configuration of the job's adapter, None where all weights are trained."""
     if job.lora is None:
         return None

@@ -75,7 +75,13 @@ class CurveCallback(TrainerCallback):  # type: ignore[misc]
 
 class _Slice:
     def __init__(
-        self, name: str, rows: str, sampling: Mapping[str, Any], samples: int, labeller: str | None = None
+        self,
+        name: str,
+        rows: str,
+        sampling: Mapping[str, Any],
+        samples: int,
+        labeller: str | None = None,
+        template: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         frame = pl.read_parquet(rows)
@@ -86,7 +92,9 @@ class _Slice:
         how = Sampling(**{**sampling, "stop": tuple(sampling.get("stop", ()))})
         self.requests = []
         for question, shown in zip(self.questions, frame["prompt"].to_list(), strict=True):
-            prompt = Prompt(text=shown) if isinstance(shown, str) else Prompt(messages=tuple(shown))
+            prompt = (
+                Prompt(text=shown) if isinstance(shown, str) else Prompt(messages=tuple(shown), template=template or {})
+            )
             for index in range(samples):
                 id_ = completion_id(question.id, "curve", prompt.key(), name, how, index)
                 self.requests.append(Request(id_, prompt, how, question.id, "curve", index))

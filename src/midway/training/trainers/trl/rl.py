@@ -43,6 +43,9 @@ TRAINERS: Mapping[str, tuple[type[Recording], Any]] = {
 }
 """By the class of an algorithm's arguments."""
 
+TABLES = {"wandb", "trackio"}
+"""Trackers that TRL gives its table of completions: here with question, verdict and its reason, answer, tokens and cut-off."""
+
 
 def rl_args(job: Job) -> dict[str, Any]:
     """Return the GRPOConfig fields of a job. On a CPU the static cache makes generation about twice as fast."""
@@ -51,6 +54,10 @@ def rl_args(job: Job) -> dict[str, Any]:
         defaults["cache_implementation"] = "static"
     if job.overlong == "mask":
         defaults["mask_truncated_completions"] = True
+    if job.template:
+        defaults["chat_template_kwargs"] = job.template
+    if TABLES & set(job.report_to):
+        defaults |= {"log_completions": True, "num_completions_to_print": 0}  # the tracker's table, not the terminal's
     return {**defaults, **expanded(job.args)}
 
 
