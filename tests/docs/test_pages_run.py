@@ -44,6 +44,7 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_own_outputs_become_verdicts_and_a_data_set(tmp_path: Path) -> None:
     commands = write_files("own-data.md", tmp_path)
     assert len(commands) == 7

@@ -239,7 +239,7 @@ def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MIDWAY_TEST_KEY", "s3cret-value")
     with serving("--key", "s3cret-value", "--refuse", 0.2, "--faults", 0.3, "--stall", 0.1) as (url, _):
         report = complete(
-            asked(100), client(url, api_key_env="MIDWAY_TEST_KEY", max_retries=0, timeout=0.5), tmp_path / "c"
+            asked(100), client(url, api_key_env="MIDWAY_TEST_KEY", max_retries=0, timeout=3), tmp_path / "c"
         )
     assert any("***" in reason for reason in report.failures)
     assert "s3cret" not in str(report.as_dict())

@@ -365,7 +365,7 @@ def test_unknown_source_split_subset_domain(write: Write, tmp_path: Path) -> Non
     assert text.startswith("musr: there is no subset 'murder'") and "murder_mystery" in text
     assert "it has none" in message(SourceConfig(source="gsm8k", subset="main"))
     text = message(SourceConfig(source=str(write("a.jsonl", SUMS))))
-    assert text.endswith("domain: math, code, choice, text or python")
+    assert text.endswith("domain: math, code, choice, text, python or gym")
     assert "math, not code" in message(SourceConfig(source="gsm8k", domain="code"))
     assert "its columns are known" in message(SourceConfig(source="gsm8k", columns={"question": "q"}))
     assert "unknown option 'levels'" in message(SourceConfig(source="gsm8k", options={"levels": [1]}))

@@ -20,6 +20,7 @@ ARMS = {"rl-only": [], "polya": [{"pool": "guided", "strategy": "wrong-but-diver
 WAYS = {"working-backward", "analogy"}
 
 
+@pytest.mark.slow
 def test_likelihood_labels_by_a_random_model_go_the_whole_way(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe, run = lay_out(arms=ARMS, labels={"by": "likelihood", "samples": 1, "threshold": 0.51}), tmp_path / "run"
     here("run", recipe, "--out", run)
@@ -50,6 +51,7 @@ def test_likelihood_labels_by_a_random_model_go_the_whole_way(lay_out: LayOut, h
     assert all(read_table(f, LABELS).height == 4 for f in places)
 
 
+@pytest.mark.slow
 def test_labels_go_on_where_they_were_stopped(lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe, run = lay_out(arms={"rl-only": []}, treatment=None, labels={"by": "likelihood"}), tmp_path / "run"
     here("run", recipe, "--out", run)

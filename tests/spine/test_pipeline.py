@@ -110,6 +110,7 @@ def test_again_skips_refuses_and_cleans(lay_out: LayOut, here: Here, tmp_path: P
     assert "everything is complete" not in other.stdout
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_gone_on(lay_out: LayOut, midway: Midway, tmp_path: Path) -> None:
     recipe = lay_out(arms={"polya": [{"pool": "guided", "strategy": "wrong-but-diverse"}]})
     calm, rough = tmp_path / "calm", tmp_path / "rough"
