@@ -2,14 +2,31 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, hours, launch, memory, model, packages, pools, power, questions, signal, trainer
+from midway.checks import (
+    arms,
+    floor,
+    gold,
+    hours,
+    launch,
+    leaks,
+    memory,
+    model,
+    packages,
+    pools,
+    power,
+    questions,
+    signal,
+    trainer,
+)
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
     questions.CHECK,
     pools.CHECK,
     arms.CHECK,
+    leaks.CHECK,
     power.CHECK,
+    floor.CHECK,
     signal.CHECK,
     trainer.CHECK,
     packages.CHECK,

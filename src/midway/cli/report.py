@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import typer
 
-from midway.records import UserError
+from midway.cli.saying import stop
 
 if TYPE_CHECKING:
     from midway.report import ReportPaths
@@ -45,8 +45,8 @@ def register(app: typer.Typer) -> None:
                 paths = redraw_report(Path(run), out)
             else:
                 paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
-        except (UserError, ValueError) as error:
-            _stop(error)
+        except ValueError as error:
+            raise stop(str(error)) from None
         _print(paths)
 
     @app.command()
@@ -62,14 +62,9 @@ def register(app: typer.Typer) -> None:
 
         try:
             paths = build_comparison([open_run(run).path for run in runs], out)
-        except (UserError, ValueError) as error:
-            _stop(error)
+        except ValueError as error:
+            raise stop(str(error)) from None
         _print(paths)
-
-
-def _stop(error: Exception) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(2)
 
 
 def _print(paths: ReportPaths) -> None:

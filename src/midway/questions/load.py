@@ -190,10 +190,11 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
         known = names("sources")
         kinds = f"  give a known set (`midway list sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
         raise QuestionError(f"unknown source {name!r}{near(name, known)}\n{kinds}")
+    if is_file and not path.exists():
+        read_file(path)  # raises, with what is there
     if source.domain is None:
-        raise QuestionError(
-            f"{name}: say what its questions are: domain: {', '.join(names('domains')[:-1])} or {names('domains')[-1]}"
-        )
+        kinds = f"{', '.join(names('domains')[:-1])} or {names('domains')[-1]}"
+        raise QuestionError(f"{name}: which kind of question is in it? Write domain: {kinds}")
     convert = own_convert(source.domain, source.columns, source.options, name)
     if is_file:
         if source.subset or source.revision:
