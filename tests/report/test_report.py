@@ -434,7 +434,7 @@ def test_a_run_seen_from_another_arm(whole: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert turned.value == pytest.approx(-usual["rl-only"].value)
     assert (turned.low, turned.high) == pytest.approx((-usual["rl-only"].high, -usual["rl-only"].low))
-    assert "--treatment rl-only --control polya-8-rl" in found.commands[1]
+    assert "--treatment rl-only --control polya-8-rl" in found.commands[-1]
     assert (whole / "report" / "results.json").read_bytes() == before
     none = CliRunner().invoke(app, ["report", str(whole), "--treatment", "polya"])
     assert none.exit_code == 2 and "--treatment polya" in none.output and "polya-8-rl" in none.output

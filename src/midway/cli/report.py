@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from midway.cli.saying import stop
+from midway.cli.saying import stop, wrapped
+from midway.records import UserError
 
 if TYPE_CHECKING:
     from midway.report import ReportPaths
@@ -45,7 +46,7 @@ def register(app: typer.Typer) -> None:
                 paths = redraw_report(Path(run), out)
             else:
                 paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
-        except ValueError as error:
+        except (UserError, ValueError) as error:
             raise stop(str(error)) from None
         _print(paths)
 
@@ -62,7 +63,7 @@ def register(app: typer.Typer) -> None:
 
         try:
             paths = build_comparison([open_run(run).path for run in runs], out)
-        except ValueError as error:
+        except (UserError, ValueError) as error:
             raise stop(str(error)) from None
         _print(paths)
 
@@ -74,7 +75,7 @@ def _print(paths: ReportPaths) -> None:
 
     results = read_results(paths.results)
     words = verdict(results)
-    typer.echo("\n".join([words.headline, "", *words.sentences]))
+    typer.echo("\n".join(wrapped(text) for text in [words.headline, "", *words.sentences]))
     if results.problems:
         typer.echo(f"\n{plural(len(results.problems), 'thing is', 'things are')} missing; the report lists what.")
     typer.echo(f"\n{paths.html}")

@@ -155,6 +155,7 @@ def execute(asked: Asked) -> None:
     recipe, source, where = load(asked)
     start = time.monotonic()
     with Console() as console, opened(recipe, where.out, data=asked.data, executor=asked.executor) as runner:
+        whole = replace(asked, arm=None, seed=None, until=None, wait=False)
         stages = runner.plan.chosen(asked.arm, asked.seed, asked.until) if asked.part else None
         taken_back = {rel for target in asked.clean for rel in runner.plan.closure(target)}
         runner.refuse_changes(taken_back)
@@ -167,7 +168,7 @@ def execute(asked: Asked) -> None:
             )
             runner.bench.questions.store(runner.run.files)
         # also when all is complete: titles, the control and left-out arms concern the report alone
-        runner.store(source)
+        runner.store(source, whole.again if source is not None else "")
 
         def watch(stage: Stage, number: int, count: int, out: Output) -> None:
             console.watch(f"{stage.kind} {stage.rel}", number, count, out)

@@ -6,6 +6,9 @@ Promises: no traceback for what a person can put right: a mistyped option, a pat
 from __future__ import annotations
 
 import errno
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,6 +35,16 @@ def say_failures(failures: Iterable[Any]) -> None:
     """Say which stages failed, and why."""
     for failure in failures:
         say(f"{failure.rel} failed: {failure.error}")
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return a sentence wrapped between words to the width of the terminal; as it is where it goes into a file or a pipe."""
+    if not sys.stdout.isatty():
+        return indent + text
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def of_usage(error: Any) -> str:

@@ -39,7 +39,8 @@ def load_tokenizer(path: str, config: ModelConfig) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(
-            f"the tokenizer of {path} cannot be loaded: {first_line(error)}\n  check `model.path`"
+            f"the tokenizer of {path} cannot be loaded: {first_line(error)}\n"
+            "  `model.path` is a directory, a model of the Hub (org/name), or a name of `midway list models`"
         ) from error
 
 

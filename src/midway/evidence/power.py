@@ -41,6 +41,8 @@ class Detectable:
             (plural(self.seeds, "seed"), plural(self.questions, "question"), plural(self.samples, "sample"))
         )
         text = f"with {plan} you can see differences of {100 * self.difference:.1f} points (power {self.power:.0%}"
+        if self.difference >= 1:
+            return f"with {plan} you can see no difference, however large: too few questions"
         if self.seeds == 1:
             return text + "; one seed: about these trained models only)"
         main = max(

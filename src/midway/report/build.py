@@ -52,7 +52,12 @@ def build_report(
     contents = replace(contents, treatment=treatment or contents.treatment, control=control or contents.control)
     given = [word for option, arm in asked.items() if arm for word in (option, arm)]
     name = f"runs/{run_dir.name}"
-    commands = [f"midway run {Layout(Path(name)).recipe}", shlex.join(["midway", "report", name, *given])]
+    resolved = Layout(Path(name)).resolved
+    commands = [
+        *([typed] if (typed := (read_json(files.resolved) or {}).get("command")) else []),
+        f"midway run {resolved} --out {name}-again",
+        shlex.join(["midway", "report", name, *given]),
+    ]
     return _write(contents, out or (files.report_of(contents.treatment) if given else files.report), commands)
 
 
