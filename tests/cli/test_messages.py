@@ -99,7 +99,7 @@ def test_a_file_in_the_way_of_a_folder(verb: str, typed: Typed, tmp_path: Path) 
     (tmp_path / "taken").write_text("mine")
     done = typed(verb, path, "--out", "taken")
     assert done.code == 2, done
-    assert "taken: a folder is to be there, and taken is a file" in done.err and "--out" in done.err
+    assert "taken is a file, and a folder is needed there" in done.err and "--out" in done.err
     assert (tmp_path / "taken").read_text() == "mine" and not list(tmp_path.glob("runs/*/pools/*"))
 
 
@@ -228,9 +228,11 @@ def test_no_message_says_one_things() -> None:
     assert plural(1, "thing is", "things are") == "1 thing is"
 
 
+@pytest.mark.slow
 def test_the_report_says_how_it_was_run_and_both_ways_make_the_same_recipe(typed: Typed, tmp_path: Path) -> None:
     """The command as typed, overrides included, and the recipe as it ran."""
-    path = recipe(tmp_path, arms={"untrained": {"rl": False}}, name="once")
+    short = {"source": "test.jsonl", "domain": "math", "samples": 1, "sampling": {"max_tokens": 16}}
+    path = recipe(tmp_path, arms={"untrained": {"rl": False}}, name="once", prompt={"style": "cue"}, benchmarks=[short])
     assert typed("run", path, "benchmarks.0.samples=2", "title=it's a test").code == 0
     commands = json.loads((tmp_path / "runs/once/report/results.json").read_text())["commands"]
     page = (tmp_path / "runs/once/report/report.md").read_text()

@@ -29,7 +29,8 @@ def run(subject: Subject) -> Iterator[Finding]:
         if effect.difference <= POOR:
             yield Finding(text)
         else:
-            yield Finding(f"{text}\n  few gains are as large: take more questions, or more seeds", Level.WARNING)
+            large = "few gains are as large: " if effect.difference < 1 else ""
+            yield Finding(f"{text}\n  {large}take more questions, or more seeds", Level.WARNING)
 
 
 CHECK = Check("power", run)

@@ -127,7 +127,7 @@ def chat_text(messages: Sequence[Message], tokenizer: Any, template: Mapping[str
     except Exception as error:  # a template may refuse anything, with exceptions of its own
         raise EngineError(
             f"the chat template cannot show a prompt of {', '.join(m['role'] for m in messages)}: {first_line(error)}\n"
-            "  set `model.chat: false`, or mend the template in the tokenizer's folder"
+            "  set `model.chat: false`, or correct the template in the tokenizer's folder"
         ) from error
     flat = ""
     for message in messages:

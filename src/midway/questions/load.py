@@ -267,7 +267,7 @@ def _convert(
         more = f"\n  and {len(bad) - 3} more" if len(bad) > 3 else ""
         message = f"{label}: {len(bad)} of {len(rows)} rows cannot be used\n  {first}{more}"
         if source.options.get("skip_bad") is not True:
-            raise QuestionError(f"{message}\n  mend these rows, or leave them out with options: {{skip_bad: true}}")
+            raise QuestionError(f"{message}\n  correct these rows, or leave them out with options: {{skip_bad: true}}")
         notes.append(f"{message}\n  they are left out (skip_bad)")
     if not questions:
         raise QuestionError(f"{label}: none of {len(rows)} rows is left")

@@ -54,7 +54,8 @@ def refuse_file(path: Path) -> None:
     """Raise RunError where a folder is to be and a file is: at `path`, or above it."""
     for place in (path, *path.parents):
         if place.exists() and not place.is_dir():
-            raise RunError(f"{path}: a folder is to be there, and {place} is a file\n  give another place with --out")
+            above = "" if place == path else f", for {path}"
+            raise RunError(f"{place} is a file, and a folder is needed there{above}\n  give another place with --out")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

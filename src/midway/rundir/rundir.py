@@ -86,4 +86,6 @@ def find_run(name: str | Path) -> Path:
             return path
     known = sorted(path.name for path in Path("runs").glob("*") if Layout(path).resolved.exists())
     there = f"runs here: {', '.join(known)}" if known else "start one with `midway run RECIPE`"
-    raise RunError(f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}; {there}")
+    raise RunError(
+        f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}, nor one under runs/; {there}"
+    )

@@ -61,7 +61,7 @@ def ask(out: Output, requests: Iterable[Request], answer: Answer, folder: str) -
         reasons = "; ".join(f"{reason} ({count}x)" for reason, count in report.failures.most_common(3))
         raise RunError(
             f"{out.rel}: {report.failed:,} of {report.asked:,} requests failed: {reasons}\n"
-            "  what succeeded is kept: mend the cause and type the same command again, it asks for the failed ones"
+            "  what succeeded is kept: put the cause right and type the same command again: it asks for the failed ones alone"
         )
     return report
 
