@@ -121,16 +121,21 @@ def asked_of(viewed: Viewed, params: Params) -> Asked:
 def table_of(viewed: Viewed, asked: Asked) -> pl.DataFrame:
     """Return a row for each question with what filters and sorting look at; questions that nobody answered are there too."""
     grid = viewed.grid(asked.benchmark)
-    final, before = (
-        _side(grid, asked.arm.name, asked.arm.final_phase),
-        _side(grid, asked.arm.name, before_of(asked.arm)),
-    )
+    before = _side(grid, asked.arm.name, before_of(asked.arm))
+    final = _side(grid, asked.arm.name, asked.arm.final_phase)
     base = _side(grid, layout.BASE_ARM, layout.BASE)
     control = _side(grid, asked.control.name, asked.control.final_phase) if asked.control else base.clear()
+    differs = (final, control)
+    if asked.control and (final.is_empty() or control.is_empty()):
+        differs = (
+            before,
+            _side(grid, asked.control.name, before_of(asked.control)),
+        )  # RL is not done: compare before it
     questions = viewed.questions(asked.benchmark)
     rest = grid.select(id=pl.col("question_id").unique()).join(questions, on="id", how="anti")
     rows = pl.concat([questions, rest], how="diagonal")
-    for side, name in ((final, ""), (before, "_before"), (base, "_base"), (control, "_control")):
+    sides = {"": final, "_before": before, "_base": base, "_treatment": differs[0], "_control": differs[1]}
+    for name, side in sides.items():
         renamed = side.rename({c: c + name for c in side.columns if c != "id"})
         rows = rows.join(renamed, on="id", how="left", maintain_order="left")
     agreed = viewed.agreed(asked.benchmark).select(id="question_id", agreed="extracted")
@@ -145,7 +150,8 @@ def table_of(viewed: Viewed, asked: Asked) -> pl.DataFrame:
     )
     nan = pl.col("before", "after", "base", "mean_tokens").fill_nan(None)
     rows = rows.with_columns(nan).with_columns(
-        diff=pl.col("after") - (pl.col("right_control") / pl.col("judged_control")).fill_nan(None),
+        diff=(pl.col("right_treatment") / pl.col("judged_treatment")).fill_nan(None)
+        - (pl.col("right_control") / pl.col("judged_control")).fill_nan(None),
         gain=pl.col("after") - pl.col("before"),
     )
     return rows
