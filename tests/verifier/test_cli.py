@@ -108,7 +108,7 @@ ODD: list[tuple[Any, str]] = [
     ({"answer": "5", "completion": True}, "completion must be text, not bool"),
     ({"answer": ["5"], "completion": "5"}, "answer must be text or a number, not list"),
     ({"answer": "5", "completion": "5", "tolerance": "much"}, "could not convert string to float: 'much'"),
-    ({"domain": "poetry", "completion": "5"}, "domain must be math, code, choice, text or python, not 'poetry'"),
+    ({"domain": "poetry", "completion": "5"}, "domain must be math, code, choice, text, python or gym, not 'poetry'"),
     ({"domain": None, "completion": "5"}, "domain must be math, code, choice, text or python, not None"),
     ({"domain": ["math"], "completion": "5"}, "domain must be math, code, choice, text or python, not ['math']"),
     (
