@@ -88,7 +88,8 @@ def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list
     questions = [q for q in load(SourceConfig(source=where, split=split), data=data) if q.solution]
     if len(questions) < n:
         raise QuestionError(
-            f"{name}: {plural(n, 'example is', 'examples are')} asked for, {where}/{split} has {plural(len(questions), 'row')} with a solution"
+            f"{name}: {plural(n, 'example is', 'examples are')} asked for, "
+            f"{where}/{split} has {plural(len(questions), 'row')} with a solution"
         )
     return questions[:n]
 
@@ -306,7 +307,8 @@ def _unique(
             question = replace(question, name=f"{question.name}-{count}")
         by_id[question.id] = question
     if clashes:
-        what = f"{name}: {plural(len(clashes), 'row has', 'rows have')} the id of another, different question: {_some(list(dict.fromkeys(clashes)))}"
+        some = _some(list(dict.fromkeys(clashes)))
+        what = f"{name}: {plural(len(clashes), 'row has', 'rows have')} the id of another, different question: {some}"
         if not published:
             raise QuestionError(f"{what}\n  give every question an id of its own, or none")
         notes.append(f"{what}; their names are numbered")
@@ -317,7 +319,8 @@ def _unique(
     double = [q.name for q in by_id.values() if domain(q.domain).double_text and texts[q.text, q.choices] > 1]
     if double:
         notes.append(
-            f"{name}: {plural(len(double), 'question has', 'questions have')} the text of another one but another gold (kept): {_some(double)}"
+            f"{name}: {plural(len(double), 'question has', 'questions have')} the text of another one "
+            f"but another gold (kept): {_some(double)}"
         )
     return list(by_id.values()), notes
 

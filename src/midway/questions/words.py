@@ -130,7 +130,8 @@ def load(source: SourceConfig, *, data: str | None) -> Iterator[Question]:
     count = source.limit or 200
     if count > len(problems):
         raise QuestionError(
-            f"words: {plural(count, 'question is', 'questions are')} asked for, split {source.split} has {len(problems)} with these options\n"
+            f"words: {plural(count, 'question is', 'questions are')} asked for, "
+            f"split {source.split} has {len(problems)} with these options\n"
             "  raise options.largest, add kinds, or lower `limit`"
         )
     for kind, story, numbers in random.Random(content_id("words", source.seed)).sample(problems, count):

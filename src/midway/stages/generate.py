@@ -159,7 +159,8 @@ class Generate(Stage):
         while self.config.until and (lacking := self._lacking(bench, out, requests.ids, samples)):
             more = {id_: min(samples[id_] + self.config.samples, self.config.until.samples) for id_ in lacking}
             out.note(
-                f"{plural(len(more), 'question lacks', 'questions lack')} {plural(self.config.until.solutions, 'different right solution')}: "
+                f"{plural(len(more), 'question lacks', 'questions lack')} "
+                f"{plural(self.config.until.solutions, 'different right solution')}: "
                 f"up to {plural(max(more.values()), 'sample')} of each"
             )
             samples.update(more)

@@ -164,7 +164,8 @@ def prepare(out: Output, labeller: WaysLabeller, known: Sequence[Known], correct
     counts = {slug: sum(own == slug for _, _, own in known) for _, _, slug in known}
     if len(counts) < 2:
         raise RunError(
-            f"{out.rel}: the guided pool holds completions with steps for {plural(len(counts), 'heuristic')}: it takes two to tell ways apart; "
+            f"{out.rel}: the guided pool holds completions with steps for {plural(len(counts), 'heuristic')}: "
+            f"it takes two to tell ways apart; "
             "look at the completions, or set `labels.by: program`"
         )
     labeller.fit(known)

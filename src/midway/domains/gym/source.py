@@ -69,7 +69,8 @@ def load(source: SourceConfig, *, data: str | None) -> Iterator[Question]:
         if dry == DRY:
             break
     raise QuestionError(
-        f"gym:{task.name}: {plural(count, 'question is', 'questions are')} asked for, split {source.split} has {len(seen)} with these options\n"
+        f"gym:{task.name}: {plural(count, 'question is', 'questions are')} asked for, "
+        f"split {source.split} has {len(seen)} with these options\n"
         "  raise its difficulty under `options`, or lower `limit`"
     )
 
