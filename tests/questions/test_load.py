@@ -352,7 +352,7 @@ def test_repeats_are_dropped_with_a_note(write: Write) -> None:
 def test_one_id_for_two_questions_is_refused(write: Write) -> None:
     rows = [{"id": "a", "question": "1+1?", "answer": 2}, {"id": "a", "question": "1+2?", "answer": 3}]
     text = message(own(write("a.jsonl", rows)))
-    assert "1 rows have the id of another, different question: a" in text and "an id of its own" in text
+    assert "1 row has the id of another, different question: a" in text and "an id of its own" in text
     same = read(own(write("b.jsonl", [rows[0], rows[0]])))
     assert len(same.questions) == 1 and "1 of 2 rows repeat" in same.notes[0]
 
@@ -365,7 +365,7 @@ def test_unknown_source_split_subset_domain(write: Write, tmp_path: Path) -> Non
     assert text.startswith("musr: there is no subset 'murder'") and "murder_mystery" in text
     assert "it has none" in message(SourceConfig(source="gsm8k", subset="main"))
     text = message(SourceConfig(source=str(write("a.jsonl", SUMS))))
-    assert text.endswith("domain: math, code, choice, text or python")
+    assert text.endswith("domain: math, code, choice, text, python or gym")
     assert "math, not code" in message(SourceConfig(source="gsm8k", domain="code"))
     assert "its columns are known" in message(SourceConfig(source="gsm8k", columns={"question": "q"}))
     assert "unknown option 'levels'" in message(SourceConfig(source="gsm8k", options={"levels": [1]}))

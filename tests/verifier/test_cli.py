@@ -109,8 +109,8 @@ ODD: list[tuple[Any, str]] = [
     ({"answer": ["5"], "completion": "5"}, "answer must be text or a number, not list"),
     ({"answer": "5", "completion": "5", "tolerance": "much"}, "could not convert string to float: 'much'"),
     ({"domain": "poetry", "completion": "5"}, "domain must be math, code, choice, text, python or gym, not 'poetry'"),
-    ({"domain": None, "completion": "5"}, "domain must be math, code, choice, text or python, not None"),
-    ({"domain": ["math"], "completion": "5"}, "domain must be math, code, choice, text or python, not ['math']"),
+    ({"domain": None, "completion": "5"}, "domain must be math, code, choice, text, python or gym, not None"),
+    ({"domain": ["math"], "completion": "5"}, "domain must be math, code, choice, text, python or gym, not ['math']"),
     (
         {"domain": "choice", "completion": "A", "choices": "AB", "answer_index": 0},
         "choices must be a list that is not empty",

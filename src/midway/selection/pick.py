@@ -218,7 +218,7 @@ class _Tables:
             strangers = chunk.filter(~pl.col("question_id").is_in(list(self.known)))["question_id"].unique()
             if len(strangers):
                 raise ValueError(
-                    f"completions of {plural(len(strangers), 'question')} that are not in `questions`, such as {min(strangers)}"
+                    f"completions of {plural(len(strangers), 'question')} not in `questions`, such as {min(strangers)}"
                 )
             ids = chunk.select("id").lazy()
             judged = self.verdicts.join(ids, on="id", how="semi").collect(engine="streaming").unique("id")
