@@ -11,6 +11,7 @@ from midway.domains import question_of
 from midway.recipe import Recipe, find_recipe, load_recipe
 from midway.records import Question, Verdict
 from midway.rundir import RunError
+from midway.wording import plural
 
 if TYPE_CHECKING:
     from midway.results import Results, Run
@@ -89,7 +90,9 @@ def run(
         path = runner.run.path
     if failures:
         told = "\n".join(f"  {failure.rel}: {failure.error}" for failure in failures)
-        raise RunError(f"{path}: {len(failures)} stages failed; what succeeded is kept, the same call goes on:\n{told}")
+        raise RunError(
+            f"{path}: {plural(len(failures), 'stage')} failed; what succeeded is kept, the same call goes on:\n{told}"
+        )
     return open_run(path)
 
 

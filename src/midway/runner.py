@@ -167,16 +167,17 @@ class Runner:
 
     # What is true of the run as a whole -------------------------------------------------------------------------------
 
-    def store(self, source: str | None) -> None:
-        """Write what was asked (`source`: the recipe as given), what it resolved to, which evaluations are shared; what is there stays."""
+    def store(self, source: str | None, command: str = "") -> None:
+        """Write what was asked (`source`: the recipe as given; `command`: as typed, for the report), what it resolved to,
+        which evaluations are shared; what is there stays."""
         recipe = self.plan.recipe
-        self.store_recipe(recipe, source)
+        self.store_recipe(recipe, source, command)
         for rel, shared in self.plan.shared.items():
             path, value = self.run.files.shared(rel), {"path": shared}
             if read_json(path) != value:
                 write_json(path, value)
 
-    def store_recipe(self, recipe: Recipe, source: str | None) -> None:
+    def store_recipe(self, recipe: Recipe, source: str | None, command: str = "") -> None:
         """Write resolved.json (and the recipe as given), unless they say so already."""
         path = self.run.files.resolved
         value: dict[str, Any] = {
@@ -190,7 +191,9 @@ class Runner:
             "stages": list(self.plan.stages),
         }
         old = read_json(path) or {}
-        if {k: old.get(k) for k in value} != json.loads(json.dumps(value)):
+        command = command or str(old.get("command", ""))
+        if {k: old.get(k) for k in value} != json.loads(json.dumps(value)) or old.get("command", "") != command:
+            value |= {"command": command} if command else {}
             write_json(path, {**value, "versions": versions(), "created": old.get("created") or now()})
         given = self.run.files.recipe
         if source is not None and (not given.exists() or old.get("digest") != value["digest"]):

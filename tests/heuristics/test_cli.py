@@ -114,7 +114,7 @@ def test_errors_say_what_to_type_next(tmp_path: Path, base_model: Path) -> None:
     (tmp_path / "bad.toml").write_text("slug = ", encoding="utf-8")
     for args, told in (
         (["list", "--folder", tmp_path], "not valid TOML"),
-        (["preview", "unguided", "--question", "?", "--exemplars", "7"], "set exemplars to 0..3"),
+        (["preview", "unguided", "--question", "?", "--exemplars", "7"], "set it to a number from 0 to 3"),
         (["preview", "symmetry", "--question", "?", "--domain", "art"], "must be one of math, code, choice"),
         (["preview", "symmetry", "--question", "?", "--model", tmp_path], "no tokenizer for"),
         (["preview", "symmetry", "--question", "?", "--model", base_model, "--chat"], "no chat template"),

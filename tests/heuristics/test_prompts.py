@@ -165,8 +165,8 @@ def test_fold_system() -> None:
 @pytest.mark.parametrize(
     ("question", "slug", "settings", "told"),
     [
-        (MATH[0], "symmetry", {"exemplars": -1}, "set exemplars to 0..3"),
-        (MATH[0], None, {"exemplars": 9}, "heuristic 'unguided' has"),
+        (MATH[0], "symmetry", {"exemplars": -1}, "set it to a number from 0 to 3"),
+        (MATH[0], None, {"exemplars": 9}, "unguided has 3"),
         (MATH[0], "symmetry", {"style": "plain"}, "leaves no room for heuristic 'symmetry'"),
         (MATH[0], "symmetry", {"style": "cue", "exemplars": 1}, "shows no exemplars"),
         (MATH[0], "symmetry", {"style": "loud"}, "must be one of boxed, plain, cue"),

@@ -166,7 +166,7 @@ def test_one_published_id_for_two_questions_is_numbered_with_a_note(tmp_path: Pa
     loaded = read(SourceConfig(source="svamp", split="test"), data=str(tmp_path))
     assert [q.name for q in loaded.questions] == ["chal-1", "chal-1-2"]
     assert any(
-        "1 rows have the id of another, different question: chal-1; their names are numbered" in n for n in loaded.notes
+        "1 row has the id of another, different question: chal-1; their names are numbered" in n for n in loaded.notes
     )
 
 
@@ -282,7 +282,7 @@ def test_whole_files(shared_data: Path) -> None:
         loaded = read(SourceConfig(source=name, subset=subset, split=split), data=str(shared_data))
         assert len(loaded.questions) == kept, (name, subset, split)
         said = " ".join(loaded.notes)
-        assert (f"{rows - kept} of {rows} rows repeat" in said) == (kept < rows), (name, said)
+        assert (f"{rows - kept} of {rows:,} rows repeat" in said) == (kept < rows), (name, said)
         assert len({q.id for q in loaded.questions}) == kept
         assert all(gold(q) for q in loaded.questions), name
     with pytest.raises(

@@ -352,7 +352,7 @@ def test_repeats_are_dropped_with_a_note(write: Write) -> None:
 def test_one_id_for_two_questions_is_refused(write: Write) -> None:
     rows = [{"id": "a", "question": "1+1?", "answer": 2}, {"id": "a", "question": "1+2?", "answer": 3}]
     text = message(own(write("a.jsonl", rows)))
-    assert "1 rows have the id of another, different question: a" in text and "an id of its own" in text
+    assert "1 row has the id of another, different question: a" in text and "an id of its own" in text
     same = read(own(write("b.jsonl", [rows[0], rows[0]])))
     assert len(same.questions) == 1 and "1 of 2 rows repeat" in same.notes[0]
 

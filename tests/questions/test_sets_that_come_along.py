@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from midway.domains import check_gold
-from midway.questions import KNOWN, QuestionError, load, read, shipped
+from midway.questions import KNOWN, QuestionError, hub, load, read, shipped
 from midway.recipe import SourceConfig
 from midway.selection import find_leaks
 
@@ -57,7 +57,7 @@ def test_what_does_not_come_along_says_what_to_do() -> None:
 def test_a_hub_that_does_not_answer_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(shipped, "PATIENCE", 0.2)
+    monkeypatch.setattr(hub, "PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and says nothing
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         shipped.hub_answers.cache_clear()

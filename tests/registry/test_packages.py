@@ -43,16 +43,14 @@ Midway = Callable[..., subprocess.CompletedProcess[str]]
 def test_a_run_says_what_to_install_before_it_begins(midway: Midway, tmp_path: Path) -> None:
     done = midway("run", "demo")
     assert done.returncode == 2, done.stderr
-    assert (
-        "trainer trl (first in arms/polya/seed-0/midtrain): trl, datasets: pip install 'midway[train]'" in done.stderr
-    )
+    assert "trainer trl (first in arms/polya/seed-0/midtrain): trl, datasets: pip install " in done.stderr
     assert not list(tmp_path.glob("runs/demo/pools/*/completions/*")), "nothing was generated"
 
 
 @pytest.mark.slow
 def test_check_says_it_too_and_what_needs_no_training_goes_on(midway: Midway) -> None:
     checked = midway("check", "demo", "--no-model", "--no-gold")
-    assert "packages: trainer trl needs trl, datasets: pip install 'midway[train]'" in checked.stdout
+    assert "packages: trainer trl needs trl, datasets: pip install " in checked.stdout
     given = ["pools.guided.samples=1", "pools.unguided.samples=1", "questions.train.0.limit=3", "name=part"]
     done = midway("run", "demo", "--until", "verify", *given)
     assert done.returncode == 0, done.stderr

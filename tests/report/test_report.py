@@ -434,7 +434,7 @@ def test_a_run_seen_from_another_arm(whole: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert turned.value == pytest.approx(-usual["rl-only"].value)
     assert (turned.low, turned.high) == pytest.approx((-usual["rl-only"].high, -usual["rl-only"].low))
-    assert "--treatment rl-only --control polya-8-rl" in found.commands[1]
+    assert "--treatment rl-only --control polya-8-rl" in found.commands[-1]
     assert (whole / "report" / "results.json").read_bytes() == before
     none = CliRunner().invoke(app, ["report", str(whole), "--treatment", "polya"])
     assert none.exit_code == 2 and "--treatment polya" in none.output and "polya-8-rl" in none.output
@@ -451,3 +451,17 @@ def test_no_torch_is_imported(whole: Path) -> None:
 def test_points_and_minus_signs() -> None:
     assert points(0.0613) == "6.1" and points(-0.003) == "\u22120.3" and points(-0.0001, True) == "0.0"
     assert points(None) == "n/a"
+
+
+def test_runs_that_share_nothing_are_not_compared(whole: Path, tmp_path: Path) -> None:
+    elsewhere = make_run(tmp_path / "elsewhere", questions=20, samples=2, seeds=(0,), benchmarks=("other-set",))
+    with pytest.raises(ValueError, match=r"whole and elsewhere share no benchmark question(.|\n)*other-set"):
+        build_comparison([whole, elsewhere], tmp_path / "joint")
+    strange = make_run(tmp_path / "strange", questions=20, samples=2, seeds=(0,), benchmarks=("lab-test",))
+    resolved = Layout(strange).resolved
+    stored = json.loads(resolved.read_text())
+    stored["recipe"]["model"] = {**stored["recipe"]["model"], "path": "org/another"}
+    resolved.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"different models(.|\n)*strange: org/another"):
+        build_comparison([whole, strange], tmp_path / "joint")
+    assert not (tmp_path / "joint").exists()

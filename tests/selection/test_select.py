@@ -404,7 +404,7 @@ def test_few_questions_when_asked_and_notes_when_short() -> None:
 
 def test_tables_that_do_not_fit_are_errors_and_nothing_kept_is_a_note() -> None:
     tables = synthetic(200, 20, 2)
-    with pytest.raises(ValueError, match="1 questions that are not in `questions`, such as q00000"):
+    with pytest.raises(ValueError, match="1 question not in `questions`, such as q00000"):
         run({**tables, "questions": tables["questions"].tail(9)})
     two = pl.concat([tables["adherence"], tables["adherence"].with_columns(scorer=pl.lit("other"))])
     with pytest.raises(ValueError, match="several scorers"):

@@ -155,7 +155,7 @@ def test_check_tries_tests_against_programs_that_do_nothing(lay_out: LayOut, her
     assert done.returncode == 1
     for words in (
         "0 of 1 gold answers verify, 1 not checked (no reference)",
-        "1 of 1 questions let a program pass that does nothing",
+        "1 of 1 question let a program pass that does nothing",
         "weak-one",
         "a program that returns nothing passes",
         "power: on own, one question shows no difference",

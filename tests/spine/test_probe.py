@@ -86,7 +86,7 @@ def test_the_verb_stores_a_run_and_goes_on(here: Here, files: dict[str, Path], t
     ]
     command += ["--max-tokens", "4", "--set", "prompt.exemplars=0", "--out", tmp_path / "probe"]
     first = here(*command)
-    assert "1 questions, 3 samples, at most 12 tokens" in first.stderr and "one.jsonl" in first.stdout
+    assert "1 question, 3 samples, at most 12 tokens" in first.stderr and "one.jsonl" in first.stdout
     again = json.loads(here(*command, "--json").stdout)
     assert {row["way"] for row in again["rows"]} == {"unguided", "analogy"}
     samples = pl.concat([open_run(tmp_path / "probe").completions(pool) for pool in ("unguided", "guided")])

@@ -100,7 +100,7 @@ def test_with_the_heuristics_prompt_when_asked() -> None:
 
 
 def test_what_does_not_fit_is_an_error() -> None:
-    with pytest.raises(ValueError, match="not among the 1 questions"):
+    with pytest.raises(ValueError, match="not among the 1 question"):
         training_rows(SOLVED, {IDS[0]: QUESTIONS[IDS[0]]}, build(True), True)
     with pytest.raises(ValueError, match="'backward', which is not in the catalogue"):
         rows(chat=True, heuristics={"analogy": CATALOGUE["analogy"]})

@@ -17,6 +17,7 @@ from scipy import stats
 
 from midway.adherence.base import Item, Scorer, own, rivals_of
 from midway.records import Heuristic
+from midway.wording import plural
 
 F64 = npt.NDArray[np.float64]
 DRAWS = 2000
@@ -60,9 +61,9 @@ class Discrimination:
         auc = f"AUC {self.auc.value:.2f} [{self.auc.low:.2f}, {self.auc.high:.2f}]"
         accuracy = f"accuracy {self.accuracy.value:.2f} against {self.chance:.2f} by chance"
         if self.tells_apart:
-            return f"{self.scorer} tells heuristics apart: {auc}, {accuracy} ({self.completions} completions)"
+            return f"{self.scorer} tells heuristics apart: {auc}, {accuracy} ({plural(self.completions, 'completion')})"
         return (
-            f"WARNING: {self.scorer} CANNOT tell heuristics apart: {auc}, {accuracy} ({self.completions} completions); "
+            f"WARNING: {self.scorer} CANNOT tell heuristics apart: {auc}, {accuracy} ({plural(self.completions, 'completion')}); "
             "choosing by this score is choosing by something else"
         )
 

@@ -11,6 +11,7 @@ from midway.branches.predict import Learning
 from midway.evidence import Estimate
 from midway.rundir.layout import AFTER_RL, BASE, BEFORE_RL
 from midway.theory.account import Account, Curve, Panel
+from midway.wording import plural
 
 WHEN = {BASE: "untrained", BEFORE_RL: "before RL", AFTER_RL: "after RL"}
 
@@ -148,11 +149,11 @@ def _drawn(panels: Iterable[Panel]) -> list[Panel]:
 
 def _setting(found: Found) -> str:
     hot = "" if found.temperature == 1 else f" They were drawn at temperature {found.temperature:g}."
-    return f"{found.questions} questions of {found.benchmark}, {found.samples} answers each and seed.{hot}"
+    return f"{plural(found.questions, 'question')} of {found.benchmark}, {plural(found.samples, 'answer')} each and seed.{hot}"
 
 
 def _name(state: State) -> str:
-    seeds = f", {len(state.seeds)} seeds" if len(state.seeds) > 1 else ""
+    seeds = f", {plural(len(state.seeds), 'seed')}" if len(state.seeds) > 1 else ""
     return f"{state.title}, {WHEN[state.phase]}{seeds}"
 
 

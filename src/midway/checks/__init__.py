@@ -2,14 +2,31 @@
 
 from collections.abc import Collection, Iterator
 
-from midway.checks import arms, gold, hours, launch, memory, model, packages, pools, power, questions, signal, trainer
+from midway.checks import (
+    arms,
+    floor,
+    gold,
+    hours,
+    launch,
+    leaks,
+    memory,
+    model,
+    packages,
+    pools,
+    power,
+    questions,
+    signal,
+    trainer,
+)
 from midway.checks.base import Check, Finding, Level, Subject
 
 CHECKS: tuple[Check, ...] = (
     questions.CHECK,
     pools.CHECK,
     arms.CHECK,
+    leaks.CHECK,
     power.CHECK,
+    floor.CHECK,
     signal.CHECK,
     trainer.CHECK,
     packages.CHECK,
@@ -30,11 +47,16 @@ SKIPPED = {"time": "not priced (--time measures this machine for a minute: hours
 
 def run_checks(subject: Subject, without: Collection[str] = ()) -> Iterator[Finding]:
     """Yield the findings of all checks but those that need what is in `without` (`model`, `verifier`)."""
+    readable = True
     for check in CHECKS:
         if check.needs and check.needs in without:
             yield Finding(f"{check.name}: {SKIPPED.get(check.needs) or f'not looked at ({OPTIONS[check.needs]})'}")
+        elif check.needs in ("model", "time") and not readable:
+            yield Finding(f"{check.name}: not looked at, since the model cannot be read")
         else:
-            yield from check.run(subject)
+            for finding in check.run(subject):
+                readable = readable and not (check is model.CHECK and finding.level is Level.PROBLEM)
+                yield finding
 
 
 __all__ = ["CHECKS", "Check", "Finding", "Level", "Subject", "run_checks"]

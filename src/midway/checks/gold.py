@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from midway.checks.base import Check, Finding, Level, Subject
 from midway.domains import Problem, Verifier, check_gold, check_weak
+from midway.wording import plural
 
 SHOWN = 20
 
@@ -23,7 +24,7 @@ def run(subject: Subject) -> Iterator[Finding]:
             if weak := list(check_weak(questions, verifier)):
                 many = len({problem.question_id for problem in weak})
                 yield _finding(
-                    f"tests: {name}: {many:,} of {len(questions):,} questions let a program pass that does nothing",
+                    f"tests: {name}: {many:,} of {plural(len(questions), 'question')} let a program pass that does nothing",
                     weak,
                 )
 

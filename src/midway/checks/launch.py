@@ -63,7 +63,7 @@ def _accelerate(given: Sequence[str]) -> Launched:
     try:
         from accelerate.commands.launch import launch_command_parser
     except ImportError:
-        return Launched(how="accelerate", wrong=("accelerate is not installed: pip install 'midway[train]'",))
+        return Launched(how="accelerate", wrong=(f"accelerate is not installed: {registry.install('train')}",))
     parser = launch_command_parser()
     known = [option for action in parser._actions for option in action.option_strings]
     for option in (one.partition("=")[0] for one in given[1:] if one.startswith("-")):

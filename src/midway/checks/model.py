@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from midway import registry
-from midway.checks.base import Check, Finding, Subject
+from midway.checks.base import Check, Finding, Level, Subject
 from midway.checks.pools import requests
-from midway.engines.text import chat_text, load_tokenizer
+from midway.engines.text import chat_text, first_line, load_tokenizer
 from midway.records import Prompt
 from midway.workbench import TRAIN, find_model
 
@@ -21,7 +21,15 @@ def run(subject: Subject) -> Iterator[Finding]:
         name, _, rest = config.path.partition(":")
         yield Finding(f"model {config.path}: {registry.find('models', name).cost(rest)}")
         return
-    yield Finding(size(subject, path))
+    try:
+        yield Finding(size(subject, path))
+    except (OSError, ValueError) as error:
+        yield Finding(
+            f"model {config.path}: cannot be read: {first_line(error)}\n"
+            "  `model.path` is a directory, a model of the Hub (org/name), or a name of `midway list models`",
+            Level.PROBLEM,
+        )
+        return
     tokenizer = load_tokenizer(path, config.model_copy(update={"path": path}))
     question = subject.bench.questions.get(TRAIN)[0]
     guides = [h for name in subject.recipe.pools for h in subject.bench.prompts.heuristics(name) if h]

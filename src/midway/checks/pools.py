@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from midway.checks.base import Check, Finding, Subject
 from midway.plan import scored
+from midway.wording import plural
 from midway.workbench import TRAIN
 
 
@@ -25,14 +26,18 @@ def run(subject: Subject) -> Iterator[Finding]:
             yield Finding(f"pool {name}: no arm uses it, so it is not generated")
             continue
         count = requests(subject, name)
-        guided = f"{len(subject.bench.prompts.heuristics(name))} heuristics" if pool.heuristics else "unguided"
-        asked = f"{len(subject.bench.chats.prompts(name)):,} prompts" if pool.prompts else f"{questions:,} questions"
+        guided = plural(len(subject.bench.prompts.heuristics(name)), "heuristic") if pool.heuristics else "unguided"
+        asked = (
+            plural(len(subject.bench.chats.prompts(name)), "prompt") if pool.prompts else plural(questions, "question")
+        )
         more, most = "", count
         if pool.until:
             most = count // pool.samples * pool.until.samples
-            more = f"up to {most:,} until each question has {pool.until.solutions} different right solutions, "
+            more = (
+                f"up to {most:,} until each question has {plural(pool.until.solutions, 'different right solution')}, "
+            )
         yield Finding(
-            f"pool {name}: {guided} x {pool.samples} samples x {asked} = {count:,} completions, "
+            f"pool {name}: {guided} x {plural(pool.samples, 'sample')} x {asked} = {plural(count, 'completion')}, "
             f"{more}at most {most * pool.sampling.max_tokens:,} tokens"
         )
         guides = len(subject.bench.prompts.guides(name))

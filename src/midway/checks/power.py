@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from midway.checks.base import Check, Finding, Subject
+from midway.checks.base import Check, Finding, Level, Subject
 from midway.evidence import minimum_detectable_effect
+
+POOR = 0.1
+"""A benchmark that can only show differences above this, ten points, is warned of."""
 
 
 def run(subject: Subject) -> Iterator[Finding]:
@@ -13,7 +16,8 @@ def run(subject: Subject) -> Iterator[Finding]:
         questions = len(subject.bench.questions.benchmark(benchmark.name))
         if questions < 2:
             yield Finding(
-                f"power: on {benchmark.name}, one question shows no difference: use two or more, some hundred better"
+                f"power: on {benchmark.name}, one question shows no difference: use two or more, some hundred better",
+                Level.WARNING,
             )
             continue
         effect = minimum_detectable_effect(
@@ -21,7 +25,12 @@ def run(subject: Subject) -> Iterator[Finding]:
             seeds=len(subject.recipe.seeds),
             samples=benchmark.samples,
         )
-        yield Finding(f"power: on {benchmark.name}, {effect}")
+        text = f"power: on {benchmark.name}, {effect}"
+        if effect.difference <= POOR:
+            yield Finding(text)
+        else:
+            large = "few gains are as large: " if effect.difference < 1 else ""
+            yield Finding(f"{text}\n  {large}take more questions, or more seeds", Level.WARNING)
 
 
 CHECK = Check("power", run)

@@ -21,6 +21,7 @@ from midway.rundir import layout
 from midway.rundir.layout import Layout
 from midway.stages.filter import chosen, solved
 from midway.stages.pools import asked
+from midway.wording import plural
 from midway.workbench import RL
 
 SHOWN = (0.01, 0.05, 0.1, 0.5)
@@ -44,7 +45,7 @@ def run(subject: Subject) -> Iterator[Finding]:
     yield expected(counts, group, f"of the base model's samples in {where}")
     if config is not None:
         left = chosen(subject.bench.questions.get(RL), counts, config).filter("kept")
-        yield expected(left, group, f"with questions.rl_filter, which leaves {left.height:,} questions")
+        yield expected(left, group, f"with questions.rl_filter, which leaves {plural(left.height, 'question')}")
 
 
 def expected(counts: pl.DataFrame, group: int, where: str) -> Finding:

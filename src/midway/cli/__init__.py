@@ -28,6 +28,8 @@ from midway.cli import (
     view,
 )
 from midway.cli import list as list_
+from midway.cli.saying import USAGE, of_system, of_usage, say
+from midway.cli.verbs import arrange
 from midway.records import UserError
 
 app = typer.Typer(
@@ -74,19 +76,31 @@ MODULES = (
 
 for module in MODULES:
     module.register(app)
+arrange(app)
 
 
 def main() -> None:
     """Entry point of the `midway` command: 0 fine, 1 something failed, 2 the user can mend it, 130 stopped."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except UserError as error:
-        print(f"midway: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        wrong = str(error)
+    except USAGE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        wrong = of_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "transformers", "trl", "datasets", "accelerate"):
             raise
-        print(f"midway: this needs {error.name}: pip install 'midway[train]'", file=sys.stderr)
-        sys.exit(2)
+        from midway.registry import install
+
+        wrong = f"this needs {error.name}, which is not installed\n  {install('train')}"
+    except OSError as error:
+        wrong = of_system(error)
+        if not wrong:
+            raise
+    say(wrong)
+    sys.exit(2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from midway.cli.saying import say
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the app."""
@@ -34,9 +36,10 @@ def register(app: typer.Typer) -> None:
         without = [name for name, left_out in left.items() if left_out]
         golds, others = check_recipe(load_recipe(recipe, overrides or []), data, without, (gpu_memory or 0.0) * 2**30)
         if golds:
-            typer.echo(f"{golds} gold answers do not verify: leave these questions out or mend them", err=True)
+            many = "gold answer does" if golds == 1 else "gold answers do"
+            say(f"{golds} {many} not verify: leave these questions out, or correct them")
         for text in others:
-            typer.echo(f"to be mended before the run: {text}", err=True)
+            say(f"before the run: {text}")
         if golds or others:
             raise typer.Exit(1)
 
@@ -60,7 +63,7 @@ def check_recipe(recipe: object, data: str | None, without: list[str], gpu_memor
         bench = Workbench(recipe, Layout(Path(folder)), data=data)
         try:
             for finding in run_checks(Subject(recipe, bench, gpu_memory), without):
-                typer.echo(finding.text)
+                typer.echo(f"warning: {finding.text}" if finding.level is Level.WARNING else finding.text)
                 golds += finding.count
                 if finding.level is Level.PROBLEM and not finding.count:
                     others.append(finding.text)

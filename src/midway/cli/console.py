@@ -1,22 +1,29 @@
 """What a user sees while stages run: a live bar with rate and time left on a terminal, one plain line every few seconds elsewhere.
 
-The first Ctrl-C (or SIGTERM) asks the running stage to stop cleanly; a second one ends the process at once.
+The first Ctrl-C (or SIGTERM) is answered at once, and asks the stage at work to stop after its step; a second one ends the process and all
+that it started.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from midway.cli.log import once
+from midway.rundir.ending import end_descendants
 
 if TYPE_CHECKING:
     from midway.stages.base import Output
 
 SECONDS_BETWEEN_LINES = 5.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = "midway: stopping after the step at work; what is done is stored, and the same command goes on (Ctrl-C again stops at once)"
 
 
 def duration(seconds: float) -> str:
@@ -32,27 +39,60 @@ class Console:
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self.asked_to_stop = False
         self._bar: Any = None
         self._task: Any = None
         self._old: dict[int, Any] = {}
+        self._handled = self._heard = self._answered = 0
+        """Signals that Python's handler saw, that the listening thread saw, and how many were answered."""
+        self._lock = threading.RLock()
+        self._wake = -1
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a signal came."""
+        return max(self._handled, self._heard) > 0
 
     def __enter__(self) -> Console:
         once()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             self._old[number] = signal.signal(number, self._on_signal)
+        # Python's own handler has to wait for the operation at work: a thread hears a signal at once
+        here, there = socket.socketpair()
+        there.setblocking(False)
+        self._ends = (here, there)
+        self._wake = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, args=(here,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.finish()
+        signal.set_wakeup_fd(self._wake)
         for number, old in self._old.items():
             signal.signal(number, old)
+        with suppress(OSError):
+            self._ends[1].shutdown(socket.SHUT_RDWR)
+        self._ends[1].close()
+
+    def _listen(self, end: socket.socket) -> None:
+        with end:
+            while numbers := end.recv(16):
+                self._heard += sum(number in SIGNALS for number in numbers)
+                self._answer()
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        if self.asked_to_stop:
+        self._handled += 1
+        self._answer()
+
+    def _answer(self) -> None:
+        """Answer a signal that was not answered yet: the first is a request, the second ends this process and all that it started."""
+        with self._lock:
+            count = max(self._handled, self._heard)
+            first, self._answered = self._answered == 0, max(self._answered, count)
+        if count > 1:
+            end_descendants(os.getpid())
             os._exit(130)
-        self.asked_to_stop = True
-        self.line("stopping cleanly: storing what is in flight (once more to stop at once)")
+        if count and first:
+            os.write(2, f"{STOPPING}\n".encode())
 
     def stop(self) -> bool:
         return self.asked_to_stop

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from midway.cli.saying import say_failures
+from midway.wording import plural
+
 if TYPE_CHECKING:
     from midway.recipe import Recipe
 
@@ -66,12 +69,14 @@ def make(
     from midway.cli.console import Console
     from midway.cli.export import export_arm
     from midway.records import UserError
-    from midway.rundir import Stopped
+    from midway.rundir import Stopped, refuse_file
     from midway.runner import opened
     from midway.training.dataset import FORMATS
 
     if to not in FORMATS:
         raise UserError(f"--to {to}: there is no such format; there are {', '.join(FORMATS)}")
+    out = out or Path("data") / recipe.name
+    refuse_file(out)
     arm = arm or recipe.treatment_arm or next(name for name, a in recipe.arms.items() if a.midtrain)
     seed = recipe.seeds[0] if seed is None else seed
     with Console() as console, opened(recipe, run_dir, data=folder, data_only=True) as runner:
@@ -87,12 +92,11 @@ def make(
             )
         except Stopped:
             console.finish()
-            console.line("stopped; everything so far is stored: the same command goes on")
+            console.line("midway: stopped; everything so far is stored, and the same command goes on")
             raise typer.Exit(130) from None
         path = runner.run.path
-    for failure in failures:
-        typer.echo(f"failed: {failure.rel}: {failure.error}", err=True)
+    say_failures(failures)
     if failures:
         raise typer.Exit(1)
-    written, rows, files = export_arm(str(path), arm, seed, to, out or Path("data") / recipe.name, data_only=True)
-    typer.echo(f"{written}: {rows:,} examples in {', '.join(files)}, README.md; the run is in {path}")
+    written, rows, files = export_arm(str(path), arm, seed, to, out, data_only=True)
+    typer.echo(f"{written}: {plural(rows, 'example')} in {', '.join(files)}, README.md; the run is in {path}")

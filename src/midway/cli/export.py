@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from midway.records import UserError
+from midway.wording import plural
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,11 +53,11 @@ def register(app: typer.Typer) -> None:
             if push:
                 raise UserError("--push uploads data sets; Inspect's logs are for reading: leave it out")
             logs = export_logs(run, arm, seed, out)
-            typer.echo(f"{logs[0].parent}: {len(logs):,} {'log' if len(logs) == 1 else 'logs'}")
+            typer.echo(f"{logs[0].parent}: {plural(len(logs), 'log')}")
             typer.echo(f"  inspect view --log-dir {logs[0].parent}")
             return
         folder, rows, files = export_arm(run, arm, seed, to, out)
-        typer.echo(f"{folder}: {rows:,} examples in {', '.join(files)}, README.md")
+        typer.echo(f"{folder}: {plural(rows, 'example')} in {', '.join(files)}, README.md")
         if push:
             from midway.training.dataset import push as upload
 

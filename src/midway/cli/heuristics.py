@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from midway.cli.saying import say, stop
+from midway.wording import plural
+
 if TYPE_CHECKING:
     from midway.records import Heuristic, Prompt, Question
 
@@ -40,8 +43,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (CatalogueError, PromptError) as error:
-        typer.echo(f"midway heuristics: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise stop(str(error)) from error
 
 
 def list_(
@@ -125,7 +127,7 @@ def check(file: Path = typer.Argument(help="A heuristic file of your own (*.toml
     if found := [*problems(file)]:
         for line in found:
             typer.echo(line)
-        typer.echo(f"{len(found)} to write or correct" if len(found) > 1 else "1 to write or correct", err=True)
+        say(f"{file}: {plural(len(found), 'thing')} to write or correct")
         raise typer.Exit(1)
     heuristic = read_heuristic(file)
     wrong = list(_wrong_examples(heuristic))
@@ -229,11 +231,12 @@ def _question(text: str, domain: str) -> Question:
 
 def _tokenizer(model: str) -> Any:
     from midway.heuristics import PromptError
+    from midway.registry import install
 
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise PromptError("--model needs transformers: pip install 'midway[train]'") from error
+        raise PromptError(f"--model needs {error.name}, which is not installed\n  {install('train')}") from error
     try:
         return AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:

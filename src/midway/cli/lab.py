@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from midway.cli.saying import stop
+from midway.registry import install
+
 lab = typer.Typer(
     help="A small world of word problems with a tiny base model: try everything in minutes.", no_args_is_help=True
 )
@@ -18,11 +21,6 @@ lab = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add `midway lab` to the app."""
     app.add_typer(lab, name="lab")
-
-
-def _stop(message: str) -> typer.Exit:
-    typer.echo(f"midway lab: {message}", err=True)
-    return typer.Exit(2)
 
 
 @lab.command()
@@ -43,11 +41,11 @@ def world(
     from midway.lab.world import SPLITS, questions
 
     if split not in SPLITS:
-        raise _stop(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
+        raise stop(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
     try:
         drawn = questions(split, n, seed, family or ["all"], level or [1, 2, 3], world=world)
     except ValueError as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
     for question in drawn:
         if jsonl:
             row = {"id": question.id, "question": question.text, "answer": question.answer, "meta": dict(question.meta)}
@@ -82,19 +80,19 @@ def pretrain(
     from midway.lab.world import world_config
 
     if out.exists():
-        raise _stop(f"{out} exists: name a new directory")
+        raise stop(f"{out} exists: name a new directory")
     try:
         import torch
 
         from midway.lab.card import write_card
         from midway.lab.pretrain import BATCH, STEPS, pretrain
     except ImportError as error:
-        raise _stop(f"{error.name} is missing: pip install 'midway[train]'") from None
+        raise stop(f"this needs {error.name}, which is not installed\n  {install('train')}") from None
     torch.set_num_threads(threads)
     try:
         config = replace(CorpusConfig(), shown=shown, world=world_config(world))
     except ValueError as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
     if slip >= 0:
         config = replace(config, slip=slip)
     figures = pretrain(out, config, seed=seed, steps=steps or STEPS, say=typer.echo)
@@ -117,7 +115,7 @@ def label(
     from midway.records import Question
 
     if not path.is_file():
-        raise _stop(f"no file {path}")
+        raise stop(f"no file {path}")
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -127,7 +125,7 @@ def label(
                 question = Question("math", row["question"], str(row["answer"]), meta=row.get("meta") or {})
                 found = label_text(question, str(row["text"]))
             except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                raise _stop(f"{path}, line {number}: {error!r}; every line needs question, answer and text") from None
+                raise stop(f"{path}, line {number}: {error!r}; every line needs question, answer and text") from None
             steps = [{"text": step.text, "way": step.way, "right": step.right} for step in found.steps]
             typer.echo(
                 json.dumps(
@@ -164,7 +162,7 @@ def play(
     try:
         from midway.lab.play import Table, find_models
     except ImportError as error:
-        raise _stop(f"{error.name} is missing: pip install 'midway[train]'") from None
+        raise stop(f"this needs {error.name}, which is not installed\n  {install('train')}") from None
     try:
         table = Table(find_models(model or [], run), family or ["all"], level or [1, 2, 3], seed)
         if question or once:
@@ -172,4 +170,4 @@ def play(
         else:
             table.loop(way, samples, temperature)
     except ValueError as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None

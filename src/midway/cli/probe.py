@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from midway.cli.saying import say_failures
+from midway.wording import plural
+
 if TYPE_CHECKING:
     from midway.cli.console import Console
     from midway.forecast import Budget
@@ -257,7 +260,7 @@ def _recipe_of_model(wish: Wish) -> Recipe:
 
 
 def _costs(questions: int, samples: int, tokens: int, path: Path) -> str:
-    return f"{questions:,} questions, {samples:,} samples, at most {tokens:,} tokens; stored in {path}"
+    return f"{plural(questions, 'question')}, {plural(samples, 'sample')}, at most {plural(tokens, 'token')}; stored in {path}"
 
 
 def _execute(console: Console, runner: Runner, stages: Sequence[Stage]) -> None:
@@ -274,11 +277,10 @@ def _execute(console: Console, runner: Runner, stages: Sequence[Stage]) -> None:
             stop=console.stop,
         )
     except Stopped:
-        console.line("stopped; everything so far is stored: the same command goes on")
+        console.line("midway: stopped; everything so far is stored, and the same command goes on")
         raise typer.Exit(130) from None
     console.finish()
-    for failure in failures:
-        typer.echo(f"failed: {failure.rel}: {failure.error}", err=True)
+    say_failures(failures)
     if failures:
         raise typer.Exit(1)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import typer
 
+from midway.cli.saying import stop, wrapped
 from midway.records import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def register(app: typer.Typer) -> None:
             else:
                 paths = build_report(open_run(run).path, treatment=treatment, control=control, out=out)
         except (UserError, ValueError) as error:
-            _stop(error)
+            raise stop(str(error)) from None
         _print(paths)
 
     @app.command()
@@ -63,13 +64,8 @@ def register(app: typer.Typer) -> None:
         try:
             paths = build_comparison([open_run(run).path for run in runs], out)
         except (UserError, ValueError) as error:
-            _stop(error)
+            raise stop(str(error)) from None
         _print(paths)
-
-
-def _stop(error: Exception) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(2)
 
 
 def _print(paths: ReportPaths) -> None:
@@ -79,7 +75,7 @@ def _print(paths: ReportPaths) -> None:
 
     results = read_results(paths.results)
     words = verdict(results)
-    typer.echo("\n".join([words.headline, "", *words.sentences]))
+    typer.echo("\n".join(wrapped(text) for text in [words.headline, "", *words.sentences]))
     if results.problems:
         typer.echo(f"\n{plural(len(results.problems), 'thing is', 'things are')} missing; the report lists what.")
     typer.echo(f"\n{paths.html}")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from midway.cli.saying import say, say_failures
+from midway.wording import plural
+
 if TYPE_CHECKING:
     from midway.cli.console import Console
     from midway.recipe import Recipe
@@ -152,6 +155,7 @@ def execute(asked: Asked) -> None:
     recipe, source, where = load(asked)
     start = time.monotonic()
     with Console() as console, opened(recipe, where.out, data=asked.data, executor=asked.executor) as runner:
+        whole = replace(asked, arm=None, seed=None, until=None, wait=False)
         stages = runner.plan.chosen(asked.arm, asked.seed, asked.until) if asked.part else None
         taken_back = {rel for target in asked.clean for rel in runner.plan.closure(target)}
         runner.refuse_changes(taken_back)
@@ -159,10 +163,12 @@ def execute(asked: Asked) -> None:
             console.line(f"taken back: {rel}")
         pending = runner.pending(stages)
         if pending:
-            console.line(f"{runner.run.path}: {len(pending)} of {len(stages or runner.plan.stages)} stages to do")
+            console.line(
+                f"{runner.run.path}: {len(pending)} of {plural(len(stages or runner.plan.stages), 'stage')} to do"
+            )
             runner.bench.questions.store(runner.run.files)
         # also when all is complete: titles, the control and left-out arms concern the report alone
-        runner.store(source)
+        runner.store(source, whole.again if source is not None else "")
 
         def watch(stage: Stage, number: int, count: int, out: Output) -> None:
             console.watch(f"{stage.kind} {stage.rel}", number, count, out)
@@ -171,14 +177,13 @@ def execute(asked: Asked) -> None:
             failures = runner.execute(stages, watch=watch, stop=console.stop, wait=asked.wait)
         except Stopped:
             console.finish()
-            console.line(f"stopped; everything so far is stored. Go on with: {asked.again}")
+            console.line(f"midway: stopped; everything so far is stored. Go on with: {asked.again}")
             raise typer.Exit(130) from None
         console.finish()
         _tell(runner, asked, made=bool(pending), seconds=time.monotonic() - start, console=console)
-        for failure in failures:
-            typer.echo(f"failed: {failure.rel}: {failure.error}", err=True)
+        say_failures(failures)
         if failures:
-            typer.echo(f"the rest is complete; mend the cause and go on with: {asked.again}", err=True)
+            say(f"the rest is complete; put the cause right and go on with: {asked.again}")
             raise typer.Exit(1)
 
 
@@ -197,7 +202,8 @@ def _tell(runner: Runner, asked: Asked, *, made: bool, seconds: float, console: 
     if made and not left:
         typer.echo(summary(path))
     elif left:
-        typer.echo(f"{path}: {left} of {len(runner.plan.stages)} stages are left; the report shows what there is")
+        of = plural(len(runner.plan.stages), "stage")
+        typer.echo(f"{path}: {left} of {of} {'is' if left == 1 else 'are'} left; the report shows what there is")
     else:
         typer.echo(f"{path}: everything is complete" + ("" if not fresh else "; the report was made anew"))
     typer.echo(f"report: {runner.run.files.report / 'report.html'}   ({duration(seconds)})")

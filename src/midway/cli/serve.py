@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from midway.cli.saying import say, stop
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the app."""
@@ -54,14 +56,13 @@ def register(app: typer.Typer) -> None:
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 signal.signal(signal.SIGINT, end)
             with serving(command, url, seconds=wait, log=lambda line: typer.echo(line, err=True)) as process:
-                typer.echo(f"serving {loaded.engine.model or loaded.model.path} at {url}", err=True)
+                say(f"serving {loaded.engine.model or loaded.model.path} at {url}")
                 if context.args:
                     raise typer.Exit(subprocess.run(context.args, check=False).returncode)
                 code = process.wait()
                 raise EngineError(f"the server ended by itself (exit code {code})")
         except (EngineError, RecipeError) as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
+            raise stop(str(error)) from None
         except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
+            say("stopped")
             raise typer.Exit(130) from None

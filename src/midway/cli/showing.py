@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from midway.cli.saying import wrapped
+
 if TYPE_CHECKING:
     from midway.results import Results, StageRecord
     from midway.results.progress import StageState
@@ -26,12 +28,12 @@ def summary(run: Path) -> str:
 
     results = read_results(ReportPaths.below(Layout(run).report).results)
     words = verdict(results)
-    lines = ["", words.headline, *[f"  {text}" for text in words.sentences]]
+    lines = ["", wrapped(words.headline), *[wrapped(text, "  ") for text in words.sentences]]
     for benchmark in results.benchmarks:
         rows = [("arm", "before RL", "after RL [95 % interval]", "treatment minus this")]
         rows += [_arm_row(results, benchmark.name, arm.name) for arm in results.arms]
         widths = [max(len(row[n]) for row in rows) for n in range(4)]
-        asked = f"{benchmark.questions} questions x {benchmark.samples} samples"
+        asked = f"{plural(benchmark.questions, 'question')} x {plural(benchmark.samples, 'sample')}"
         lines += ["", f"{benchmark.name}: pass@1 in points, {asked}"]
         lines += [
             "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

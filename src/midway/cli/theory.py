@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midway.cli.saying import say
+
 if TYPE_CHECKING:
     from midway.theory.account import Account
 
@@ -103,7 +105,7 @@ def _of_run(
         say=lambda text: typer.echo(text, err=True),
     )
     for text in found.missing:
-        typer.echo(f"left out: {text}", err=True)
+        say(f"left out: {text}")
     learned = learning(opened, found)
     told = accounts(found, learned)
     if out:

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
+from midway.cli.saying import stop
+from midway.wording import plural
+
 if TYPE_CHECKING:
     from midway.domains import Verifier
     from midway.records import Question, Verdict
@@ -73,8 +76,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _fail(message: str) -> typer.Exit:
-    typer.echo(f"midway verify: {message}", err=True)
-    return typer.Exit(2)
+    return stop(message)
 
 
 def _completion(row: dict[str, Any]) -> str:
@@ -279,10 +281,10 @@ def register(app: typer.Typer) -> None:
             sink.flush()
         total, seconds = sum(counts.values()), time.monotonic() - started
         parts = ", ".join(f"{counts[k]} {k}" for k in ("correct", "wrong", "unjudged"))
-        typer.echo(f"{total} rows: {parts}; {seconds:.1f} s", err=True)
+        typer.echo(f"{plural(total, 'row')}: {parts}; {seconds:.1f} s", err=True)
         for reason, count in reasons.most_common(12):
             if count:
                 typer.echo(f"  {reason}: {count}", err=True)
         if bad:
             first = f"first line {bad[0].number}: {bad[0].problem}"
-            raise _fail(f"{len(bad)} rows of {file} cannot be read, {first}. A row needs {_COLUMNS}.")
+            raise _fail(f"{plural(len(bad), 'row')} of {file} cannot be read, {first}. A row needs {_COLUMNS}.")

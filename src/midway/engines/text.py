@@ -39,7 +39,8 @@ def load_tokenizer(path: str, config: ModelConfig) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(
-            f"the tokenizer of {path} cannot be loaded: {first_line(error)}\n  check `model.path`"
+            f"the tokenizer of {path} cannot be loaded: {first_line(error)}\n"
+            "  `model.path` is a directory, a model of the Hub (org/name), or a name of `midway list models`"
         ) from error
 
 
@@ -126,7 +127,7 @@ def chat_text(messages: Sequence[Message], tokenizer: Any, template: Mapping[str
     except Exception as error:  # a template may refuse anything, with exceptions of its own
         raise EngineError(
             f"the chat template cannot show a prompt of {', '.join(m['role'] for m in messages)}: {first_line(error)}\n"
-            "  set `model.chat: false`, or mend the template in the tokenizer's folder"
+            "  set `model.chat: false`, or correct the template in the tokenizer's folder"
         ) from error
     flat = ""
     for message in messages:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from midway.evidence.intervals import degrees_of_freedom
+from midway.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,12 @@ class Detectable:
     """Share that more samples per question (or questions, or seeds) lower."""
 
     def __str__(self) -> str:
-        plan = f"with {self.seeds} seed{'s' * (self.seeds > 1)} x {self.questions} questions x {self.samples} samples"
-        text = f"{plan} you can see differences of {100 * self.difference:.1f} points (power {self.power:.0%}"
+        plan = " x ".join(
+            (plural(self.seeds, "seed"), plural(self.questions, "question"), plural(self.samples, "sample"))
+        )
+        text = f"with {plan} you can see differences of {100 * self.difference:.1f} points (power {self.power:.0%}"
+        if self.difference >= 1:
+            return f"with {plan} you can see no difference, however large: too few questions"
         if self.seeds == 1:
             return text + "; one seed: about these trained models only)"
         main = max(

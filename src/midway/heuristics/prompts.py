@@ -33,6 +33,7 @@ from midway.records import (
     UserError,
     content_id,
 )
+from midway.wording import plural
 
 Style = Literal["boxed", "plain", "cue"]
 
@@ -171,8 +172,8 @@ def _choose(heuristic: Heuristic | None, domain: Domain, exemplars: int | None) 
         )  # a heuristic serves also domains that it has fewer worked examples of, or none
     if not 0 <= wanted <= len(there):
         raise PromptError(
-            f"{wanted} exemplars of domain {domain!r} asked for, heuristic {source.slug!r} has {len(there)}; "
-            f"set exemplars to 0..{len(there)} or add to its file"
+            f"prompt.exemplars asks for {plural(wanted, 'worked example')} of {domain}, and {source.slug} has {len(there)}: "
+            f"set it to {f'a number from 0 to {len(there)}' if there else '0'}, or add some to its file"
         )
     return registry.domain(domain).exemplars(there, wanted)
 

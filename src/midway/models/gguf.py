@@ -12,6 +12,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
+from midway import registry
 from midway.engines.text import first_line, turn_end
 from midway.models.cache import kept
 from midway.models.wheel import ModelError
@@ -37,7 +38,7 @@ def convert(file: Path, folder: Path, *, dtype: DType, card: str) -> None:
         from transformers.utils import logging
     except ImportError as error:
         raise ModelError(
-            f"a GGUF file is read with {error.name}, which is not installed: pip install 'midway[train]'"
+            f"a GGUF file is read with {error.name}, which is not installed: {registry.install('train')}"
         ) from None
     where: dict[str, Any] = {"gguf_file": file.name}
     bars = logging.is_progress_bar_enabled()

@@ -22,6 +22,7 @@ from midway.questions.rows import ENDINGS, Placed, is_file_name, read_file, read
 from midway.recipe.schema import SourceConfig
 from midway.records import Domain, Question, content_id
 from midway.registry import SourcePart, domain, find, has, names, near
+from midway.wording import plural
 
 log = logging.getLogger("midway.questions")
 
@@ -87,7 +88,8 @@ def few_shot_examples(name: str, n: int = 4, *, data: str | None = None) -> list
     questions = [q for q in load(SourceConfig(source=where, split=split), data=data) if q.solution]
     if len(questions) < n:
         raise QuestionError(
-            f"{name}: {n} examples are asked for, {where}/{split} has {len(questions)} rows with a solution"
+            f"{name}: {plural(n, 'example is', 'examples are')} asked for, "
+            f"{where}/{split} has {plural(len(questions), 'row')} with a solution"
         )
     return questions[:n]
 
@@ -151,7 +153,9 @@ def _rows(
                 if not rows:
                     raise QuestionError(f"{label}: no row of {found[0]} has `split: {part.only}`")
             if part.rows is not None and len(rows) != part.rows:
-                notes.append(f"{label}: {found[0].parent} has {len(rows)} rows, the published split {part.rows}")
+                notes.append(
+                    f"{label}: {found[0].parent} has {plural(len(rows), 'row')}, the published split {part.rows}"
+                )
             return rows
         wanted = [s for s, f in zip(part.files, files, strict=False) if not f] or part.files
         there = sorted(p.name for p in folder.iterdir()) if folder else []
@@ -190,10 +194,11 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
         known = names("sources")
         kinds = f"  give a known set (`midway list sources`), a Hub id (org/name) or a file ({', '.join(ENDINGS)})"
         raise QuestionError(f"unknown source {name!r}{near(name, known)}\n{kinds}")
+    if is_file and not path.exists():
+        read_file(path)  # raises, with what is there
     if source.domain is None:
-        raise QuestionError(
-            f"{name}: say what its questions are: domain: {', '.join(names('domains')[:-1])} or {names('domains')[-1]}"
-        )
+        kinds = f"{', '.join(names('domains')[:-1])} or {names('domains')[-1]}"
+        raise QuestionError(f"{name}: which kind of question is in it? Write domain: {kinds}")
     convert = own_convert(source.domain, source.columns, source.options, name)
     if is_file:
         if source.subset or source.revision:
@@ -207,7 +212,9 @@ def _own(source: SourceConfig, data: str | None) -> tuple[list[Question], list[s
     questions = _convert(label, source.domain, rows, convert, notes, source, None)
     twice = [q.name for q in questions if len(set(q.choices)) < len(q.choices)]
     if twice:
-        notes.append(f"{label}: {len(twice)} questions have the same option twice (kept): {_some(twice)}")
+        notes.append(
+            f"{label}: {plural(len(twice), 'question has', 'questions have')} the same option twice (kept): {_some(twice)}"
+        )
     return questions, notes
 
 
@@ -256,7 +263,7 @@ def _convert(
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             bad.append((place, RowError(f"{type(error).__name__}: {error}")))
     if without_gold:
-        notes.append(f"{label}: {len(without_gold)} of {len(rows)} rows left out: {without_gold[0]}")
+        notes.append(f"{label}: {len(without_gold)} of {plural(len(rows), 'row')} left out: {without_gold[0]}")
     if bad:
         if len(bad) == len(rows) and bad[0][1].columns:
             wrong = bad[0][1]
@@ -264,12 +271,12 @@ def _convert(
             raise QuestionError(f"{label}: {wrong}{_columns(_found(rows))}\n  {_renamed(hub, domain) if hub else way}")
         first = "\n  ".join(f"{place}: {error}" for place, error in bad[:3])
         more = f"\n  and {len(bad) - 3} more" if len(bad) > 3 else ""
-        message = f"{label}: {len(bad)} of {len(rows)} rows cannot be used\n  {first}{more}"
+        message = f"{label}: {len(bad)} of {plural(len(rows), 'row')} cannot be used\n  {first}{more}"
         if source.options.get("skip_bad") is not True:
-            raise QuestionError(f"{message}\n  mend these rows, or leave them out with options: {{skip_bad: true}}")
+            raise QuestionError(f"{message}\n  correct these rows, or leave them out with options: {{skip_bad: true}}")
         notes.append(f"{message}\n  they are left out (skip_bad)")
     if not questions:
-        raise QuestionError(f"{label}: none of {len(rows)} rows is left")
+        raise QuestionError(f"{label}: none of {plural(len(rows), 'row')} is left")
     return questions
 
 
@@ -300,18 +307,20 @@ def _unique(
             question = replace(question, name=f"{question.name}-{count}")
         by_id[question.id] = question
     if clashes:
-        what = f"{name}: {len(clashes)} rows have the id of another, different question: {_some(list(dict.fromkeys(clashes)))}"
+        some = _some(list(dict.fromkeys(clashes)))
+        what = f"{name}: {plural(len(clashes), 'row has', 'rows have')} the id of another, different question: {some}"
         if not published:
             raise QuestionError(f"{what}\n  give every question an id of its own, or none")
         notes.append(f"{what}; their names are numbered")
     if repeats:
-        many = f"{len(repeats)} of {len(questions)} rows"
+        many = f"{len(repeats)} of {plural(len(questions), 'row')}"
         notes.append(f"{name}: {many} repeat another one (same text and gold) and are dropped: {_some(repeats)}")
     texts = Counter((q.text, q.choices) for q in by_id.values())
     double = [q.name for q in by_id.values() if domain(q.domain).double_text and texts[q.text, q.choices] > 1]
     if double:
         notes.append(
-            f"{name}: {len(double)} questions have the text of another one but another gold (kept): {_some(double)}"
+            f"{name}: {plural(len(double), 'question has', 'questions have')} the text of another one "
+            f"but another gold (kept): {_some(double)}"
         )
     return list(by_id.values()), notes
 
@@ -325,7 +334,9 @@ def _drawn(source: SourceConfig, questions: list[Question], notes: list[str]) ->
     limit = source.limit
     if limit is None or limit >= len(questions):
         if limit is not None and limit > len(questions):
-            notes.append(f"{source.source}: {limit} questions are asked for, there are {len(questions)}")
+            notes.append(
+                f"{source.source}: {plural(limit, 'question is', 'questions are')} asked for, there are {len(questions)}"
+            )
         return Loaded(questions, notes)
     taken = set(sorted((q.id for q in questions), key=lambda id_: content_id("draw", source.seed, id_))[:limit])
     return Loaded([q for q in questions if q.id in taken], notes)

@@ -16,6 +16,8 @@ from typing import Any
 import polars as pl
 
 from midway.questions.base import QuestionError, Row
+from midway.questions.hub import offline_if_away
+from midway.registry import install
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv", ".csv.gz")
 
@@ -168,8 +170,9 @@ def read_hub(hub: str, config: str | None, split: str, revision: str | None) -> 
     except ImportError:
         raise QuestionError(
             f"{where}: the Hub is read with the package `datasets`, which is not installed\n"
-            "  pip install 'midway[train]', or take the questions from a local folder (--data DIR) or file"
+            f"  {install('train')}, or take the questions from a local folder (--data DIR) or file"
         ) from None
+    offline_if_away()
     try:
         rows = list(datasets.load_dataset(hub, config, split=split, revision=revision))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:

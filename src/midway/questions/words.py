@@ -23,6 +23,7 @@ from midway.recipe.schema import SourceConfig
 from midway.recipe.section import Section
 from midway.records import Question, content_id
 from midway.registry import SourcePart
+from midway.wording import plural
 
 Kind = Literal["plus", "minus", "times", "share", "plus-minus"]
 
@@ -129,7 +130,8 @@ def load(source: SourceConfig, *, data: str | None) -> Iterator[Question]:
     count = source.limit or 200
     if count > len(problems):
         raise QuestionError(
-            f"words: {count} questions are asked for, split {source.split} has {len(problems)} with these options\n"
+            f"words: {plural(count, 'question is', 'questions are')} asked for, "
+            f"split {source.split} has {len(problems)} with these options\n"
             "  raise options.largest, add kinds, or lower `limit`"
         )
     for kind, story, numbers in random.Random(content_id("words", source.seed)).sample(problems, count):

@@ -55,6 +55,8 @@ def _read(path: Path) -> dict[str, Any]:
         value = {}
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: a recipe is a mapping (`model: ...`), this is a {type(value).__name__}")
+    if path.suffix == ".json" and isinstance(value.get("recipe"), dict):
+        value = dict(value["recipe"])  # a run's resolved.json: the recipe as it ran, overrides included
     parent = value.pop("extends", None)
     if parent is None:
         return value

@@ -23,6 +23,7 @@ from typing import Any
 
 from midway.records import UserError
 from midway.registry import files
+from midway.registry.installing import install
 from midway.registry.parts import (
     DomainPart,
     EnginePart,
@@ -58,6 +59,8 @@ def near(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {', '.join(close)}?"
+    if not known:
+        return "; there is none"
     return f"; known: {', '.join(sorted(known))}" if len(known) <= 40 else ""
 
 
@@ -183,6 +186,8 @@ def missing_packages(part: EnginePart | TrainerPart) -> list[str]:
 
 def install_hint(part: EnginePart | TrainerPart) -> str:
     """Return the command that installs what a part needs."""
+    if part.extra.startswith("midway["):
+        return install(part.extra.removeprefix("midway[").removesuffix("]"))
     return f"pip install '{part.extra}'" if part.extra else f"pip install {' '.join(part.packages)}"
 
 
@@ -203,6 +208,7 @@ __all__ = [
     "domain",
     "find",
     "has",
+    "install",
     "install_hint",
     "load_object",
     "load_plugins",

@@ -318,6 +318,8 @@ class TrainerPart(Part):
     """Kinds of jobs (`sft`, `grpo`) that it runs in processes of its own: these are never started by the recipe's `launch`."""
     sampled: Callable[[Mapping[str, Any]], Sampled] = trl_sampled
     """How RL samples, read from its arguments."""
+    algorithm: Callable[[Mapping[str, Any]], str] = lambda args: "the trainer's algorithm"
+    """What its arguments of RL stand for, in a few words: `GRPO`."""
     set_steps: Callable[[Mapping[str, Any], int], dict[str, Any]] = lambda args, steps: {**args, "max_steps": steps}
     """Returns arguments of RL with another number of steps."""
     pace: Callable[[Any], Any] | None = None

@@ -7,6 +7,7 @@ directory is no run.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,12 @@ def build_report(
     contents = replace(contents, treatment=treatment or contents.treatment, control=control or contents.control)
     given = [word for option, arm in asked.items() if arm for word in (option, arm)]
     name = f"runs/{run_dir.name}"
-    commands = [f"midway run {Layout(Path(name)).recipe}", shlex.join(["midway", "report", name, *given])]
+    resolved = Layout(Path(name)).resolved
+    commands = [
+        *([typed] if (typed := (read_json(files.resolved) or {}).get("command")) else []),
+        f"midway run {resolved} --out {name}-again",
+        shlex.join(["midway", "report", name, *given]),
+    ]
     return _write(contents, out or (files.report_of(contents.treatment) if given else files.report), commands)
 
 
@@ -92,7 +98,32 @@ def _joined(run_dirs: Sequence[Path]) -> Contents:
     runs = [read_contents(open_run(folder).path) for folder in run_dirs]
     if len({run.name for run in runs}) < len(runs):
         raise ValueError(f"the runs must have different names; these are {', '.join(run.name for run in runs)}")
+    _refuse_strangers(runs)
     return joined(runs)
+
+
+def _refuse_strangers(runs: Sequence[Contents]) -> None:
+    """Raise ValueError where runs cannot be compared: they share no question of a benchmark, or start from different models."""
+    first, *others = runs
+    for other in others:
+        if any(set(first.questions.get(b, ())) & set(other.questions.get(b, ())) for b in other.benchmarks):
+            continue
+        sets = "\n".join(f"  {run.name}: {', '.join(run.benchmarks) or 'no benchmark'}" for run in runs)
+        raise ValueError(
+            f"{first.name} and {other.name} share no benchmark question, so nothing can be compared:\n{sets}"
+        )
+    models = {run.name: found for run in runs if (found := _model(run))}
+    if len(set(models.values())) > 1:
+        listed = "\n".join(f"  {name}: {model}" for name, model in models.items())
+        raise ValueError(f"these runs start from different models, so a difference would be the models':\n{listed}")
+
+
+def _model(run: Contents) -> str:
+    """Return the base model of a run, with its revision; empty where the run does not say."""
+    model = json.loads(run.recipe_json).get("model") if run.recipe_json else None
+    if not isinstance(model, dict):
+        return ""
+    return "@".join(str(model[key]) for key in ("path", "revision") if model.get(key))
 
 
 def _write(contents: Contents, out: Path, commands: Sequence[str]) -> ReportPaths:

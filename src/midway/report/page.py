@@ -93,7 +93,7 @@ def markdown_page(results: Results, appendix: Appendix) -> str:
     if results.alarms:
         out += ["## Alarms", ""]
         out += [f"- {_md(place)}: {_md(text)}" for place, text in alarm_lines(results)] + [""]
-    out += ["## Run it again", "", *[f"    {c}" for c in results.commands], "", "### Recipe", ""]
+    out += ["## Run it again", "", *[f"    {c}" for c in results.commands], "", "### Recipe as it was given", ""]
     out += ["```yaml", appendix.recipe.rstrip(), "```", ""]
     out += ["### Versions", "", *[f"- {k}: {value}" for k, value in appendix.versions], ""]
     return "\n".join(out)

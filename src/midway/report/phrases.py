@@ -10,6 +10,7 @@ from typing import Literal
 
 from midway.results import ArmSummary, Difference, Estimate, Interval, Results
 from midway.rundir.layout import BASE
+from midway.wording import plural as plural
 
 Call = Literal["higher", "lower", "open"]
 REPEATS = 0.2
@@ -45,11 +46,6 @@ def p_value(p: float | None) -> str:
     if p is None:
         return "n/a"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def plural(count: float, one: str, many: str = "") -> str:
-    """Return `1 seed`, `3 seeds`, `1,200 questions`."""
-    return f"{count:,.0f} {one if round(count) == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from midway.report.phrases import at_floor, call, interval, p_value, percent, points, repeats
 from midway.results import ArmSummary, Benchmark, Results, Score, Vendi
 from midway.rundir.layout import AFTER_RL, BASE, BEFORE_RL
+from midway.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def score_tables(results: Results) -> list[Table]:
 
 def _set_title(results: Results, bench: Benchmark) -> str:
     """Return what a set is, with chance beside it, and whether it is at floor."""
-    title = f"{bench.name}: {bench.questions:,} questions, {bench.samples} samples each"
+    title = f"{bench.name}: {plural(bench.questions, 'question')}, {plural(bench.samples, 'sample')} each"
     if bench.chance is not None:
         title += f"; chance {percent(bench.chance)}"
     floor = at_floor(results, bench.name)

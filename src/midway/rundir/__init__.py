@@ -5,7 +5,7 @@ stage leaves about itself.
 """
 
 from midway.rundir import layout
-from midway.rundir.files import RunError, now, read_json, write_bytes, write_json, write_table
+from midway.rundir.files import RunError, make_folder, now, read_json, refuse_file, write_bytes, write_json, write_table
 from midway.rundir.journal import ShardWriter, read_table, recover, scan_file, scan_table, stored_ids
 from midway.rundir.manifest import COMPLETE, FAILED, INTERRUPTED, RUNNING, StageDir, difference, flatten, stage_digest
 from midway.rundir.rundir import RunDir, find_run
@@ -53,10 +53,12 @@ __all__ = [
     "find_run",
     "flatten",
     "layout",
+    "make_folder",
     "now",
     "read_json",
     "read_table",
     "recover",
+    "refuse_file",
     "scan_file",
     "scan_table",
     "stage_digest",

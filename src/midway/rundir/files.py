@@ -38,9 +38,29 @@ def disk(path: Path) -> Iterator[None]:
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it. Raises RunError where a file is in the way, the disk is full, or it is not allowed."""
+    try:
+        with disk(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        refuse_file(path)
+        raise
+    except PermissionError:
+        raise RunError(f"{path}: the folder cannot be made: not allowed\n  give another place with --out") from None
+
+
+def refuse_file(path: Path) -> None:
+    """Raise RunError where a folder is to be and a file is: at `path`, or above it."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            above = "" if place == path else f", for {path}"
+            raise RunError(f"{place} is a file, and a folder is needed there{above}\n  give another place with --out")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all. Raises RunError when the disk is full."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.parent / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     with disk(path):
         try:

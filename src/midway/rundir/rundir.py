@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from midway.rundir import locking
-from midway.rundir.files import RunError, now, read_json
+from midway.rundir.files import RunError, make_folder, now, read_json
 from midway.rundir.layout import Layout
 from midway.rundir.manifest import StageDir
 
@@ -30,7 +30,7 @@ class RunDir:
 
     def log(self, event: str, **fields: Any) -> None:
         """Append a line to log.jsonl."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with open(self.files.log, "a", encoding="utf-8") as file:
             file.write(json.dumps({"time": now(), "event": event, **fields}, ensure_ascii=False, default=str) + "\n")
 
@@ -40,7 +40,7 @@ class RunDir:
 
         The lock is on log.jsonl, whose last `own` line names who came last.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with open(self.files.log, "a+", encoding="utf-8") as file:
             if not locking.share(file):
                 raise self._busy(file)
@@ -86,4 +86,6 @@ def find_run(name: str | Path) -> Path:
             return path
     known = sorted(path.name for path in Path("runs").glob("*") if Layout(path).resolved.exists())
     there = f"runs here: {', '.join(known)}" if known else "start one with `midway run RECIPE`"
-    raise RunError(f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}; {there}")
+    raise RunError(
+        f"{name} is not a run directory: there is no {Layout(Path(name)).resolved}, nor one under runs/; {there}"
+    )

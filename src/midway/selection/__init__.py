@@ -20,6 +20,7 @@ from midway.selection.diversity import diversity, vendi
 from midway.selection.leaks import KINDS, find_leaks
 from midway.selection.pick import CHUNK, STEPS, Selection, select
 from midway.selection.text import KERNEL, computations
+from midway.selection.why import why_empty
 
 __all__ = [
     "CHUNK",
@@ -33,4 +34,5 @@ __all__ = [
     "find_leaks",
     "select",
     "vendi",
+    "why_empty",
 ]

@@ -16,6 +16,7 @@ from midway.selection.choose import Similarity, places
 from midway.selection.consistent import faults
 from midway.selection.leaks import KINDS, find_leaks
 from midway.selection.text import stable_hash
+from midway.wording import plural
 
 STEPS = (
     "asked",
@@ -116,7 +117,9 @@ def select(
         ]
         pool = pool.filter(pl.col("question_id").is_in(drawn))
         if len(drawn) < data.questions:
-            notes.append(f"only {len(drawn)} questions have a solution to keep, {data.questions} were asked for")
+            notes.append(
+                f"only {plural(len(drawn), 'question has', 'questions have')} a solution to keep, {data.questions} were asked for"
+            )
     if match is not None:
         kept, repeats = _matched(pool, match, rng, notes)
     else:
@@ -215,7 +218,7 @@ class _Tables:
             strangers = chunk.filter(~pl.col("question_id").is_in(list(self.known)))["question_id"].unique()
             if len(strangers):
                 raise ValueError(
-                    f"completions of {len(strangers)} questions that are not in `questions`, such as {min(strangers)}"
+                    f"completions of {plural(len(strangers), 'question')} not in `questions`, such as {min(strangers)}"
                 )
             ids = chunk.select("id").lazy()
             judged = self.verdicts.join(ids, on="id", how="semi").collect(engine="streaming").unique("id")
@@ -471,7 +474,7 @@ def _matched(pool: pl.DataFrame, match: pl.DataFrame, rng: str, notes: list[str]
     if short:
         spare = pool.filter(~pl.col("within")).sort("stranger", "extra", "draw", "id").head(short)
         notes.append(
-            f"{len(kept)} of {wanted} solutions are matched question by question, {len(spare)} come from other questions"
+            f"{len(kept)} of {plural(wanted, 'solution')} are matched question by question, {len(spare)} come from other questions"
         )
         kept = pl.concat([kept, spare])
     short = wanted - len(kept)
@@ -479,7 +482,7 @@ def _matched(pool: pl.DataFrame, match: pl.DataFrame, rng: str, notes: list[str]
     if short and len(kept):
         turns = kept.sort("place", "draw", "id")
         repeats = pl.concat([turns] * math.ceil(short / len(turns))).head(short)
-        notes.append(f"only {len(kept)} distinct solutions for {wanted} examples: {short} are repeats")
+        notes.append(f"only {len(kept)} distinct solutions for {plural(wanted, 'example')}: {short} are repeats")
     return kept.select(*CANDIDATES), repeats.select(*CANDIDATES)
 
 
@@ -493,7 +496,9 @@ def _balanced(
         return kept, nothing
     share = max(config.balance, 1 / len(counts))
     if share > config.balance:
-        notes.append(f"balance {config.balance:g} cannot be met with {len(counts)} heuristics: {share:.3g} is used")
+        notes.append(
+            f"balance {config.balance:g} cannot be met with {plural(len(counts), 'heuristic')}: {share:.3g} is used"
+        )
     total, previous = sum(counts.values()), -1
     while total != previous:
         previous, cap = total, math.floor(share * total + 1e-9)

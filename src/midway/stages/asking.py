@@ -18,6 +18,7 @@ from midway.engines.stream import Progress, StreamReport
 from midway.records import Finish, Request
 from midway.rundir import COMPLETIONS, RunError, Stopped, read_table
 from midway.stages.base import Output
+from midway.wording import plural
 from midway.workbench import Answer
 
 TOLERATED = 0.01
@@ -60,8 +61,8 @@ def ask(out: Output, requests: Iterable[Request], answer: Answer, folder: str) -
     if report.failed > TOLERATED * report.asked:
         reasons = "; ".join(f"{reason} ({count}x)" for reason, count in report.failures.most_common(3))
         raise RunError(
-            f"{out.rel}: {report.failed:,} of {report.asked:,} requests failed: {reasons}\n"
-            "  what succeeded is kept: mend the cause and type the same command again, it asks for the failed ones"
+            f"{out.rel}: {report.failed:,} of {plural(report.asked, 'request')} failed: {reasons}\n"
+            "  what succeeded is kept: put the cause right and type the same command again: it asks for the failed ones alone"
         )
     return report
 

@@ -19,6 +19,7 @@ from midway.rundir import COMPLETIONS, EVALUATIONS, VERDICTS, RunError, read_tab
 from midway.stages.asking import ask
 from midway.stages.base import Output, Stage, domains_identity, model_identity, prompt_identity, verify_identity
 from midway.stages.judging import judge_completions
+from midway.wording import plural
 from midway.workbench import Lease, Workbench, labelled_by
 
 
@@ -89,7 +90,7 @@ class Evaluate(Stage):
         judge_completions(out, verdicts, completions=completions, questions=by_id, verifier=bench.verifier, ids=wanted)
         drawn = read_table(completions, COMPLETIONS).filter(pl.col("id").is_in(list(wanted)))
         if drawn.is_empty():
-            raise RunError(f"{out.rel}: not one of {len(requests)} samples could be drawn")
+            raise RunError(f"{out.rel}: not one of {plural(len(requests), 'sample')} could be drawn")
         path = labelled_by(self.benchmark.source)
         label: Labeller | None = registry.load_object(path) if path else None
         _store(out, drawn.join(read_table(verdicts, VERDICTS), on="id", how="left"), by_id, label)

@@ -21,6 +21,7 @@ from midway.stages.asking import ask
 from midway.stages.base import Output, Stage, domains_identity, model_identity, prompt_identity, verify_identity
 from midway.stages.judging import judge_completions
 from midway.stages.pools import asked
+from midway.wording import plural
 from midway.workbench import RL, Lease, Workbench
 
 
@@ -87,7 +88,7 @@ class FilterQuestions(Stage):
                 f"base model's samples ({out.result['too_hard']:,} in fewer, {out.result['too_easy']:,} in more)\n"
                 "  widen questions.rl_filter, or choose other questions.rl"
             )
-        out.note(f"RL: {kept:,} of {found.height:,} questions are left")
+        out.note(f"RL: {kept:,} of {plural(found.height, 'question')} are left")
 
     def _draw(self, bench: Workbench, out: Output, questions: Sequence[Question]) -> set[str]:
         """Draw and judge samples of every question; return their ids."""

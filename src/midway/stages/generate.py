@@ -31,6 +31,7 @@ from midway.rundir import COMPLETIONS, VERDICTS, RunError, read_table, write_tab
 from midway.stages.asking import ask
 from midway.stages.base import Output, Stage, domains_identity, model_identity, verify_identity
 from midway.stages.judging import judge_completions
+from midway.wording import plural
 from midway.workbench import TRAIN, Lease, Workbench
 
 PromptOf = Callable[[Question, Heuristic | None], Prompt]
@@ -152,14 +153,15 @@ class Generate(Stage):
         requests = make()
         if not len(requests):
             raise RunError(
-                f"pools.{self.pool}: its engine has no completions for any of the {len(questions):,} questions"
+                f"pools.{self.pool}: its engine has no completions for any of the {plural(len(questions), 'question')}"
             )
         ask(out, requests, bench.engines.answer(self.lease), "")
         while self.config.until and (lacking := self._lacking(bench, out, requests.ids, samples)):
             more = {id_: min(samples[id_] + self.config.samples, self.config.until.samples) for id_ in lacking}
             out.note(
-                f"{len(more):,} questions lack {self.config.until.solutions} different right solutions: "
-                f"up to {max(more.values())} samples of each"
+                f"{plural(len(more), 'question lacks', 'questions lack')} "
+                f"{plural(self.config.until.solutions, 'different right solution')}: "
+                f"up to {plural(max(more.values()), 'sample')} of each"
             )
             samples.update(more)
             requests = make()

@@ -37,6 +37,7 @@ from midway.rundir import (
 from midway.rundir.layout import Layout
 from midway.stages.base import Output, Stage
 from midway.stages.pools import asked
+from midway.wording import plural
 from midway.workbench import TRAIN, Lease, Workbench
 from midway.workbench.prompts import chat_template
 
@@ -163,7 +164,8 @@ def prepare(out: Output, labeller: WaysLabeller, known: Sequence[Known], correct
     counts = {slug: sum(own == slug for _, _, own in known) for _, _, slug in known}
     if len(counts) < 2:
         raise RunError(
-            f"{out.rel}: the guided pool holds completions with steps for {len(counts)} heuristics: two are needed to tell ways apart; "
+            f"{out.rel}: the guided pool holds completions with steps for {plural(len(counts), 'heuristic')}: "
+            f"it takes two to tell ways apart; "
             "look at the completions, or set `labels.by: program`"
         )
     labeller.fit(known)
@@ -219,5 +221,5 @@ def label(
         out.result["program"] = compared(joined["label"].to_list(), joined["ways"].to_list())
     if without > TOLERATED * rows.height:
         raise RunError(
-            f"{out.rel}: {without} of {rows.height} samples got no label: {labeller.state()}; what has one is kept"
+            f"{out.rel}: {without} of {plural(rows.height, 'sample')} got no label: {labeller.state()}; what has one is kept"
         )

@@ -17,6 +17,7 @@ from midway.rundir import COMPLETIONS, RunError, layout, read_table, write_table
 from midway.stages.base import Output
 from midway.stages.pools import asked
 from midway.training.replay import replay_rows, split, wanted
+from midway.wording import plural
 from midway.workbench import TRAIN, Workbench
 
 
@@ -35,7 +36,7 @@ def replayed(
             raise RunError(f"arm {out.rel.split('/')[1]}: there is no row to replay in {config.source or name}")
         if len(parts.train) < count:
             out.note(
-                f"replay: {name} has {len(parts.train):,} rows to learn from, {count:,} are asked for: all are taken"
+                f"replay: {name} has {plural(len(parts.train), 'row')} to learn from, {count:,} are asked for: all are taken"
             )
         drawn.append(replay_rows(parts.train[:count], bench.prompts.chat, f"{name}"))
         kept.append(replay_rows(parts.held_out, bench.prompts.chat, f"{name}"))

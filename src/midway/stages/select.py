@@ -17,7 +17,7 @@ from midway.questions import worked_solution
 from midway.recipe import DataConfig, SelectionConfig
 from midway.records import Question
 from midway.rundir import RunError, write_table
-from midway.selection import Selection, select
+from midway.selection import Selection, select, why_empty
 from midway.stages.base import Output, Stage
 from midway.stages.pools import PoolTables, tables
 from midway.workbench import TRAIN, Workbench
@@ -76,7 +76,7 @@ class Select(Stage):
                 match=match,
             )
             if found.solutions.is_empty():
-                raise RunError(_empty(self.arm, data, found.funnel, pool.verdicts))
+                raise RunError(_empty(self.arm, data, found, pool, out.files.root))
             for text in found.notes:
                 out.note(f"{self.arm}: {text}")
             chosen.append((data, found))
@@ -120,16 +120,15 @@ def _counts(reference: Path, number: int, of: int) -> pl.DataFrame:
     return solutions.group_by("question_id").agg(((pl.len() + number) // of).alias("count")).sort("question_id")
 
 
-def _empty(name: str, data: DataConfig, funnel: pl.DataFrame, verdicts: pl.DataFrame) -> str:
+def _empty(name: str, data: DataConfig, found: Selection, pool: PoolTables, run: Path) -> str:
     lines = [
         f"arm {name}: no solution is left to mid-train on ({data.pool or 'reference solutions'}, strategy {data.strategy})"
     ]
-    for step, count in funnel.group_by("step", maintain_order=True).agg(pl.col("count").sum()).iter_rows():
+    for step, count in found.funnel.group_by("step", maintain_order=True).agg(pl.col("count").sum()).iter_rows():
         lines.append(f"  {step:<16}{count:>8}")
-    if not verdicts.is_empty():
-        lost = verdicts.filter(pl.col("judgement") != "correct")
-        if not lost.is_empty():
-            top = lost["reason"].value_counts(sort=True).row(0)
-            lines.append(f"  commonest reason: {top[0]} ({top[1]} of {lost.height} that are not correct)")
-    lines.append("  look at the completions (`midway status RUN`), raise pools.*.samples, or relax `selection`")
+    if data.pool:
+        lines += [f"  {text}" for text in why_empty(found, pool.completions, pool.verdicts, data.pool)]
+        lines.append(f"  look at the completions: midway view {run}")
+    else:
+        lines.append("  the questions have no reference solutions, or decontamination removed them all")
     return "\n".join(lines)

@@ -23,6 +23,7 @@ import polars as pl
 from midway.records import UNGUIDED, Heuristic, Prompt, Question
 from midway.registry import domain
 from midway.rundir import write_bytes, write_table
+from midway.wording import plural
 
 PromptBuilder = Callable[[Question, Heuristic | None], Prompt]
 
@@ -76,7 +77,7 @@ def _prompt(
     question = questions.get(question_id)
     if question is None:
         raise ValueError(
-            f"there is a solution of question {question_id}, which is not among the {len(questions)} questions"
+            f"there is a solution of question {question_id}, which is not among the {plural(len(questions), 'question')}"
         )
     if slug != UNGUIDED and slug not in heuristics:
         raise ValueError(

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 from midway import registry
 from midway.rundir import RunError, Stopped, write_json
+from midway.rundir.ending import end_descendants
 from midway.training.jobs import Job, Progress, Stop
 
 STOP = "stop-requested"
@@ -88,7 +88,8 @@ def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: 
                     _report(path.with_name("metrics.jsonl"), progress)
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                end_descendants(process.pid)
+                process.kill()
     if result.exists() and json.loads(result.read_text()) == {"stopped": True}:
         raise Stopped("stopped on request, with a checkpoint")
     if process.returncode or not result.exists():

@@ -8,6 +8,7 @@ from typing import Any
 from midway.recipe.rewards import LengthOptions, RandomOptions, VerdictOptions
 from midway.registry import RewardPart, TrainerPart
 from midway.training.jobs import Job, Pace, PaceAsked, Progress, Stop
+from midway.training.trainers.trl.algorithms import in_words
 from midway.training.trainers.trl.arguments import check, check_groups
 
 
@@ -68,6 +69,7 @@ TRAINERS = (
         check_processes=check_groups,
         packages=("torch", "transformers", "trl", "datasets", "accelerate"),
         pace=_pace_trl,
+        algorithm=in_words,
     ),
 )
 REWARDS = (

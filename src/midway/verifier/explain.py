@@ -17,6 +17,7 @@ from midway.verifier.math.normalise import full_width
 from midway.verifier.programs import asserts
 from midway.verifier.programs import judge as programs
 from midway.verifier.programs.find import find_program
+from midway.wording import plural
 
 SHOWN = 200
 """Characters of one line that quotes a text."""
@@ -108,7 +109,9 @@ def code(question: Question, text: str, *, truncated: bool = False) -> Iterator[
         return
     program = find_program(part, tests.prompt, tests.entry_point or programs.called(tests))
     yield (
-        "no program is found" if program is None else f"program, {len(program.splitlines())} lines: {_quoted(program)}"
+        "no program is found"
+        if program is None
+        else f"program, {plural(len(program.splitlines()), 'line')}: {_quoted(program)}"
     )
     yield from _rests_on(lambda: str(find_program(part, tests.prompt, tests.entry_point or programs.called(tests))))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from midway import registry
 from midway.engines import model_key
+from midway.questions.hub import offline_if_away
 from midway.recipe import ModelConfig, Recipe
 from midway.rundir import RunError
 
@@ -36,6 +37,8 @@ def find_model(path: str, *, make: bool = True) -> str:
     if path.endswith(".gguf") and Path(path).expanduser().is_file():
         name, rest = "gguf", path
     elif not registry.has("models", name) or Path(path).exists():
+        if not Path(path).expanduser().exists():
+            offline_if_away()
         return path
     try:
         found: str = registry.find("models", name).find(rest, make=make)

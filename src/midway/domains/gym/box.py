@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from midway import registry
 from midway.records import UserError
 from midway.verifier.programs.remote import ProgramEnded, Session
 from midway.verifier.programs.sandbox import Limits
@@ -40,7 +41,7 @@ def version() -> str:
     try:
         return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
-        raise NotInstalled(f"source gym: {PACKAGE} is not installed\n  pip install 'midway[gym]'") from None
+        raise NotInstalled(f"source gym: {PACKAGE} is not installed\n  {registry.install('gym')}") from None
 
 
 def program(module: str) -> str:

@@ -25,6 +25,7 @@ from midway.recipe.schema import SourceConfig
 from midway.records import Question, content_id
 from midway.registry import SourcePart, near
 from midway.verifier.programs.sandbox import SandboxUnavailable
+from midway.wording import plural
 
 SPLITS = ("train", "test")
 DEFAULT = 200
@@ -68,7 +69,8 @@ def load(source: SourceConfig, *, data: str | None) -> Iterator[Question]:
         if dry == DRY:
             break
     raise QuestionError(
-        f"gym:{task.name}: {count} questions are asked for, split {source.split} has {len(seen)} with these options\n"
+        f"gym:{task.name}: {plural(count, 'question is', 'questions are')} asked for, "
+        f"split {source.split} has {len(seen)} with these options\n"
         "  raise its difficulty under `options`, or lower `limit`"
     )
 

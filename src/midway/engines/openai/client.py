@@ -27,6 +27,7 @@ from typing import Any
 
 import httpx
 
+from midway import registry
 from midway.engines.base import EngineError
 from midway.engines.keys import model_key
 from midway.engines.openai import wire
@@ -139,7 +140,7 @@ class OpenAIClient:
                 self._tokenizer = load_tokenizer(self._path, self._model)
             except ImportError as error:
                 raise EngineError(
-                    f"this needs the model's tokenizer ({error})\n  pip install 'midway[train]'"
+                    f"this needs the model's tokenizer ({error})\n  {registry.install('train')}"
                 ) from error
         return self._tokenizer, uses_chat(self._tokenizer, self._model)
 

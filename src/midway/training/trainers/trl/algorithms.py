@@ -89,6 +89,15 @@ def algorithm_of(args: Mapping[str, Any]) -> Algorithm | None:
     return ALGORITHMS[name]
 
 
+def in_words(args: Mapping[str, Any]) -> str:
+    """Return what arguments of RL stand for: `Dr. GRPO`, `GRPO with loss_type dapo`. Raises ValueError for an unknown name."""
+    found = algorithm_of(args)
+    if found is None:
+        return f"GRPO with loss_type {args['loss_type']}" if "loss_type" in args else "GRPO, TRL's own loss"
+    name = found.title.partition(":")[0]
+    return f"{name}, k = {args.get(K, DEFAULT_K)}" if args[NAME] in AT_K else name
+
+
 def config_of(args: Mapping[str, Any]) -> str:
     """Return the name of TRL's class for arguments of RL."""
     found = algorithm_of(args)

@@ -35,6 +35,7 @@ from transformers import (
     TrainerCallback,
 )
 
+from midway import registry
 from midway.engines.text import say_once
 from midway.rundir import RunError, Stopped, write_bytes
 from midway.training.jobs import SAVE_STEPS, Job, PaceAsked
@@ -96,7 +97,7 @@ def quantized(job: Job | PaceAsked) -> bool:
     if asked != "nf4":
         raise RunError(f"lora.{QUANTIZE}: there is no {asked!r}; write nf4, or leave it out")
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise RunError(f"lora.{QUANTIZE}: bitsandbytes is not installed: pip install 'midway[quantize]'")
+        raise RunError(f"lora.{QUANTIZE}: bitsandbytes is not installed: {registry.install('quantize')}")
     return True
 
 

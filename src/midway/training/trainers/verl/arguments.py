@@ -117,6 +117,12 @@ def sampled(args: Mapping[str, Any]) -> Sampled:
     )
 
 
+def in_words(args: Mapping[str, Any]) -> str:
+    """Return what these arguments stand for: `GRPO`, `RLOO` ... by verl's name of the advantage."""
+    values = {**DEFAULTS, **{bare(key): value for key, value in flat(args)}}
+    return str(values["algorithm.adv_estimator"]).upper()
+
+
 def set_steps(args: Mapping[str, Any], steps: int) -> dict[str, Any]:
     """Return arguments with another number of steps, which verl's epochs shall not cut short."""
     values = dict(flat(args))

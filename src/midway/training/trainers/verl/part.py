@@ -7,7 +7,7 @@ from typing import Any
 
 from midway.registry import TrainerPart
 from midway.training.jobs import Job, Progress, Stop
-from midway.training.trainers.verl.arguments import check, check_recipe, sampled, set_steps
+from midway.training.trainers.verl.arguments import check, check_recipe, in_words, sampled, set_steps
 from midway.training.trainers.verl.environment import ready
 
 
@@ -31,6 +31,7 @@ TRAINER = TrainerPart(
     ready=ready,
     starts=("grpo",),
     sampled=sampled,
+    algorithm=in_words,
     set_steps=set_steps,
     packages=("torch", "transformers", "trl", "datasets", "accelerate"),
 )
