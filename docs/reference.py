@@ -22,7 +22,15 @@ MODULES = {
 }
 NAMES = {
     "midway.training.rewards": ("TRLReward", "compute_score", "reward_func", "correct"),
-    "midway.registry": ("EnginePart", "DomainPart", "SourcePart", "ModelPart", "ScorerPart", "RewardPart", "TrainerPart"),
+    "midway.registry": (
+        "EnginePart",
+        "DomainPart",
+        "SourcePart",
+        "ModelPart",
+        "ScorerPart",
+        "RewardPart",
+        "TrainerPart",
+    ),
 }
 
 COMPLETION = {
@@ -152,7 +160,13 @@ TABLES: dict[str, tuple[str, str, dict[str, str]]] = {
         },
     ),
 }
-TYPES = {"String": "text", "Boolean": "true/false", "Float64": "number", "Int32": "whole number", "Int64": "whole number"}
+TYPES = {
+    "String": "text",
+    "Boolean": "true/false",
+    "Float64": "number",
+    "Int32": "whole number",
+    "Int64": "whole number",
+}
 
 
 def columns() -> str:
@@ -172,7 +186,9 @@ def columns() -> str:
     for name, (path, says, meanings) in TABLES.items():
         schema: Mapping[str, Any] = getattr(tables, name)
         if set(schema) != set(meanings):
-            raise SystemExit(f"docs/reference.py: {name}: without a meaning, or gone: {sorted(set(schema) ^ set(meanings))}")
+            raise SystemExit(
+                f"docs/reference.py: {name}: without a meaning, or gone: {sorted(set(schema) ^ set(meanings))}"
+            )
         lines += ["", f"## {name.lower()}", "", f"`{path}`. {says}", "", "| column | type | meaning |", "|---|---|---|"]
         lines += [f"| `{column}` | {type_of(kind)} | {meanings[column]} |" for column, kind in schema.items()]
     return "\n".join([*lines, "", *results_json()]) + "\n"
@@ -200,7 +216,14 @@ def results_json() -> list[str]:
     for record in sorted(records, key=lambda t: (t.__name__ != "Results", t.__name__)):
         text = (record.__doc__ or "").strip()
         text = "" if text.startswith(f"{record.__name__}(") else " ".join(text.split())  # what dataclass writes itself
-        lines += ["", f"### {record.__name__}", "", *([text, ""] if text else []), "| field | type | meaning |", "|---|---|---|"]
+        lines += [
+            "",
+            f"### {record.__name__}",
+            "",
+            *([text, ""] if text else []),
+            "| field | type | meaning |",
+            "|---|---|---|",
+        ]
         for field in dataclasses.fields(record):
             meaning = notes.get((record.__name__, field.name)) or notes.get(("Estimate", field.name), "")
             lines.append(f"| `{field.name}` | {cell(str(field.type))} | {cell(meaning)} |")
@@ -238,10 +261,19 @@ def api() -> str:
         "`import midway` loads no torch; each name is imported when it is first used.",
     ]
     if set(VERBS) != set(midway.__all__):
-        raise SystemExit(f"docs/reference.py: names without a place, or gone: {sorted(set(VERBS) ^ set(midway.__all__))}")
+        raise SystemExit(
+            f"docs/reference.py: names without a place, or gone: {sorted(set(VERBS) ^ set(midway.__all__))}"
+        )
     for name in VERBS:
         lines += described(f"midway.{name}", getattr(midway, name))
-    lines += ["", "## Run", "", "What `midway.run` and `midway.open_run` return (`midway.results.Run`).", "", paragraphs(Run)]
+    lines += [
+        "",
+        "## Run",
+        "",
+        "What `midway.run` and `midway.open_run` return (`midway.results.Run`).",
+        "",
+        paragraphs(Run),
+    ]
     for name, member in vars(Run).items():
         if not name.startswith("_") and (inspect.getdoc(member) and not isinstance(member, type)):
             lines += described(f"run.{name}", member)

@@ -56,7 +56,11 @@ def on_post_build(config: Any, **_: Any) -> None:
         goal = site / "files" / stored(target)
         goal.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
-            files = [f for f in sorted(target.rglob("*")) if f.is_file() and f.suffix in TEXT and "__pycache__" not in f.parts]
+            files = [
+                f
+                for f in sorted(target.rglob("*"))
+                if f.is_file() and f.suffix in TEXT and "__pycache__" not in f.parts
+            ]
             blocks = [f"<h2>{f.relative_to(target)}</h2><pre>{html.escape(f.read_text('utf-8'))}</pre>" for f in files]
             name = target.relative_to(ROOT).as_posix()
             page = f"<!doctype html><meta charset=utf-8><title>{name}</title><h1>{name}</h1>{''.join(blocks)}"
