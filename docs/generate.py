@@ -1,6 +1,6 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-from their own verbs, docs/api.md and docs/columns.md from docs/reference.py, the tables between `<!-- example report -->` marks from docs/example-report/results.json, the table of the
-verifier's rules in docs/verify.md, and that of tasks in docs/gym.md.
+from their own verbs, docs/api.md and docs/columns.md from docs/reference.py, the tables between `<!-- example report -->` marks from
+docs/example-report/results.json, the table of the verifier's rules in docs/verify.md, and that of tasks in docs/gym.md.
 
 `python docs/generate.py --check` says whether they are true; a test runs it.
 """

@@ -117,7 +117,8 @@ TABLES: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "EVALUATIONS": (
         "arms/ARM/seed-S/evaluations/B/PHASE/results.parquet",
-        "A row for each sample of a benchmark question. PHASE is `base`, `before-rl` or `after-rl`; `greedy/` beside it has the greedy samples.",
+        "A row for each sample of a benchmark question. PHASE is `base`, `before-rl` or `after-rl`. "
+        "`greedy/` beside it has the greedy samples.",
         {
             **COMPLETION,
             **VERDICT,
@@ -179,9 +180,11 @@ def columns() -> str:
     lines = [
         "# Files and columns",
         "",
-        "Made by `make docs` from `midway.rundir.tables` and `midway.results.types`. Paths are below the run directory ([layout](architecture.md)).",
-        "A path that ends in `/` is a table of several files: Parquet, and a journal of the newest rows. `midway.open_run(RUN)` reads all of",
-        "them as [frames](api.md#run); `polars.read_parquet` reads the Parquet files of a complete stage.",
+        "Made by `make docs` from `midway.rundir.tables` and `midway.results.types`.",
+        "Paths are below the run directory ([layout](architecture.md#the-run-directory)).",
+        "A path that ends in `/` is a table of several files: Parquet, and a journal of the newest rows.",
+        "`midway.open_run(RUN)` reads all of them as [frames](api.md#run).",
+        "`polars.read_parquet` reads the Parquet files of a complete stage.",
     ]
     for name, (path, says, meanings) in TABLES.items():
         schema: Mapping[str, Any] = getattr(tables, name)
@@ -209,8 +212,8 @@ def results_json() -> list[str]:
     lines = [
         "## results.json",
         "",
-        "`report/results.json` holds every number of the report. It is a `Results`; the records in it are below. Shares are between 0 and 1.",
-        "What is not known is null, never 0. `midway.results.read_results(FILE)` reads it back into these types.",
+        "`report/results.json` holds every number of the report. It is a `Results`; the records in it are below.",
+        "Shares are between 0 and 1. What is not known is null, never 0. `midway.results.read_results(FILE)` reads it back into these types.",
     ]
     records = [t for t in vars(types).values() if dataclasses.is_dataclass(t) and inspect.getmodule(t) is types]
     for record in sorted(records, key=lambda t: (t.__name__ != "Results", t.__name__)):
@@ -309,16 +312,44 @@ def described(name: str, thing: Any) -> list[str]:
 def signature(name: str, thing: Any) -> str:
     """Return a call as one line, or one parameter a line where that is too long."""
     try:
-        found = str(inspect.signature(thing))
+        found = inspect.signature(thing)
     except (TypeError, ValueError):
         return f"{name}(...)"
-    found = re.sub(r"<[\w.]*?(\w+) object at 0x[0-9a-f]+>|<function (\w+).*?>", r"\1\2", found).replace("'", "")
-    found = found.replace("(self, ", "(").replace("(self)", "()")
-    if len(name + found) <= 100:
-        return name + found
-    inner, _, returned = found[1:].rpartition(")")
-    parts = re.split(r", (?![^\[(]*[\])])", inner)
-    return "\n".join([f"{name}(", *(f"    {part}," for part in parts), f"){returned}"])
+    parts: list[str] = []
+    starred = False
+    for parameter in found.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not starred:
+            parts.append("*")
+            starred = True
+        starred |= parameter.kind is parameter.VAR_POSITIONAL
+        if parameter.name != "self":
+            parts.append(written(parameter))
+    returned = found.return_annotation
+    after = "" if returned in (found.empty, None, "None") else f" -> {annotation(returned)}"
+    line = f"{name}({', '.join(parts)}){after}"
+    if len(line) <= 100:
+        return line
+    return "\n".join([f"{name}(", *(f"    {part}," for part in parts), f"){after}"])
+
+
+def written(parameter: inspect.Parameter) -> str:
+    """Return a parameter as it is declared."""
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    text = stars + parameter.name
+    if parameter.annotation is not parameter.empty:
+        text += f": {annotation(parameter.annotation)}"
+    if parameter.default is not parameter.empty:
+        default = (
+            "..."
+            if " at 0x" in repr(parameter.default) or "factory" in repr(parameter.default)
+            else repr(parameter.default)
+        )
+        text += f" = {default}"
+    return text
+
+
+def annotation(found: Any) -> str:
+    return found if isinstance(found, str) else inspect.formatannotation(found)
 
 
 def paragraphs(thing: Any) -> str:

@@ -1,7 +1,7 @@
 """What the site needs besides MkDocs, so that it asks no other server for anything.
 
-- A link to a file that is no page (outside docs/, or an example report's Markdown) leads to a copy of it in the site. On GitHub the same link
-  leads to the file itself.
+- A link to a file that is no page (outside docs/, or an example report's Markdown) leads to a copy of it in the site.
+  On GitHub the same link leads to the file itself.
 - Material's `offline` plugin takes a script from a content network; docs/site_worker.js takes its place.
 """
 
