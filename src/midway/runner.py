@@ -9,9 +9,10 @@ When things go wrong: RunError with what, where and what to type next. `Stopped`
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from midway import registry
 from midway.plan import Plan, make_plan
 from midway.recipe import Recipe
 from midway.rundir import RunDir, RunError, Stopped, now, read_json, write_bytes, write_json
-from midway.stages.base import Output, Stage, recorded, versions
+from midway.stages.base import Output, Progress, Stage, recorded, versions
 from midway.workbench import Workbench
 
 
@@ -148,6 +149,7 @@ class Runner:
         out = Output(folder.path, stage.rel, self.run.files, stop=stop, spent=folder.cost)
         self.bench.engines.keep(stage.engine)
         watch(stage, *place, out)
+        out.progress = noted(out.progress, self.run.files.progress(stage.rel))
         self.bench.engines.say = out.note
         try:
             with recorded(folder, out):
@@ -185,6 +187,7 @@ class Runner:
                 "control": recipe.control_arm,
             },
             "digest": recipe.digest(),
+            "stages": list(self.plan.stages),
         }
         old = read_json(path) or {}
         if {k: old.get(k) for k in value} != json.loads(json.dumps(value)):
@@ -192,6 +195,32 @@ class Runner:
         given = self.run.files.recipe
         if source is not None and (not given.exists() or old.get("digest") != value["digest"]):
             write_bytes(given, source.encode())
+
+
+SECONDS_BETWEEN_NOTES = 2.0
+"""A stage's progress is written down so often, for `midway status` and the viewer."""
+
+
+def noted(progress: Progress, file: Path) -> Progress:
+    """Return a progress that also writes down how far a stage is; a disk that is full or gone is no reason to stop for that."""
+    began, latest, first = time.time(), 0.0, 0
+
+    def tell(done: int, total: int, note: str) -> None:
+        nonlocal latest, first, began
+        progress(done, total, note)
+        now = time.time()
+        if not latest:
+            began, first = now, done
+        if now - latest < SECONDS_BETWEEN_NOTES and done != total:
+            return
+        latest = now
+        value = {"done": done, "total": total, "note": note, "first": first, "began": began, "time": now}
+        with suppress(OSError):
+            temporary = file.with_name(f".{file.name}.tmp")
+            temporary.write_text(json.dumps(value), encoding="utf-8")
+            temporary.replace(file)
+
+    return tell
 
 
 @contextmanager

@@ -11,7 +11,22 @@ import sys
 import typer
 
 from midway import __version__
-from midway.cli import check, data, export, heuristics, lab, models, probe, report, run, serve, sources, theory, verify
+from midway.cli import (
+    check,
+    data,
+    export,
+    heuristics,
+    lab,
+    models,
+    probe,
+    report,
+    run,
+    serve,
+    sources,
+    theory,
+    verify,
+    view,
+)
 from midway.cli import list as list_
 from midway.records import UserError
 
@@ -20,6 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # an error is no box in a log; help has columns, which are worth them
+    rich_markup_mode="rich" if sys.stderr.isatty() or sys.argv[-1:] == ["--help"] or len(sys.argv) < 2 else None,
     help="Mid-train on self-generated, heuristic-guided solutions before RL, and find out whether it helped.",
 )
 
@@ -37,7 +54,25 @@ def _root(
     pass
 
 
-for module in (run, data, check, probe, report, export, verify, list_, heuristics, sources, models, serve, lab, theory):
+MODULES = (
+    run,
+    data,
+    check,
+    probe,
+    report,
+    view,
+    export,
+    verify,
+    list_,
+    heuristics,
+    sources,
+    models,
+    serve,
+    lab,
+    theory,
+)
+
+for module in MODULES:
     module.register(app)
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from midway.cli.log import once
+
 if TYPE_CHECKING:
     from midway.stages.base import Output
 
@@ -36,6 +38,7 @@ class Console:
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Console:
+        once()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._old[number] = signal.signal(number, self._on_signal)
         return self

@@ -107,7 +107,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def status(run: str = typer.Argument(..., help="A run directory, or a name under runs/.")) -> None:
-        """Show the stages of a run: state, what they made, what they cost."""
+        """Show how far a run is: its stages with progress, rate and time left, what they made and cost, alarms."""
         from midway.cli.showing import show_status
 
         show_status(run)

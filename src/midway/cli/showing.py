@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from midway.results import Results, StageRecord
+    from midway.results.progress import StageState
 
 
 def summary(run: Path) -> str:
@@ -59,7 +60,6 @@ def _arm_row(results: Results, benchmark: str, arm: str) -> tuple[str, str, str,
 SHOWN = (
     "failed",
     "rescued",
-    "prefix_hit_rate",
     "solutions",
     "kept",
     "steps",
@@ -73,14 +73,28 @@ SHOWN = (
 
 
 def show_status(run: str) -> None:
-    """Print one line for each stage of a run, and the alarms of its RL."""
+    """Print how far a run is: a line of totals, a line for each stage in the order in which they are done, what went wrong, alarms."""
+    from midway.cli.console import duration
     from midway.results import open_run
+    from midway.results.progress import WAITING, state_of
+    from midway.rundir import COMPLETE
 
     opened = open_run(run)
-    for stage in opened.stages:
-        typer.echo(f"{stage.state:<12}{stage.rel:<64}{', '.join(_done(stage))}")
-        if stage.error:
-            typer.echo(f"            {stage.error}")
+    state = state_of(opened)
+    spent = f"{duration(state.seconds)}, {_short(state.tokens)} tokens written"
+    typer.echo(f"{opened.path}: {state.state}, {state.complete} of {state.total} stages, {spent}")
+    width = min(58, max((len(stage.rel) for stage in state.stages), default=0))
+    typer.echo(f"{'state':<12} {'stage':<{width}} {'time':>7} {'tokens':>6}")
+    for stage in state.stages:
+        if stage.state == WAITING:
+            continue
+        said = _done(stage.record) if stage.record and stage.state == COMPLETE else _going(stage)
+        cost = f"{duration(stage.seconds):>7} {_short(stage.tokens) if stage.tokens else '':>6}"
+        typer.echo(f"{stage.state:<12} {stage.rel:<{width}} {cost}  {', '.join(said)}".rstrip())
+        for line in stage.error.strip().splitlines()[-1:]:
+            typer.echo(f"{'':<12} {line}")
+    if waiting := [stage for stage in state.stages if stage.state == WAITING]:
+        typer.echo(f"{WAITING:<12} {len(waiting)} stages: {', '.join(_counted([s.kind for s in waiting]))}")
     for alarm in opened.alarms:
         typer.echo(f"alarm: {alarm.arm}, seed {alarm.seed}: {alarm.what}\n       {alarm.advice}")
         if alarm.read:
@@ -88,16 +102,38 @@ def show_status(run: str) -> None:
     sys.stdout.flush()
 
 
-def _done(stage: StageRecord) -> list[str]:
-    """Return what a stage cost and made, in words."""
+def _counted(kinds: list[str]) -> list[str]:
+    return [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
+
+
+def _short(number: float) -> str:
+    """Return a count in few characters: 18k, 2.3M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{number:.0f}"
+
+
+def _going(stage: StageState) -> list[str]:
+    """Return how far a stage is that is at work, or that was when it ended."""
     from midway.cli.console import duration
 
+    parts = []
+    if stage.done is not None:
+        of = f" of {stage.total:,} ({stage.done / stage.total:.0%})" if stage.total else ""
+        parts.append(f"{stage.done:,}{of}")
+    if stage.rate:
+        parts.append(f"{stage.rate:.3g}/s")
+    if stage.left is not None:
+        parts.append(f"{duration(stage.left)} left")
+    return [*parts, *([stage.note] if stage.note else [])]
+
+
+def _done(stage: StageRecord) -> list[str]:
+    """Return what a stage made, in words."""
     cost, result = stage.cost, stage.result
-    parts = [duration(cost["seconds"])] if "seconds" in cost else []
-    tokens = int(cost.get("completion_tokens", 0))
-    if tokens:
-        read, cached = int(cost.get("prompt_tokens", 0)), int(cost.get("cached_tokens", 0))
-        parts.append(f"{tokens:,} tokens out, {read:,} in, {cached:,} cached")
+    parts = []
+    if tokens := int(cost.get("completion_tokens", 0)):
         parts.append(f"{tokens / max(cost.get('seconds', 0.0), 1e-9):,.0f} tokens/s")
     if cut := result.get("finish", {}).get("length"):
         worst, share = max(result["truncation"].items(), key=lambda pair: pair[1])

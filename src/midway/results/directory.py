@@ -136,12 +136,8 @@ def source_of(files: Layout, rel: str, problems: list[Problem]) -> str | None:
 
 
 def question_ids(files: Layout, benchmark: str, problems: list[Problem]) -> list[str]:
-    """Return the ids of the benchmark's question set, if the run keeps one; none otherwise. Old runs named it by the benchmark alone."""
-    file: Path | None = files.questions(layout.benchmark_set(benchmark))
-    if file is None or not file.is_file():
-        names = (_plain(layout.benchmark_set(benchmark)), _plain(benchmark))
-        others = (f for name, f in files.question_sets() if name not in layout.TRAINING_SETS and _plain(name) in names)
-        file = next(others, None)
+    """Return the ids of the benchmark's question set, if the run keeps one; none otherwise."""
+    file = question_file(files, benchmark)
     if file is None:
         return []
     try:
@@ -150,6 +146,16 @@ def question_ids(files: Layout, benchmark: str, problems: list[Problem]) -> list
         where, effect = file.relative_to(files.root).as_posix(), "Questions that nobody answered are not counted."
         problems.append(Problem(where, f"cannot be read ({type(error).__name__})", effect))
         return []
+
+
+def question_file(files: Layout, benchmark: str) -> Path | None:
+    """Return the benchmark's question set, None where the run keeps none. Old runs named it by the benchmark alone."""
+    file = files.questions(layout.benchmark_set(benchmark))
+    if file.is_file():
+        return file
+    names = (_plain(layout.benchmark_set(benchmark)), _plain(benchmark))
+    others = (f for name, f in files.question_sets() if name not in layout.TRAINING_SETS and _plain(name) in names)
+    return next(others, None)
 
 
 def chance_of(files: Layout, benchmark: str) -> float | None:

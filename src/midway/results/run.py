@@ -18,9 +18,10 @@ import polars as pl
 from midway.recipe import Recipe, loads_recipe
 from midway.registry import near
 from midway.results.contents import Arm, StageRecord
-from midway.results.directory import Benchmarks, read_arms, read_benchmarks, stage_record
+from midway.results.directory import Benchmarks, question_file, read_arms, read_benchmarks, stage_record
 from midway.results.edge import Asked, as_dict, asked_of
 from midway.results.frames import completions_of, rollouts_of, samples_of, solutions_of, verdicts_of
+from midway.results.scans import Evaluated, evaluations_of
 from midway.results.types import ArmAlarm, Results
 from midway.rundir import RunError, find_run, layout, read_json
 from midway.rundir.layout import Layout
@@ -145,6 +146,20 @@ class Run:
         folder = self._benchmarks.folders.get(name, name)
         rels = [layout.evaluation(arm, s, folder, phase) for s in self._seeds(arm, seed)]
         return samples_of(self.files, rels, greedy=greedy).with_columns(benchmark=pl.lit(name))
+
+    @property
+    def evaluations(self) -> list[Evaluated]:
+        """Every evaluation that has a directory: whose it is, and where its samples are."""
+        return evaluations_of(self.files, list(self.arms.values()), self._benchmarks)
+
+    @property
+    def asked(self) -> Asked:
+        """What the reader knows of the recipe; also of one that this version cannot validate any more."""
+        return self._asked
+
+    def question_file(self, benchmark: str) -> Path | None:
+        """Return the table of a benchmark's questions, None where the run keeps none."""
+        return question_file(self.files, benchmark)
 
     @cached_property
     def _asked(self) -> Asked:

@@ -6,7 +6,7 @@ stage leaves about itself.
 
 from midway.rundir import layout
 from midway.rundir.files import RunError, now, read_json, write_bytes, write_json, write_table
-from midway.rundir.journal import ShardWriter, read_table, recover, stored_ids
+from midway.rundir.journal import ShardWriter, read_table, recover, scan_file, scan_table, stored_ids
 from midway.rundir.manifest import COMPLETE, FAILED, INTERRUPTED, RUNNING, StageDir, difference, flatten, stage_digest
 from midway.rundir.rundir import RunDir, find_run
 from midway.rundir.stopped import Stopped
@@ -57,6 +57,8 @@ __all__ = [
     "read_json",
     "read_table",
     "recover",
+    "scan_file",
+    "scan_table",
     "stage_digest",
     "stored_ids",
     "write_bytes",

@@ -115,6 +115,38 @@ def _journal_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line.decode("utf-8", "surrogatepass"))
 
 
+def scan_table(folder: Path, schema: Schema) -> pl.LazyFrame:
+    """Scan a table directory: its shards, and the journals that are no shard yet. Columns are those of `schema`, null where a shard of an
+    older version lacks one. A row that two writers stored comes twice. Raises RunError for a shard that cannot be read."""
+    journals = sorted(folder.glob("*.jsonl"))  # first: what a writer turns into a shard meanwhile is then seen as one
+    shards = sorted(folder.glob("*.parquet"))
+    done = {shard.stem for shard in shards}
+    held: list[dict[str, Any]] = []
+    for journal in journals:
+        if journal.stem not in done:
+            try:
+                held.extend(_journal_rows(journal))
+            except FileNotFoundError:
+                shards.append(journal.with_suffix(".parquet"))
+    rows = pl.DataFrame(held, schema=dict(schema), orient="row").lazy()
+    return pl.concat([rows, *(scan_file(shard, schema) for shard in shards)])
+
+
+def scan_file(file: Path, schema: Schema) -> pl.LazyFrame:
+    """Scan a Parquet file with the columns of `schema`; one that it does not have is null. Raises RunError where it cannot be read."""
+    try:
+        known = pl.read_parquet_schema(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RunError(f"{file} cannot be read ({error}): remove it and type the same command again") from None
+    columns = [
+        (pl.col(name) if known[name] == kind else pl.col(name).cast(kind))
+        if name in known
+        else pl.lit(None, kind).alias(name)
+        for name, kind in schema.items()
+    ]
+    return pl.scan_parquet(file).select(columns)
+
+
 def read_table(folder: Path, schema: Schema, columns: Sequence[str] | None = None, key: str = "id") -> pl.DataFrame:
     """Return all rows of a table directory (shards and journals), each `key` once; empty if there is no such directory.
 

@@ -147,6 +147,10 @@ class Layout:
     def manifest(self, rel: str) -> Path:
         return self.root / rel / "stage.json"
 
+    def progress(self, rel: str) -> Path:
+        """How far a stage is: {"done", "total", "note", "first", "began", "time"}, written every few seconds while it runs."""
+        return self.root / rel / "progress.json"
+
     def manifests(self) -> Iterator[tuple[str, Path]]:
         """Every stage.json with its stage's path, in order of path."""
         for file in sorted(self.root.rglob("stage.json")):
