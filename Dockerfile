@@ -1,5 +1,5 @@
 # The demo on a CPU:   docker build -t midway . && docker run --rm -v "$PWD/runs:/work/runs" midway
-# It has been built by CI at most: the machine on which midway is written has no Docker, so nobody has tried this file there.
+# Not built by its authors: the machine on which midway is written has no Docker. The CI workflow builds it.
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends bubblewrap && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu

@@ -28,7 +28,11 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,gym,site,release,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,gym,dev]'
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.site
+	$(PIP) install -c constraints.txt -e '.[site,release]'
 	@touch $@
 
 demo: $(VENV)/.run
@@ -45,7 +49,7 @@ test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 # also what is marked slow: Ray clusters, kills, trainings, the theory's long simulations
-test-all: lint
+test-all: lint $(VENV)/.site
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-fast: lint
@@ -64,7 +68,7 @@ site: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "written: site/index.html"
 
-dist: $(VENV)/.dev
+dist: $(VENV)/.site
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
