@@ -213,7 +213,8 @@ def results_json() -> list[str]:
         "## results.json",
         "",
         "`report/results.json` holds every number of the report. It is a `Results`; the records in it are below.",
-        "Shares are between 0 and 1. What is not known is null, never 0. `midway.results.read_results(FILE)` reads it back into these types.",
+        "Shares are between 0 and 1. What is not known is null, never 0.",
+        "`midway.results.read_results(FILE)` reads it back into these types.",
     ]
     records = [t for t in vars(types).values() if dataclasses.is_dataclass(t) and inspect.getmodule(t) is types]
     for record in sorted(records, key=lambda t: (t.__name__ != "Results", t.__name__)):

@@ -1,4 +1,4 @@
-"""Links between pages lead somewhere as GitHub shows them, places within pages too. The README's figures are those of the runs. One version."""
+"""Links between pages lead somewhere as GitHub shows them, places within pages too. Figures in prose are those of the runs. One version."""
 
 from __future__ import annotations
 
