@@ -2,6 +2,8 @@
 # make test   set up, then lint, type check, import contracts, tests (about ten minutes on two cores)
 # make test-all    the same with the slow tests too; make test-fast  with the quickest alone
 # make setup  only set up
+# make docs   write the generated pages anew; make site  the documentation as a site (site/index.html)
+# make dist   build the source archive and the wheel (dist/), and check both
 # make engines-test   install a CPU build of vLLM in an environment of its own and test the vLLM and server engines with it
 # make verl-test      install verl in an environment of its own (no GPU) and test verl as a trainer with it
 PYTHON ?= python3
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 FAST := domains evidence plan recipe registry rundir selection
 
-.PHONY: setup demo test test-all test-fast lint fixtures engines-test verl-test docs clean
+.PHONY: setup demo test test-all test-fast lint engines-test verl-test docs site dist clean
 
 setup: $(VENV)/.run
 
@@ -29,6 +31,10 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,gym,dev]'
 	@touch $@
 
+$(VENV)/.site: $(VENV)/.site
+	$(PIP) install -c constraints.txt -e '.[site,release]'
+	@touch $@
+
 demo: $(VENV)/.run
 	@$(BIN)/midway demo
 
@@ -43,7 +49,7 @@ test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 # also what is marked slow: Ray clusters, kills, trainings, the theory's long simulations
-test-all: lint
+test-all: lint $(VENV)/.site
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-fast: lint
@@ -58,5 +64,14 @@ verl-test: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
+site: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "written: site/index.html"
+
+dist: $(VENV)/.site
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) .venv-vllm .venv-verl .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site dist .venv-vllm .venv-verl .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,6 @@
 """Writes the docs that are generated: docs/recipe.md from the schema, docs/cli.md from `--help`, docs/heuristics.md and docs/benchmarks.md
-from their own verbs, the tables between `<!-- example report -->` marks from docs/example-report/results.json, the table of the
-verifier's rules in docs/verify.md, and that of tasks in docs/gym.md.
+from their own verbs, docs/api.md and docs/columns.md from docs/reference.py, the tables between `<!-- example report -->` marks from
+docs/example-report/results.json, the table of the verifier's rules in docs/verify.md, and that of tasks in docs/gym.md.
 
 `python docs/generate.py --check` says whether they are true; a test runs it.
 """
@@ -104,9 +104,9 @@ def kind(annotation: Any) -> str:
 
 def cli() -> str:
     """Return the help of every verb."""
-    lines = ["# Command line", "", "Made by `make docs` from `midway --help`.", "", "```", helped(), "```"]
+    lines = ["# Command line", "", "Made by `make docs` from `midway --help`.", "", "```text", helped(), "```"]
     for verb in verbs():
-        lines += ["", f"## midway {verb}", "", "```", helped(*verb.split()), "```"]
+        lines += ["", f"## midway {verb}", "", "```text", helped(*verb.split()), "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -201,11 +201,15 @@ def with_table(path: Path, marks: tuple[str, str] = MARKS, table: Callable[[], s
 
 def main() -> int:
     """Write the files, or with --check return 1 when one of them is not what it would be."""
+    import reference  # beside this file
+
     made = {
         "recipe.md": recipe(),
         "cli.md": cli(),
         "heuristics.md": markdown("heuristics", "list", "--markdown"),
         "benchmarks.md": markdown("list", "sources", "--markdown"),
+        "api.md": reference.api(),
+        "columns.md": reference.columns(),
         **{name: with_table(HERE / name) for name in WITH_TABLE},
         "verify.md": with_table(HERE / "verify.md", ("<!-- rules -->\n", "<!-- /rules -->\n"), rules_table),
         "gym.md": with_table(HERE / "gym.md", ("<!-- gym -->\n", "<!-- /gym -->\n"), gym_table),
