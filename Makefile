@@ -31,7 +31,7 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) install -c constraints.txt -e '.[train,openai,ray,lora,gym,dev]'
 	@touch $@
 
-$(VENV)/.site: $(VENV)/.site
+$(VENV)/.site: $(VENV)/.dev
 	$(PIP) install -c constraints.txt -e '.[site,release]'
 	@touch $@
 
