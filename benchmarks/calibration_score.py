@@ -142,7 +142,15 @@ def score(folder: Path, drawn: Sequence[Mapping[str, Any]]) -> int:
         "calibration": known.as_dict(),
     }
     (folder / "score.json").write_text(json.dumps(result, indent=1) + "\n")
-    (folder / "forecast.json").write_text(json.dumps(known.as_dict(), indent=1) + "\n")
+    tried = {
+        "conditions": len(held),
+        "error": error(rows),
+        "rival": error(rivals[better]),
+        "rank_correlation": rank(rows),
+        "coverage": covered(rows),
+    }
+    stored = {**known.as_dict(), "held_out": {name: round(float(value), 4) for name, value in tried.items()}}
+    (folder / "forecast.json").write_text(json.dumps(stored, indent=1) + "\n")
     (folder / "calibration.svg").write_text(figure(result))
     print(words(result))
     return 0

@@ -50,7 +50,7 @@ def forecast_record(
         "features": _plain(asdict(found)),
         "budgets": {name: asdict(budget) for name, budget in budgets.items()},
         "calibration": {"conditions": known.conditions, "source": known.source, "constants": asdict(known.constants)},
-        "text": paragraph(found, told, plain, treated, steps, known.conditions),
+        "text": paragraph(found, told, plain, treated, steps, known),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from midway.forecast.features import Features
-from midway.theory.forecast import Budget, Expected, Range
+from midway.theory.forecast import Budget, Calibration, Expected, Range
 
 SMALL = 0.10
 """A lead above this means that RL alone is not expected to find the ways within its budget."""
@@ -15,9 +15,10 @@ FOLLOWS = 0.2
 
 
 def paragraph(
-    found: Features, told: Expected, plain: Budget, treated: Budget, catch_up: int | None, conditions: int
+    found: Features, told: Expected, plain: Budget, treated: Budget, catch_up: int | None, known: Calibration
 ) -> str:
-    """Return the forecast in words. `catch_up`: RL steps until RL alone is expected to be level, None if it is not in sight."""
+    """Return the forecast in words. `catch_up`: RL steps until RL alone is expected to be level, None if it is not in sight. `known`: what
+    the forecast was made with."""
     lead = told.lead
     sentences = [
         f"The base model is right in {_percent(told.base)} of its unguided samples and in {_percent(found.guided.value)} of guided ones; "
@@ -30,9 +31,22 @@ def paragraph(
     )
     sentences.append(_lead(lead, told.level))
     sentences.append(_catch_up(lead, plain, catch_up))
-    if not conditions:
-        sentences.append("The constants of this forecast were set by hand: no run has tested them yet.")
+    sentences.append(_tested(known))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _tested(known: Calibration) -> str:
+    """How far forecasts of this kind were off."""
+    if not known.conditions:
+        return "The constants of this forecast were set by hand: no run has tested them yet."
+    tried = known.held_out
+    if not tried:
+        return ""
+    return (
+        f"On {tried['conditions']:.0f} other lab conditions such forecasts of the lead were off by {100 * tried['error']:.1f} points on "
+        "average; "
+        f"the guided minus the unguided pass rate, scaled, was off by {100 * tried['rival']:.1f}."
+    )
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
