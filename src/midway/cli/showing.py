@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from midway.cli.saying import wrapped
+from midway.wording import plural
 
 if TYPE_CHECKING:
     from midway.results import Results, StageRecord
@@ -93,10 +94,10 @@ def show_status(run: str) -> None:
         said = _done(stage.record) if stage.record and stage.state == COMPLETE else _going(stage)
         cost = f"{duration(stage.seconds):>7} {_short(stage.tokens) if stage.tokens else '':>6}"
         typer.echo(f"{stage.state:<12} {stage.rel:<{width}} {cost}  {', '.join(said)}".rstrip())
-        for line in stage.error.strip().splitlines()[-1:]:
+        for line in stage.error.strip().splitlines()[:1]:
             typer.echo(f"{'':<12} {line}")
     if waiting := [stage for stage in state.stages if stage.state == WAITING]:
-        typer.echo(f"{WAITING:<12} {len(waiting)} stages: {', '.join(_counted([s.kind for s in waiting]))}")
+        typer.echo(f"{WAITING:<12} {plural(len(waiting), 'stage')}: {', '.join(_counted([s.kind for s in waiting]))}")
     for alarm in opened.alarms:
         typer.echo(f"alarm: {alarm.arm}, seed {alarm.seed}: {alarm.what}\n       {alarm.advice}")
         if alarm.read:

@@ -95,7 +95,7 @@ def read_stages(files: Layout, problems: list[Problem]) -> list[StageRecord]:
         stage = stage_record(rel, data)
         stages.append(stage)
         if stage.state != COMPLETE:
-            error = f": {stage.error.strip().splitlines()[-1]}" if stage.error.strip() else ""
+            error = f": {stage.error.strip().splitlines()[0]}" if stage.error.strip() else ""
             state = "failed" if stage.state == FAILED else f"is {stage.state}"
             partial = stage.state in (RUNNING, INTERRUPTED)
             effect = "What it wrote so far is used." if partial else "What builds on it is missing."
