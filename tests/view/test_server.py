@@ -217,7 +217,7 @@ def test_a_damaged_run_does_not_hide_the_others(stored: Path) -> None:
 
 def test_an_error_in_a_log_has_no_box(midway: Callable[..., Any]) -> None:
     done = midway("status", check=False)
-    assert done.returncode == 2 and "Missing argument" in done.stderr and not set(done.stderr) & set("╭╮╰╯│─")
+    assert done.returncode == 2 and "midway: missing argument" in done.stderr and not set(done.stderr) & set("╭╮╰╯│─")
 
 
 def test_a_library_says_a_thing_once() -> None:
