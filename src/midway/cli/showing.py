@@ -79,6 +79,7 @@ def show_status(run: str) -> None:
     """Print how far a run is: a line of totals, a line for each stage in the order in which they are done, what went wrong, alarms."""
     from midway.cli.console import duration
     from midway.results import open_run
+    from midway.results.directory import headline
     from midway.results.progress import WAITING, state_of
     from midway.rundir import COMPLETE
 
@@ -94,8 +95,8 @@ def show_status(run: str) -> None:
         said = _done(stage.record) if stage.record and stage.state == COMPLETE else _going(stage)
         cost = f"{duration(stage.seconds):>7} {_short(stage.tokens) if stage.tokens else '':>6}"
         typer.echo(f"{stage.state:<12} {stage.rel:<{width}} {cost}  {', '.join(said)}".rstrip())
-        for line in stage.error.strip().splitlines()[:1]:
-            typer.echo(f"{'':<12} {line}")
+        if stage.error.strip():
+            typer.echo(f"{'':<12} {headline(stage.error)}")
     if waiting := [stage for stage in state.stages if stage.state == WAITING]:
         typer.echo(f"{WAITING:<12} {plural(len(waiting), 'stage')}: {', '.join(_counted([s.kind for s in waiting]))}")
     for alarm in opened.alarms:

@@ -32,6 +32,14 @@ class Benchmarks:
     """Folder of each benchmark below `evaluations`: its name, in older runs written a little differently."""
 
 
+def headline(error: str) -> str:
+    """Return the line of a stage's error that names its cause: the first, or the last one of a traceback; empty for no error."""
+    lines = error.strip().splitlines()
+    if not lines:
+        return ""
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+
+
 def read_arms(files: Layout, asked: Asked, problems: list[Problem]) -> dict[str, Arm]:
     """Return the arms of the recipe and those that are only on disk, the base model first."""
     others = [name for name in files.arm_names() if name not in asked.arms]
@@ -95,7 +103,7 @@ def read_stages(files: Layout, problems: list[Problem]) -> list[StageRecord]:
         stage = stage_record(rel, data)
         stages.append(stage)
         if stage.state != COMPLETE:
-            error = f": {stage.error.strip().splitlines()[0]}" if stage.error.strip() else ""
+            error = f": {headline(stage.error)}" if stage.error.strip() else ""
             state = "failed" if stage.state == FAILED else f"is {stage.state}"
             partial = stage.state in (RUNNING, INTERRUPTED)
             effect = "What it wrote so far is used." if partial else "What builds on it is missing."
