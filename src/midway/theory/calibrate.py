@@ -106,11 +106,6 @@ def _searched(conditions: Sequence[Condition]) -> Array:
     return np.asarray(found.x)
 
 
-def fit_constants(conditions: Sequence[Condition]) -> Constants:
-    """Return the constants that fit best. Raises ValueError without conditions."""
-    return _constants(_searched(conditions))
-
-
 def fit(conditions: Sequence[Condition], source: str = "") -> Calibration:
     """Return the calibration: constants of all conditions, and the spread of those left out in turn. Raises ValueError for fewer than 3.
 

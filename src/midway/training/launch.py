@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -88,8 +89,8 @@ def launch(path: Path, command: Sequence[str], progress: Progress | None, stop: 
                     _report(path.with_name("metrics.jsonl"), progress)
         finally:
             if process.poll() is None:
-                end_descendants(process.pid)
-                process.kill()
+                end_descendants(process.pid)  # workers with sessions of their own (Linux)
+                os.killpg(process.pid, signal.SIGKILL)  # it leads a group, and its other children are in it
     if result.exists() and json.loads(result.read_text()) == {"stopped": True}:
         raise Stopped("stopped on request, with a checkpoint")
     if process.returncode or not result.exists():

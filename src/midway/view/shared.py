@@ -9,7 +9,7 @@ from typing import Any
 from midway import registry
 from midway.records import Question
 from midway.results import Arm
-from midway.rundir.layout import AFTER_RL, BASE, BEFORE_RL
+from midway.rundir.layout import BASE, BEFORE_RL
 from midway.verifier.span import answer_span
 from midway.view.viewed import Params, Viewed
 
@@ -111,11 +111,6 @@ def shown_question(question: Question | None, id_: str) -> dict[str, Any]:
         "solution": question.solution,
         "meta": meta,
     }
-
-
-def final_and_before(arm: Arm) -> tuple[str, str]:
-    """Return the phases of an arm: before RL, final."""
-    return before_of(arm), AFTER_RL if arm.rl else arm.final_phase
 
 
 def titles(viewed: Viewed, names: Sequence[str]) -> dict[str, str]:

@@ -114,7 +114,7 @@ def sound_attention() -> None:
     """Switch cuDNN's attention off for the training in this process.
 
     Its backward pass returns gradients that are not numbers on H100 and H200 where a mask is given and the sequence length is 64 modulo
-    128 (PyTorch 2.11 and later, pytorch issue 196678), which padding to the left meets by chance. The other kernels are right and as fast.
+    128 (PyTorch 2.11 and later, pytorch issue 196678), which padding to the left meets by chance. The issue finds the other kernels right.
     """
     if torch.cuda.is_available():
         torch.backends.cuda.enable_cudnn_sdp(False)
