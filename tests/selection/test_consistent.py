@@ -1,4 +1,4 @@
-"""Solutions that are right and not sound: false arithmetic, an answer from nowhere, loops, two answers; and answer rules that count."""
+"""Solutions that are right and not sound: false arithmetic, an answer from nowhere or not worked out, loops, two answers; and answer rules that count."""
 
 from __future__ import annotations
 
@@ -21,11 +21,20 @@ SOUND = [
     ("x = 5, so 2x = 10 and x + 1 = 6. \\boxed{6}", "6"),
     ("1,000 + 500 = 1,500 dollars. \\boxed{1500}", "1,500"),
     ("Yes. Yes. Yes. 2 + 2 = 4. \\boxed{4}", "4"),
+    ("One in four of three: \\boxed{3/4}", "3/4"),
+    ("Pages 3-5. \\boxed{3-5}", "3-5"),
+    ("The roots are \\boxed{2 + 3i}", "2 + 3i"),
+    ("About \\boxed{3 \\times 10^{5}}", "3 \\times 10^{5}"),
+    ("So \\boxed{-4} it is.", "-4"),
 ]
 UNSOUND = [
     ("He has 3 + 4 = 8 pens. \\boxed{8}", "8", "false-arithmetic: 3+4=8"),
     ("10 / 4 = 2.6. \\boxed{2.6}", "2.6", "false-arithmetic"),
     ("3 + 4 = 7 and 7 * 2 = 14. \\boxed{15}", "15", "no-computation-gives: 15"),
+    ("6 + 5 is not in the answer 6 + 5.", "6 + 5", "not-worked-out: 6 + 5"),
+    ("So \\boxed{6 \\times 5}", "6 \\times 5", "not-worked-out: 6 \\times 5"),
+    ("So there are \\boxed{6 - 5 apples}", "6 - 5 apples", "not-worked-out: 6 - 5 apples"),
+    ("The answer is 6 + 5 = ?", "6 + 5 = ?", "not-worked-out"),
     ("We add the numbers again.\n" * 4 + "\\boxed{4}", "4", "loop: We add the numbers again."),
     ("It is \\boxed{3}. No, \\boxed{4}.", "4", "two-answers: 3 and 4"),
     ("The answer is 3. The answer is 4.", "4", "two-answers: 3 and 4"),

@@ -1,4 +1,5 @@
-"""Is a solution sound, not only right? Found by program: false arithmetic, an answer that no computation leads to, loops, two answers.
+"""Is a solution sound, not only right? Found by program: false arithmetic, an answer that no computation leads to or that is not worked
+out, loops, two answers.
 
 Promises: pure functions of the text; bounded in time for any text. A fault is told only where it is plain: text that cannot be read as
 arithmetic is no fault. It says nothing of whether the reasoning in words is good.
@@ -29,12 +30,14 @@ _OPERATORS: dict[type, Callable[[float, float], float]] = {
 }
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _BOX = re.compile(r"\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_UNDONE = re.compile(r"\s*-?\d[\d.,]*(?:\s*(?:[+*×·]|\\times|\\cdot|\s-\s)\s*\d[\d.,]*)+\s*(?:=\s*\??|\s[A-Za-z]{3,})?\s*")
+"""A sum, difference or product of numbers, with a unit or without. A quotient may be a fraction, and `3-5` a range."""
 _SAID = re.compile(r"(?:final answer|the answer) is:?\s*\$?\\?(?:boxed\{)?([-+]?\d[\d,]*(?:\.\d+)?)", re.IGNORECASE)
 
 
 def faults(text: str, answer: str | None = None) -> tuple[str, ...]:
-    """Return what is wrong with a solution, each fault once: `false-arithmetic: 3+4=8`, `no-computation-gives: 12`, `loop: ...`,
-    `two-answers: 3 and 4`; nothing for a sound one. `answer` is the answer that was read out of it. Reasoning before `</think>`, where a
+    """Return what is wrong with a solution, each fault once: `false-arithmetic: 3+4=8`, `no-computation-gives: 12`, `not-worked-out: 6 + 5`,
+    `loop: ...`, `two-answers: 3 and 4`; nothing for a sound one. `answer` is the answer that was read out of it. Reasoning before `</think>`, where a
     model may try and correct itself, is not looked at."""
     text = text.rpartition("</think>")[2][:MAX_TEXT]
     return tuple(dict.fromkeys([*_arithmetic(text, answer), *_loops(text), *_answers(text)]))
@@ -43,6 +46,8 @@ def faults(text: str, answer: str | None = None) -> tuple[str, ...]:
 def _arithmetic(text: str, answer: str | None) -> Iterator[str]:
     numbers: set[float] = set()
     readable = False
+    if answer and _UNDONE.fullmatch(answer[:200].strip("$ ")):
+        yield f"not-worked-out: {answer[:60]}"
     for computation in computations(text):
         left, _, right = computation.rpartition("=")
         found, said = value(left), value(right)
