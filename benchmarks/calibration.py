@@ -1,12 +1,14 @@
 #!/usr/bin/env python
 """Calibration of the forecast: 24 lab conditions that were drawn before any of them ran, 8 to learn the constants from, 16 held out.
 
-    python benchmarks/calibration.py draw                      draw the conditions again, from the seed, into calibration.json
+    python benchmarks/calibration.py draw                      draw the conditions again, from the seeds, into calibration.json
     python benchmarks/calibration.py models                    make the small base models, once (a few minutes of one core each)
     python benchmarks/calibration.py all --jobs J --out DIR --minutes M
     python benchmarks/calibration.py run --condition N --out DIR
     python benchmarks/calibration.py score DIR                 fit on the 8, forecast the 16 from their probes, compare with what came out
+    python benchmarks/calibration.py score DIR --second        fit on all 24, forecast 16 that were drawn later
 
+Conditions 0 to 23 are the first draw, 24 to 39 the second, which was made when the model of the forecast had been changed. `--from 24` runs these.
 A condition is a recipe: a probe (the forecast's own stage), RL alone, and several ways, then RL; its result is one small JSON file a seed.
 Conditions do not depend on each other; `all` runs them side by side with one thread each, skips what is done, and stops at its time limit.
 What the conditions are, what was expected of them, and what came out: docs/forecast.md.
@@ -71,24 +73,35 @@ def main() -> int:
     for verb in (one, every):
         verb.add_argument("--out", type=Path, required=True, help="where the small JSON results go")
         verb.add_argument("--work", type=Path, help="where the run directories go; /tmp/midway-calibration if left out")
-    verbs.add_parser("score").add_argument("results", type=Path)
+    every.add_argument("--from", dest="first", type=int, default=0, help="the first condition that is run")
+    scored = verbs.add_parser("score")
+    scored.add_argument("results", type=Path)
+    scored.add_argument("--second", action="store_true", help="learn from the whole first draw, judge by the second")
     args = parser.parse_args()
     if args.verb == "draw":
-        CONDITIONS.write_text(json.dumps(draw(), indent=1) + "\n")
+        first = draw()
+        CONDITIONS.write_text(json.dumps({**first, "second": draw_again(first["conditions"])}, indent=1) + "\n")
         return 0
     if args.verb == "models":
         return make_models(args.models, args.names)
     if args.verb == "score":
         from calibration_score import score
 
-        return score(args.results, conditions())
+        drawn = conditions()
+        if args.second:
+            drawn = [{**one, "learn": one["number"] < SECOND} for one in drawn]
+        else:
+            drawn = drawn[:SECOND]
+        return score(args.results, drawn)
     work = args.work or Path("/tmp/midway-calibration")
     if args.verb == "run":
         return run(args.condition, args.seed, args.out, work, args.models)
-    return run_all(args.jobs, args.minutes, args.out, work, args.models)
+    return run_all(args.jobs, args.minutes, args.out, work, args.models, args.first)
 
 
-DRAW_SEED = 20261126
+DRAW_SEED, SECOND_SEED = 20261126, 20261127
+SECOND = 24
+"""The number of the first condition of the second draw."""
 LEVELS = ([1], [1, 2, 3], [2, 3])
 STEPS = (8, 20, 40)
 GROUPS = (4, 8, 16)
@@ -118,16 +131,7 @@ def draw(seed: int = DRAW_SEED) -> dict[str, Any]:
     }
     taken: list[dict[str, Any]] = []
     while any(wanted.values()):
-        base = rng.choice(list(BASES))
-        world = base.rpartition("-")[0]
-        one = {
-            "base": base,
-            "world": world,
-            "levels": rng.choice(LEVELS),
-            "ways": sorted(rng.sample(WAYS[world], rng.choice(SIZES[world])), key=WAYS[world].index),
-            "steps": rng.choice(STEPS),
-            "group": rng.choice(GROUPS),
-        }
+        one = one_condition(rng)
         kind = (rng.random() < 1 / 3, near_zero(one))
         if wanted[kind] and not any(all(one[key] == other[key] for key in one) for other in taken):
             wanted[kind] -= 1
@@ -135,9 +139,40 @@ def draw(seed: int = DRAW_SEED) -> dict[str, Any]:
     return {"seed": seed, "conditions": [{"number": n, **one} for n, one in enumerate(taken)]}
 
 
+def one_condition(rng: Any) -> dict[str, Any]:
+    """Draw every factor by itself and uniformly."""
+    base = rng.choice(list(BASES))
+    world = base.rpartition("-")[0]
+    return {
+        "base": base,
+        "world": world,
+        "levels": rng.choice(LEVELS),
+        "ways": sorted(rng.sample(WAYS[world], rng.choice(SIZES[world])), key=WAYS[world].index),
+        "steps": rng.choice(STEPS),
+        "group": rng.choice(GROUPS),
+    }
+
+
+def draw_again(before: list[dict[str, Any]], seed: int = SECOND_SEED) -> dict[str, Any]:
+    """Draw as many held-out conditions as the first draw has, by the same rules; none that was drawn before."""
+    import random
+
+    rng = random.Random(seed)
+    wanted = dict(zip((True, False), HELD_OUT, strict=True))
+    taken: list[dict[str, Any]] = []
+    while any(wanted.values()):
+        one = one_condition(rng)
+        near = near_zero(one)
+        if wanted[near] and not any(all(one[key] == other[key] for key in one) for other in [*before, *taken]):
+            wanted[near] -= 1
+            taken.append({**one, "learn": False, "near_zero_by_pilot": near})
+    return {"seed": seed, "conditions": [{"number": len(before) + n, **one} for n, one in enumerate(taken)]}
+
+
 def conditions() -> list[dict[str, Any]]:
-    """Return the conditions that were drawn, in order."""
-    return list(json.loads(CONDITIONS.read_text())["conditions"])
+    """Return the conditions that were drawn, in order: the first draw, then the second."""
+    stored = json.loads(CONDITIONS.read_text())
+    return [*stored["conditions"], *stored["second"]["conditions"]]
 
 
 def base_model(name: str, folder: Path) -> Path:
@@ -310,10 +345,11 @@ def outcome(path: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def run_all(jobs: int, minutes: float, out: Path, work: Path, models: Path) -> int:
-    """Run what has no result, `jobs` at a time, until the time is up: all conditions with one seed, dear ones first; then the next."""
+def run_all(jobs: int, minutes: float, out: Path, work: Path, models: Path, first: int = 0) -> int:
+    """Run what has no result, `jobs` at a time, until the time is up: all conditions from number `first` on with one seed, dear ones
+    first; then with the next seed."""
     end = time.time() + 60 * minutes
-    units = [(seed, c) for seed in SEEDS for c in sorted(conditions(), key=lambda c: -c["steps"])]
+    units = [(seed, c) for seed in SEEDS for c in sorted(conditions()[first:], key=lambda c: -c["steps"])]
     todo = [(c["number"], seed) for seed, c in units if not result_file(out, c["number"], seed).exists()]
     running: dict[subprocess.Popen[bytes], tuple[int, int]] = {}
     out.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from midway.records import UNGUIDED, Finish, Judgement, Question
-from midway.theory.probe import Probe
+from midway.theory.probe import Array, Probe
 
 Labeller = Callable[[Question, str], Any]
 """Returns something with `ways`, in order of first use."""
@@ -24,12 +24,13 @@ def probe_of(
     """Return the counts of samples: completions joined with their verdicts (`judgement`), unguided ones and of heuristics in `ways`.
 
     Questions in the order of `questions`; those without any sample have counts of zero. A sample's way is the first that it uses of all
-    those that the labeller knows; one that is none of `ways` counts as the default.
+    those that the labeller knows. One that is none of `ways` is counted by its own name among the `others`.
     """
     row_of = {id_: n for n, id_ in enumerate(questions)}
     column_of = {slug: n for n, slug in enumerate(ways)}
     flat = np.zeros((2, len(row_of)))
     cells = np.zeros((6, len(row_of), len(column_of)))
+    others: dict[str, Array] = {}
     unjudged = 0
     for row in frame.sort("id").iter_rows(named=True):
         if row["judgement"] not in (Judgement.CORRECT, Judgement.WRONG):
@@ -43,6 +44,10 @@ def probe_of(
             if used and (w := column_of.get(used[0])) is not None:
                 cells[0, q, w] += 1
                 cells[1, q, w] += right
+            elif used:
+                other = others.setdefault(used[0], np.zeros((2, len(row_of))))
+                other[0, q] += 1
+                other[1, q] += right
         elif (w := column_of.get(row["heuristic"])) is not None:
             cells[2, q, w] += 1
             cells[3, q, w] += right
@@ -61,6 +66,9 @@ def probe_of(
         solved_QW=cells[3],
         followed_QW=cells[4],
         followed_right_QW=cells[5],
+        others=tuple(sorted(others)),
+        other_QV=np.stack([others[way][0] for way in sorted(others)], axis=1) if others else np.zeros((len(row_of), 0)),
+        other_right_QV=np.stack([others[way][1] for way in sorted(others)], axis=1) if others else np.zeros((len(row_of), 0)),
         tokens=_mean(plain["completion_tokens"]),
         nats=_nats(plain),
         guided_nats=_nats(frame.filter(pl.col("heuristic") != UNGUIDED)),

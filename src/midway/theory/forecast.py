@@ -6,16 +6,16 @@ way succeeds at a fixed rate on the question. RL follows the exact expected step
     d theta_k / d t = w(p, G) pi_k (q_k - p),      t = pace x steps x (learning rate x width of the model / reference)
 
 - Success rates q: guided samples (and unguided ones that show the way), drawn towards the way's mean over the questions (`strength`).
-- Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was never seen
-  has the share of `unseen` samples among all that were drawn.
-- After mid-training on right solutions: ways in proportion to their success on the question to the power `focus`, and the default as a
-  way that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is drawn to the base model's by
-  `forget`.
+- Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was asked for
+  and never seen has the share of `unseen` samples among all that were drawn. Ways that nobody asked for count too, where they show unasked.
+- After mid-training on right solutions: ways that were asked for in proportion to their success on the question to the power `focus`, and
+  what the model does unasked as a way that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is
+  drawn to the base model's by `forget`.
 - What RL adds that is no choice among ways (a way carried out better) is `polish`, of what is wrong and has signal, over steps.
 - Chance: a run finds a rare way earlier or later (`luck`); what is expected is the mean over that.
 
 Promises: pure functions of arrays; `ways_flow` agrees with `training.flow`; constants are read from `forecast.json`, which says where they
-come from. Axes: Q questions, K = 1 + W choices (the default first), T times.
+come from. Axes: Q questions, K = 1 + W + V choices (the default, ways asked for, other ways), T times.
 """
 
 from __future__ import annotations
@@ -137,19 +137,23 @@ def _towards(right: Array, count: Array, strength: float) -> Array:
 
 
 def rates_of(probe: Probe, constants: Constants) -> Array:
-    """Return the success rate of the default and of each way on each question, (Q, K)."""
-    others = probe.judged_Q - probe.shown_QW.sum(1)
-    default = _towards(probe.right_Q - probe.shown_right_QW.sum(1), others, constants.strength)
+    """Return the success rate of the default, of each way that was asked for and of each other way on each question, (Q, K)."""
+    plain = probe.judged_Q - probe.shown_QW.sum(1) - probe.other_QV.sum(1)
+    plain_right = probe.right_Q - probe.shown_right_QW.sum(1) - probe.other_right_QV.sum(1)
+    default = _towards(plain_right, plain, constants.strength)
     ways = _towards(probe.shown_right_QW + probe.solved_QW, probe.shown_QW + probe.asked_QW, constants.strength)
-    return np.concatenate([default[:, None], ways], axis=1)
+    others = _towards(probe.other_right_QV, probe.other_QV, constants.strength)
+    return np.concatenate([default[:, None], ways, others], axis=1)
 
 
 def unasked(probe: Probe, constants: Constants) -> Policies:
     """Return the base model's policies as it shows itself unasked."""
     total = max(1.0, float(probe.judged_Q.sum()))
-    mean_W = (probe.shown_QW.sum(0) + constants.unseen) / (total + constants.unseen * len(probe.ways))
+    shown_QK = np.concatenate([probe.shown_QW, probe.other_QV], axis=1)
+    extra_K = np.concatenate([np.full(len(probe.ways), constants.unseen), np.zeros(len(probe.others))])
+    mean_K = (shown_QK.sum(0) + extra_K) / (total + extra_K.sum())
     strength = 4.0  # half of the default probe's samples of a question
-    share = (probe.shown_QW + strength * mean_W) / (probe.judged_Q[:, None] + strength)
+    share = (shown_QK + strength * mean_K) / (probe.judged_Q[:, None] + strength)
     share = share * np.minimum(1.0, 0.999 / np.maximum(share.sum(1, keepdims=True), 1e-12))
     pi = np.concatenate([1 - share.sum(1, keepdims=True), share], axis=1)
     return Policies(pi, rates_of(probe, constants))
@@ -158,10 +162,14 @@ def unasked(probe: Probe, constants: Constants) -> Policies:
 def shown(probe: Probe, constants: Constants) -> Policies:
     """Return the policies after mid-training on right solutions of the ways that were asked for."""
     base = unasked(probe, constants)
-    q_W = base.q_QK[:, 1:]
-    pi = np.concatenate([np.full((len(q_W), 1), constants.keep), q_W**constants.focus], axis=1)
+    asked = slice(1, 1 + len(probe.ways))
+    q_W = base.q_QK[:, asked]
+    pi = base.pi_QK.copy()
+    pi[:, asked] = 0.0
+    pi *= constants.keep / pi.sum(1, keepdims=True)
+    pi[:, asked] = q_W**constants.focus
     q = base.q_QK.copy()
-    q[:, 1:] = (1 - constants.forget) * q_W + constants.forget * np.minimum(q_W, base.success_Q[:, None])
+    q[:, asked] = (1 - constants.forget) * q_W + constants.forget * np.minimum(q_W, base.success_Q[:, None])
     return Policies(pi / pi.sum(1, keepdims=True), q)
 
 

@@ -1,13 +1,13 @@
 """What a probe counted: for each question, how often the base model was right unasked and with each heuristic, and in which way.
 
-Promises: plain arrays, no tables, no model; `as_dict` and `from_dict` give the same counts back. Axes: Q questions, W ways. ValueError says
-which counts cannot be.
+Promises: plain arrays, no tables, no model; `as_dict` and `from_dict` give the same counts back. Axes: Q questions, W ways that were asked for, V other ways
+that showed unasked. ValueError says which counts cannot be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ COUNTS = (
     "followed_QW",
     "followed_right_QW",
 )
+OTHERS = ("other_QV", "other_right_QV")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +40,7 @@ class Probe:
     right_Q: Array
     """Of these, right ones."""
     shown_QW: Array
-    """Of the unguided samples, those that used way w first; the rest used none of the ways: the model's default."""
+    """Of the unguided samples, those that used way w first; what is left, less those of other ways, is the model's default."""
     shown_right_QW: Array
     asked_QW: Array
     """Judged samples that were guided by heuristic w."""
@@ -48,6 +49,11 @@ class Probe:
     followed_QW: Array
     """Of the guided samples, those that use the way asked for."""
     followed_right_QW: Array
+    others: tuple[str, ...] = ()
+    """Ways that nobody asked for and that unguided samples used all the same, V of them. Probes made before midway counted them have none."""
+    other_QV: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """Of the unguided samples, those that used such a way first."""
+    other_right_QV: Array = field(default_factory=lambda: np.zeros((0, 0)))
     tokens: float = float("nan")
     """Mean tokens of an unguided sample."""
     nats: float = float("nan")
@@ -66,6 +72,13 @@ class Probe:
             if value.shape != (shape if name.endswith("QW") else shape[:1]) or np.any(value < 0):
                 raise ValueError(f"{name} needs counts of shape {shape if name.endswith('QW') else shape[:1]}")
             object.__setattr__(self, name, value)
+        for name in OTHERS:
+            value = np.asarray(getattr(self, name), float)
+            if not self.others:
+                value = np.zeros((self.judged_Q.size, 0))
+            if value.shape != (self.judged_Q.size, len(self.others)) or np.any(value < 0):
+                raise ValueError(f"{name} needs counts of shape {(self.judged_Q.size, len(self.others))}")
+            object.__setattr__(self, name, value)
         parts = (
             ("right_Q", "judged_Q"),
             ("shown_right_QW", "shown_QW"),
@@ -73,24 +86,25 @@ class Probe:
             ("followed_right_QW", "followed_QW"),
             ("followed_QW", "asked_QW"),
             ("followed_right_QW", "solved_QW"),
+            ("other_right_QV", "other_QV"),
         )
         for part, whole in parts:
             if np.any(getattr(self, part) > getattr(self, whole)):
                 raise ValueError(f"{part} cannot be above {whole}")
-        if np.any(self.shown_QW.sum(1) > self.judged_Q):
+        if np.any(self.shown_QW.sum(1) + self.other_QV.sum(1) > self.judged_Q):
             raise ValueError("more ways were shown than samples judged")
 
     def take(self, index_Q: Any) -> Probe:
         """Return the probe of some questions (with repeats: a bootstrap's)."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Probe(**{name: value[index_Q] if name in COUNTS else value for name, value in own.items()})
+        return Probe(**{name: value[index_Q] if name in (*COUNTS, *OTHERS) else value for name, value in own.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts as JSON holds them."""
         out: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name in COUNTS:
+            if f.name in (*COUNTS, *OTHERS):
                 value = value.astype(int).tolist()
             elif isinstance(value, float):
                 value = value if np.isfinite(value) else None
@@ -108,6 +122,9 @@ class Probe:
         for name in COUNTS:
             array = np.asarray(given[name], float)
             given[name] = array.reshape(-1, width) if name.endswith("QW") else array
+        given["others"] = tuple(given.get("others", ()))
+        for name in OTHERS:
+            given[name] = np.asarray(given.get(name, ()), float).reshape(-1, max(1, len(given["others"])))
         for name in ("tokens", "nats", "guided_nats"):
             given[name] = float("nan") if given.get(name) is None else float(given[name])
         return cls(**{**given, "ways": tuple(given["ways"])})
