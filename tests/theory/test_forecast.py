@@ -114,6 +114,39 @@ def test_a_way_that_solves_when_asked_and_never_shows_gives_a_large_lead() -> No
     assert abs(nothing.lead.value) < 0.05
 
 
+def test_ways_that_nobody_asked_for_count_where_they_show() -> None:
+    asked = made(default=0.1, shown=0.1, asked=0.9)
+    none = np.zeros((64, 0))
+    blank = {
+        name: none
+        for name in ("shown_QW", "shown_right_QW", "asked_QW", "solved_QW", "followed_QW", "followed_right_QW")
+    }
+    shown_QV, right_QV = asked.shown_QW, asked.shown_right_QW
+    counted = replace(asked, **blank, ways=(), others=asked.ways, other_QV=shown_QV, other_right_QV=right_QV)  # type: ignore[arg-type]
+    assert Probe.from_dict(counted.as_dict()).as_dict() == counted.as_dict()
+    assert unasked(counted, Constants()).success_Q.mean() == pytest.approx(
+        unasked(asked, Constants()).success_Q.mean(), abs=0.03
+    )
+    hidden = replace(asked, **blank, ways=())  # type: ignore[arg-type]
+    assert course(counted, RL, Constants()).gain > course(hidden, RL, Constants()).gain + 0.2
+    kept = shown(counted, Constants()).pi_QK
+    assert kept == pytest.approx(unasked(counted, Constants()).pi_QK), "nothing was asked for, so nothing was learnt"
+    with pytest.raises(ValueError, match="other_right_QV cannot be above other_QV"):
+        replace(counted, other_right_QV=shown_QV + 1)
+    assert counted.take([0, 0, 3]).other_QV.shape == (3, 3)
+
+
+def test_of_the_gain_a_share_comes_about() -> None:
+    probe = made(default=0.1, shown=0.1, asked=0.9)
+    whole, half = course(probe, RL, Constants()), course(probe, RL, Constants(alone=0.5))
+    assert half.after - half.before == pytest.approx((whole.after - whole.before) / 2)
+    treated = replace(RL, midtrained=True)
+    whole, half = course(probe, treated, Constants()), course(probe, treated, Constants(added=0.5))
+    assert half.before == pytest.approx(whole.before)
+    assert half.after - half.before == pytest.approx((whole.after - whole.before) / 2)
+    assert catch_up(probe, RL, treated, Constants(alone=0.1)) == catch_up(probe, RL, treated, Constants())
+
+
 def test_ways_that_show_by_themselves_and_more_steps_take_the_lead_away() -> None:
     leads = [
         expected(made(default=0.1, shown=share, asked=0.9), RL, replace(RL, midtrained=True), KNOWN).lead.value
@@ -180,12 +213,13 @@ def condition(seed: int, constants: Constants) -> Condition:
 
 
 def test_constants_are_learnt_from_conditions() -> None:
-    true = Constants(pace=6.0, unseen=0.4, focus=3.0, keep=0.03, forget=0.2, polish=0.001)
-    learn = [condition(seed, true) for seed in range(4)]
+    true = Constants(pace=6.0, unseen=0.4, focus=3.0, keep=0.03, forget=0.2, polish=0.001, alone=0.6, added=0.8)
+    learn = [condition(seed, true) for seed in range(6)]
     known = fit(learn, source="made up")
     found = known.constants
-    assert known.conditions == 4 and known.source == "made up" and known.spread["lead"] < 0.05
+    assert known.conditions == 6 and known.source == "made up" and known.spread["lead"] < 0.05
     assert found.pace == pytest.approx(true.pace, rel=0.25), "the search began at 3"
+    assert found.alone == pytest.approx(true.alone, abs=0.1), "the search began at 1"
     assert max(np.abs(errors(c, found)).max() for c in learn) < 0.03
 
 

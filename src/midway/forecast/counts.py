@@ -68,7 +68,9 @@ def probe_of(
         followed_right_QW=cells[5],
         others=tuple(sorted(others)),
         other_QV=np.stack([others[way][0] for way in sorted(others)], axis=1) if others else np.zeros((len(row_of), 0)),
-        other_right_QV=np.stack([others[way][1] for way in sorted(others)], axis=1) if others else np.zeros((len(row_of), 0)),
+        other_right_QV=np.stack([others[way][1] for way in sorted(others)], axis=1)
+        if others
+        else np.zeros((len(row_of), 0)),
         tokens=_mean(plain["completion_tokens"]),
         nats=_nats(plain),
         guided_nats=_nats(frame.filter(pl.col("heuristic") != UNGUIDED)),

@@ -17,7 +17,7 @@ FOLLOWS = 0.2
 def paragraph(
     found: Features, told: Expected, plain: Budget, treated: Budget, catch_up: int | None, known: Calibration
 ) -> str:
-    """Return the forecast in words. `catch_up`: RL steps until RL alone is expected to be level, None if it is not in sight. `known`: what
+    """Return the forecast in words. `catch_up`: RL steps until RL alone is level at the earliest, None if it is not in sight. `known`: what
     the forecast was made with."""
     lead = told.lead
     sentences = [
@@ -117,8 +117,8 @@ def _catch_up(lead: Range, plain: Budget, catch_up: int | None) -> str:
         return "No number of RL steps is in sight after which RL alone would be level."
     saved = catch_up - plain.steps
     if saved <= 0:
-        return "RL alone is expected to be level within its budget."
-    return f"RL alone would be level after about {catch_up:,} steps: mid-training saves about {saved:,}."
+        return ""
+    return f"RL alone would be level after {catch_up:,} steps at the earliest: mid-training saves {saved:,} or more."
 
 
 def _percent(share: float) -> str:

@@ -30,7 +30,9 @@ _OPERATORS: dict[type, Callable[[float, float], float]] = {
 }
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _BOX = re.compile(r"\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
-_UNDONE = re.compile(r"\s*-?\d[\d.,]*(?:\s*(?:[+*×·]|\\times|\\cdot|\s-\s)\s*\d[\d.,]*)+\s*(?:=\s*\??|\s[A-Za-z]{3,})?\s*")
+_UNDONE = re.compile(
+    r"\s*-?\d[\d.,]*(?:\s*(?:[+*×·]|\\times|\\cdot|\s-\s)\s*\d[\d.,]*)+\s*(?:=\s*\??|\s[A-Za-z]{3,})?\s*"
+)
 """A sum, difference or product of numbers, with a unit or without. A quotient may be a fraction, and `3-5` a range."""
 _SAID = re.compile(r"(?:final answer|the answer) is:?\s*\$?\\?(?:boxed\{)?([-+]?\d[\d,]*(?:\.\d+)?)", re.IGNORECASE)
 

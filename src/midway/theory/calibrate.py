@@ -7,7 +7,7 @@ conditions say nothing stays where it was; the spread is of conditions that were
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ NOISE = 0.05
 WIDTH = 3.0
 STEP = 0.1
 """By how much a logarithm is moved to see what it does."""
-FITTED = ("pace", "unseen", "focus", "forget", "polish")
+FITTED = ("pace", "unseen", "focus", "forget", "polish", "alone", "added")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +48,15 @@ PRIOR = Constants(pace=3.0, luck=0.5, unseen=0.5, strength=1.0, focus=3.0, keep=
 
 def _constants(x: Array) -> Constants:
     """Return constants from what is searched: logarithms, and for the share `forget` a logit."""
-    pace, unseen, focus, polish = np.exp(x[[0, 1, 2, 4]])
-    return Constants(
-        pace=float(pace),
-        unseen=float(unseen),
-        focus=float(focus),
-        forget=float(1 / (1 + np.exp(-x[3]))),
-        polish=float(polish),
-        strength=PRIOR.strength,
-        keep=PRIOR.keep,
-        luck=PRIOR.luck,
-    )
+    found = {name: float(np.exp(value)) for name, value in zip(FITTED, x, strict=True)}
+    logit = x[FITTED.index("forget")]
+    return replace(PRIOR, **{**found, "forget": float(1 / (1 + np.exp(-logit)))})
 
 
 def _start() -> Array:
-    return np.array(
-        [
-            np.log(PRIOR.pace),
-            np.log(PRIOR.unseen),
-            np.log(PRIOR.focus),
-            np.log(PRIOR.forget / (1 - PRIOR.forget)),
-            np.log(PRIOR.polish),
-        ]
-    )
+    logs = [np.log(getattr(PRIOR, name)) for name in FITTED]
+    logs[FITTED.index("forget")] = np.log(PRIOR.forget / (1 - PRIOR.forget))
+    return np.array(logs)
 
 
 def errors(condition: Condition, constants: Constants) -> Array:
@@ -90,7 +76,7 @@ def errors(condition: Condition, constants: Constants) -> Array:
 
 
 def _residuals(x: Array, condition: Condition) -> Array:
-    return np.asarray(errors(condition, _constants(x))[:3] / NOISE)
+    return np.asarray(errors(condition, _constants(x)) / NOISE)
 
 
 def _searched(conditions: Sequence[Condition]) -> Array:

@@ -12,6 +12,8 @@ way succeeds at a fixed rate on the question. RL follows the exact expected step
   what the model does unasked as a way that counts for `keep`: where no way succeeds, the model goes on as before. Success of the ways is
   drawn to the base model's by `forget`.
 - What RL adds that is no choice among ways (a way carried out better) is `polish`, of what is wrong and has signal, over steps.
+- Of the gain in RL that this gives for the probed questions a share comes about on others: `alone` for RL alone, `added` for RL that
+  follows mid-training.
 - Chance: a run finds a rare way earlier or later (`luck`); what is expected is the mean over that.
 
 Promises: pure functions of arrays; `ways_flow` agrees with `training.flow`; constants are read from `forecast.json`, which says where they
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -81,10 +83,15 @@ class Constants:
     forget: float = 0.1
     polish: float = 0.0
     """Share of what is wrong and has signal that becomes right in one step at the reference rate and width."""
+    alone: float = 1.0
+    added: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.pace, self.unseen, self.strength, self.keep) <= 0 or min(self.polish, self.focus, self.luck) < 0:
-            raise ValueError("pace, unseen, strength and keep must be above 0, polish, focus and luck not below")
+        positive = (self.pace, self.unseen, self.strength, self.keep, self.alone, self.added)
+        if min(positive) <= 0 or min(self.polish, self.focus, self.luck) < 0:
+            raise ValueError(
+                "pace, unseen, strength, keep, alone and added must be above 0, polish, focus and luck not below"
+            )
         if not 0 <= self.forget <= 1:
             raise ValueError("forget is a share")
 
@@ -212,7 +219,7 @@ def _weights(rule: str, group: int) -> Array:
 
 
 def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], constants: Constants) -> Array:
-    """Return expected success, the mean over questions, after each number of RL steps (increasing).
+    """Return expected success, the mean over questions, after each number of RL steps (increasing; the policies' own success is that after 0 steps).
 
     The mean over chance too: a run finds a rare way earlier or later, so the time is log-normal around what the steps say, with deviation
     `luck` (five points of Gauss-Hermite quadrature, all on one curve).
@@ -228,7 +235,10 @@ def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], con
         seen = signal(np.clip(p_TNQ, 0, 1), budget.group)
         gained_T = 1 - np.exp(-constants.polish * scale * at_T)
         p_TNQ = p_TNQ + (1 - p_TNQ) * seen * gained_T[:, None, None]
-    return np.asarray(p_TNQ.mean(-1) @ share_N)
+    p_T = p_TNQ.mean(-1) @ share_N
+    start = float((policies.pi_QK * policies.q_QK).sum(-1).mean())
+    share = constants.added if budget.midtrained else constants.alone
+    return np.asarray(start + share * (p_T - start))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,11 +268,13 @@ def course(probe: Probe, budget: Budget, constants: Constants) -> Course:
 
 
 def catch_up(probe: Probe, plain: Budget, treated: Budget, constants: Constants, most: int = 2000) -> int | None:
-    """Return the RL steps after which RL alone is expected within one point of the treatment; None where that is beyond `most`.
+    """Return the RL steps after which RL alone is within one point of the treatment at the earliest; None where that is beyond `most`.
 
-    RL alone is given ever more steps; the treatment keeps its own.
+    RL alone is given ever more steps; the treatment keeps its own. `alone` is left out (1): it was learnt from few steps, and as a
+    limit for many it would say that RL alone never gets there.
     """
     goal = course(probe, treated, constants).after - 0.01
+    constants = replace(constants, alone=1.0)
     base = unasked(probe, constants)
     observed = float(probe.right_Q.sum() / max(1.0, probe.judged_Q.sum()))
     shift = observed - float(base.success_Q.mean())

@@ -121,10 +121,10 @@ class Probe:
         width = len(given["ways"])
         for name in COUNTS:
             array = np.asarray(given[name], float)
-            given[name] = array.reshape(-1, width) if name.endswith("QW") else array
+            given[name] = array.reshape(len(given["judged_Q"]), width) if name.endswith("QW") else array
         given["others"] = tuple(given.get("others", ()))
         for name in OTHERS:
-            given[name] = np.asarray(given.get(name, ()), float).reshape(-1, max(1, len(given["others"])))
+            given[name] = np.asarray(given.get(name, ()), float).reshape(len(given["judged_Q"]), len(given["others"]))
         for name in ("tokens", "nats", "guided_nats"):
             given[name] = float("nan") if given.get(name) is None else float(given[name])
         return cls(**{**given, "ways": tuple(given["ways"])})
