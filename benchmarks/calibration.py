@@ -8,7 +8,8 @@
     python benchmarks/calibration.py score DIR                 fit on the 8, forecast the 16 from their probes, compare with what came out
     python benchmarks/calibration.py score DIR --second        fit on all 24, forecast 16 that were drawn later
 
-Conditions 0 to 23 are the first draw, 24 to 39 the second, which was made when the model of the forecast had been changed. `--from 24` runs these.
+Conditions 0 to 23 are the first draw, 24 to 39 the second, which was made when the model of the forecast had been changed; `--from 24` runs
+the second.
 A condition is a recipe: a probe (the forecast's own stage), RL alone, and several ways, then RL; its result is one small JSON file a seed.
 Conditions do not depend on each other; `all` runs them side by side with one thread each, skips what is done, and stops at its time limit.
 What the conditions are, what was expected of them, and what came out: docs/forecast.md.

@@ -188,6 +188,11 @@ def test_a_forecast_stands_beside_the_outcome(run: Path, tmp_path: Path) -> None
     html = build_report(path).html.read_text(encoding="utf-8")
     assert "Was it forecast?" in html and "inside that interval" in html and "80 % interval" in html
     assert "Enough questions are reached by one way alone." in html
+    (chart,) = [s.chart for s in sections(read_results(path / "report/results.json")) if s.id == "forecast"]
+    assert chart is not None and [row[0] for row in chart.rows] == [
+        "lead over the main control, forecast", "came out", "“8 ways + RL” over the base model, forecast", "came out",
+    ]  # fmt: skip
+    assert chart.rows[2][1] == "+20.0 [10.0, 30.0]" and 'id="fig-forecast"' in html
     rates = {s.arm: s.pass_at_1.value for s in found.scores if s.final}
     table = next(
         t for s in sections(read_results(path / "report/results.json")) for t in s.tables if t.id == "forecast-table"

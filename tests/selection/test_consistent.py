@@ -1,4 +1,5 @@
-"""Solutions that are right and not sound: false arithmetic, an answer from nowhere or not worked out, loops, two answers; and answer rules that count."""
+"""Solutions that are right and not sound: false arithmetic, an answer from nowhere or not worked out, loops, two answers; and answer rules
+that count."""
 
 from __future__ import annotations
 

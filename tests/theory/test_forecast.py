@@ -117,10 +117,9 @@ def test_a_way_that_solves_when_asked_and_never_shows_gives_a_large_lead() -> No
 def test_ways_that_nobody_asked_for_count_where_they_show() -> None:
     asked = made(default=0.1, shown=0.1, asked=0.9)
     none = np.zeros((64, 0))
-    blank = {
-        name: none
-        for name in ("shown_QW", "shown_right_QW", "asked_QW", "solved_QW", "followed_QW", "followed_right_QW")
-    }
+    blank = dict.fromkeys(
+        ("shown_QW", "shown_right_QW", "asked_QW", "solved_QW", "followed_QW", "followed_right_QW"), none
+    )
     shown_QV, right_QV = asked.shown_QW, asked.shown_right_QW
     counted = replace(asked, **blank, ways=(), others=asked.ways, other_QV=shown_QV, other_right_QV=right_QV)  # type: ignore[arg-type]
     assert Probe.from_dict(counted.as_dict()).as_dict() == counted.as_dict()

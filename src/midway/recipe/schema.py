@@ -248,8 +248,8 @@ class SelectionConfig(Section):
     """Answer rules that count for data (`boxed`, `statement`, `hashes`, `tag`, `letter` ...: the first word of a verdict's reason); any if
     left out. A text whose answer is merely its last number may be right by luck."""
     consistent: bool = False
-    """Drop solutions whose arithmetic is false, whose answer no computation gives or is not worked out, that repeat themselves, or that answer
-    twice."""
+    """Drop solutions whose arithmetic is false, whose answer no computation gives or is not worked out, that repeat themselves, or that
+    answer twice."""
     prompt_with_heuristic: bool = False
     """Keep the heuristic's prompt in the training prompt; by default it is question -> solution."""
 

@@ -10,10 +10,21 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from midway.report.figures import Figure, short
-from midway.report.phrases import at_floor, call, duration, interval, listed, percent, plural, repeats
+from midway.report.phrases import (
+    at_floor,
+    base_rate,
+    call,
+    duration,
+    interval,
+    listed,
+    percent,
+    plural,
+    points,
+    repeats,
+)
 from midway.report.rows import Moved, Paired, Parts, moved, paired, parted
 from midway.report.words import Controls, controls, main_benchmark, spent
-from midway.results import Cost, Difference, Results, Score
+from midway.results import Cost, Difference, Interval, Results, Score
 
 
 def styles_of(results: Results) -> dict[str, int]:
@@ -120,6 +131,53 @@ def sets_chart(results: Results) -> Figure | None:
         ],
         head=["set", "difference [95 %], points", "chance", "at floor"],
         rows=table,
+    )
+
+
+def forecast_chart(results: Results) -> Figure | None:
+    """What was forecast (hollow) over what came out (filled): the lead, and both arms' gains over the base model."""
+    made, main = results.forecast, main_benchmark(results)
+    if made is None or main is None:
+        return None
+    rates = {s.arm: s.pass_at_1.value for s in results.scores if s.benchmark == main and s.final}
+    base = base_rate(results, main)
+    found = [r.difference for r in results.differences if (r.benchmark, r.against) == (main, results.control)]
+    asked: list[tuple[str, Interval, Interval | None, int]] = []
+    if made.lead is not None:
+        asked.append(("lead over the main control", made.lead, found[0] if found else None, 0))
+    for name, gain in made.arms.items():
+        last, style = rates.get(name), styles_of(results).get(name, 1)
+        came = None if last is None or base is None else Interval(last - base, None, None)
+        asked.append((f"“{results.titles.get(name, name)}” over the base model", gain, came, style))
+    rows = []
+    for what, forecast, came, style in asked:
+        rows.append(_ahead(f"{what}, forecast", forecast, style, shown=False))
+        if came is not None and came.value is not None:
+            rows.append(_ahead("came out", came, style, shown=True))
+    if not any(row.shown for row in rows):
+        return None
+    return Figure(
+        id="fig-forecast",
+        title="Forecast and outcome",
+        caption=f"Hollow: forecast before training, with its {100 * made.level:.0f} % interval. Filled: what came out, the lead with its "
+        "95 % interval.",
+        panels=[
+            (main, paired(rows, x_label="points of pass@1", describe="; ".join(f"{r.label} {r.text}" for r in rows)))
+        ],
+        head=["what", "points"],
+        rows=[[r.label, r.text] for r in rows],
+    )
+
+
+def _ahead(label: str, found: Interval, style: int, *, shown: bool) -> Paired:
+    return Paired(
+        label=label,
+        value=100 * nan(found.value),
+        low=100 * nan(found.low),
+        high=100 * nan(found.high),
+        style=style,
+        text=interval(found, sign=True) if found.low is not None else points(found.value, sign=True),
+        shown=shown,
     )
 
 

@@ -14,6 +14,7 @@ from midway.report.charts import (
     data_chart,
     fates_chart,
     fates_say,
+    forecast_chart,
     gain_panel,
     lead_cost,
     sets_chart,
@@ -119,7 +120,7 @@ def _forecast(results: Results) -> Section | None:
         head=["what", f"forecast [{level}]", "outcome [95 %]"],
         rows=rows,
     )
-    return Section("forecast", "Was it forecast?", sentences, None, [table])
+    return Section("forecast", "Was it forecast?", sentences, forecast_chart(results), [table])
 
 
 def _outcome(rows: Sequence[Difference]) -> str:

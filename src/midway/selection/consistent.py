@@ -38,9 +38,9 @@ _SAID = re.compile(r"(?:final answer|the answer) is:?\s*\$?\\?(?:boxed\{)?([-+]?
 
 
 def faults(text: str, answer: str | None = None) -> tuple[str, ...]:
-    """Return what is wrong with a solution, each fault once: `false-arithmetic: 3+4=8`, `no-computation-gives: 12`, `not-worked-out: 6 + 5`,
-    `loop: ...`, `two-answers: 3 and 4`; nothing for a sound one. `answer` is the answer that was read out of it. Reasoning before `</think>`, where a
-    model may try and correct itself, is not looked at."""
+    """Return what is wrong with a solution, each fault once: `false-arithmetic: 3+4=8`, `no-computation-gives: 12`,
+    `not-worked-out: 6 + 5`, `loop: ...`, `two-answers: 3 and 4`; nothing for a sound one. `answer` is the answer that was read out of it.
+    Reasoning before `</think>`, where a model may try and correct itself, is not looked at."""
     text = text.rpartition("</think>")[2][:MAX_TEXT]
     return tuple(dict.fromkeys([*_arithmetic(text, answer), *_loops(text), *_answers(text)]))
 

@@ -219,7 +219,7 @@ def _weights(rule: str, group: int) -> Array:
 
 
 def learning_curve(policies: Policies, budget: Budget, steps: Sequence[int], constants: Constants) -> Array:
-    """Return expected success, the mean over questions, after each number of RL steps (increasing; the policies' own success is that after 0 steps).
+    """Return expected success, the mean over questions, after each number of RL steps (increasing).
 
     The mean over chance too: a run finds a rare way earlier or later, so the time is log-normal around what the steps say, with deviation
     `luck` (five points of Gauss-Hermite quadrature, all on one curve).

@@ -1,7 +1,7 @@
 """What a probe counted: for each question, how often the base model was right unasked and with each heuristic, and in which way.
 
-Promises: plain arrays, no tables, no model; `as_dict` and `from_dict` give the same counts back. Axes: Q questions, W ways that were asked for, V other ways
-that showed unasked. ValueError says which counts cannot be.
+Promises: plain arrays, no tables, no model; `as_dict` and `from_dict` give the same counts back. Axes: Q questions, W ways that were asked
+for, V other ways that showed unasked. ValueError says which counts cannot be.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Probe:
     """Of the guided samples, those that use the way asked for."""
     followed_right_QW: Array
     others: tuple[str, ...] = ()
-    """Ways that nobody asked for and that unguided samples used all the same, V of them. Probes made before midway counted them have none."""
+    """Other ways that unguided samples used, V of them. Probes made before midway counted them have none."""
     other_QV: Array = field(default_factory=lambda: np.zeros((0, 0)))
     """Of the unguided samples, those that used such a way first."""
     other_right_QV: Array = field(default_factory=lambda: np.zeros((0, 0)))
