@@ -12,7 +12,8 @@ import pytest
 from midway.rundir import RunError, layout
 from midway.rundir.layout import Layout
 from midway.view import ViewServer, write_bundle
-from midway.view.viewed import Runs
+from midway.view.reading import asked, readings
+from midway.view.viewed import Runs, Viewed
 
 MOST = 6
 
@@ -116,6 +117,18 @@ def test_what_would_i_train_on(walk: Callable[[], Walk], stored: Path) -> None:
     assert found.clicks == 4
 
 
+def test_a_text_that_cannot_be_read_keeps_no_other_from_being_read(stored: Path) -> None:
+    found = Viewed(stored).question("single", next(iter(rates_of_base(stored))))
+    sound = asked(found, {"text": "#### 5"})
+    broken = {**sound, "question": {**sound["question"], "domain": "no such domain"}}
+    lines = readings([sound, broken, sound])
+    assert lines[0] == lines[2] and lines[0][0].startswith("gold:")
+    assert len(lines[1]) == 1 and lines[1][0].startswith("reading this text failed") and "no such domain" in lines[1][0]
+    assert readings([sound], seconds=-0.999) == [
+        ["reading this text takes longer than -0.999 s: that is worth a bug report"]
+    ]
+
+
 def test_a_copy_opens_from_a_file(browser: Any, stored: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     assert write_bundle(Runs([stored]), out, 5, {"filter": "never-base"}) < 3_000_000
@@ -143,6 +156,9 @@ def test_a_copy_opens_from_a_file(browser: Any, stored: Path, tmp_path: Path) ->
         assert page.overflow() == 0
     page.click("tr[data-id] a.open").click("button.prompt")
     assert "Exactly what the model saw" in page.wait("(document.querySelector('.exact') || {}).textContent")
+    page.click("a[data-screen=verifier]").click("[data-kind=wrong]").click("button.how")
+    lines = page.wait("[...document.querySelectorAll('.reading li')].map(l => l.textContent)")
+    assert lines[0].startswith("gold:") and any("not equal" in line or "undecided" in line for line in lines)
     assert page.problems == [] and all(url.startswith(("file:", "data:")) for url in page.requests)
     with pytest.raises(RunError, match="give another directory"):
         write_bundle(Runs([stored]), stored)

@@ -83,12 +83,24 @@ def _run(viewed: Viewed, count: int, chosen: dict[str, str]) -> Iterator[tuple[s
         yield f"heuristics/{benchmark}", reach
     yield from _training(viewed, size)
     yield from _rollouts(viewed)
+    yield from _verifier(viewed, count)
+
+
+def _verifier(viewed: Viewed, count: int) -> Iterator[tuple[str, Any]]:
+    """Yield the Verifier screen of each place and kind; its samples with how they were read, each read once."""
     for of in verifier.places(viewed):
-        for kind in verifier.KINDS:
-            page = verifier.verifier(viewed, Params({"of": of, "show": kind, "size": str(min(count, 25))}))
+        pages = {
+            kind: verifier.verifier(viewed, Params({"of": of, "show": kind, "size": str(min(count, 25))}))
+            for kind in verifier.KINDS
+        }
+        samples = {(row["where"], row["id"]) for page in pages.values() for row in page["rows"]}
+        asked = {sample: Params({"of": of, "where": sample[0], "id": sample[1]}) for sample in sorted(samples)}
+        lines = dict(zip(asked, verifier.all_readings(viewed, list(asked.values())), strict=True))
+        for kind, page in pages.items():
             page |= {"pages": 1, "left_out": page["total"] - len(page["rows"]), "page": 1}
             for row in page["rows"]:
-                row["bug"] = verifier.bug(viewed, Params({"of": of, "where": row["where"], "id": row["id"]}))
+                sample = (row["where"], row["id"])
+                row |= {"bug": verifier.bug(viewed, asked[sample]), "reading": lines[sample]}
             yield f"verifier/{of}/{kind}", page
 
 

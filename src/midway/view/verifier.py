@@ -8,8 +8,6 @@ in a process of its own with a deadline; a program in a text is read, never run.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any
 
 import polars as pl
 
-from midway.questions.table import to_record
 from midway.records import Question
 from midway.results.scans import (
     CUT,
@@ -33,11 +30,11 @@ from midway.results.scans import (
 )
 from midway.rundir import layout
 from midway.view.question import row_of
+from midway.view.reading import asked, readings
 from midway.view.shared import labeller_of, page_of, pieces, titles
 from midway.view.viewed import BadRequest, Params, Viewed, only
 
-SECONDS = 20
-"""For telling how one text was read."""
+NOT_STORED = "the question of this sample is not stored in the run"
 GUESSES = ("number", "math", "bare")
 """Rules that take an answer from a text that does not say what its answer is."""
 GUESSED = JUDGED & pl.any_horizontal(
@@ -249,15 +246,12 @@ def reading(viewed: Viewed, params: Params) -> dict[str, Any]:
     """Return how the verifier read a sample, line by line."""
     row, _, found = find_sample(viewed, params)
     if found is None:
-        return {"lines": ["the question of this sample is not stored in the run"]}
-    cut = row.get("finish") == "length" or bool(row.get("cut_off"))
-    asked = json.dumps({"question": to_record(found), "text": row["text"] or "", "truncated": cut})
-    command = [sys.executable, "-m", "midway.view.reading"]
-    try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return {"lines": [f"reading this text takes longer than {SECONDS} s: that is worth a bug report"]}
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"lines": [f"reading this text failed: {last}"]}
-    return {"lines": json.loads(done.stdout)}
+        return {"lines": [NOT_STORED]}
+    return {"lines": readings([asked(found, row)])[0]}
+
+
+def all_readings(viewed: Viewed, samples: Sequence[Params]) -> list[list[str]]:
+    """Return the same for many samples, in one process."""
+    every = [find_sample(viewed, params) for params in samples]
+    known = iter(readings([asked(found, row) for row, _, found in every if found is not None]))
+    return [[NOT_STORED] if found is None else next(known) for _, _, found in every]

@@ -3,10 +3,10 @@
 (function (m) {
   const { html } = m, { useState } = preactHooks;
 
-  const Reading = function ({ run, of, where, id }) {
+  const Reading = function ({ run, of, where, id, copied }) {
     const [lines, set] = useState(null), [asked, ask] = useState(false);
-    if (!m.live) return null;
-    const read = () => { ask(true); m.get(`run/${encodeURIComponent(run)}/reading`, { of, where, id }).then(d => set(d.lines), e => set([e.message])); };
+    if (!m.live && !copied) return null;
+    const read = () => { if (copied) return set(copied); ask(true); m.get(`run/${encodeURIComponent(run)}/reading`, { of, where, id }).then(d => set(d.lines), e => set([e.message])); };
     if (lines) return html`<ol class="reading">${lines.map(l => html`<li><${m.Plain} text=${l}/></li>`)}</ol>`;
     return html`<button class="small how" disabled=${asked} onClick=${read}>${asked ? 'reading …' : 'how it was read'}</button>`;
   };
@@ -25,7 +25,7 @@
         <${m.Text} pieces=${r.pieces} titles=${d.titles}/>
         <footer class="dim">${m.count(r.completion_tokens)} tokens${r.finish === 'length' ? html` <span class="tag bad">cut off</span>` : null} · ${r.where} ·
           ${d.of.startsWith('benchmark:') ? html` <a class="open" href=${m.link(run, 'question', { benchmark: d.of.slice(10), id: r.question_id, right: r.where })}><${m.Plain} text=${r.name}/></a>` : html` <${m.Plain} text=${r.name}/>`}
-          ${' '}<${Reading} key=${'r' + r.id} run=${run} of=${d.of} where=${r.where} id=${r.id}/> <${m.Bug} key=${'b' + r.id} run=${run} of=${d.of} where=${r.where} id=${r.id} show=${d.show}/></footer></article>`)
+          ${' '}<${Reading} key=${'r' + r.id} run=${run} of=${d.of} where=${r.where} id=${r.id} copied=${r.reading}/> <${m.Bug} key=${'b' + r.id} run=${run} of=${d.of} where=${r.where} id=${r.id} show=${d.show}/></footer></article>`)
         : html`<p class="none">There is none.</p>`}
       <${m.Pager} data=${d}/></main>`}</${m.Data}>`;
   };
