@@ -69,6 +69,8 @@ def run(folder: Path) -> Run:
         "sound": [],
         "short": {"rl_args": {"max_completion_length": 4, "max_steps": 12}},
         "hot": {"rl_args": {"learning_rate": 0.02}},
+        "far": {"rl_args": {"learning_rate": 0.01, "beta": 0.001, "max_steps": 16}},
+        "stale": {"reward": "random", "rl_args": {"learning_rate": 0.02, "num_iterations": 12, "max_steps": 12}},
     }
     recipe = lab_recipe(arms, rl={"max_steps": 22, "max_completion_length": 24, "save_steps": 100})
     return midway.run(recipe, out=folder / "run")
@@ -105,6 +107,16 @@ def test_a_learning_rate_far_too_high(run: Run) -> None:
     found = of(run, "hot")
     assert {"no-signal", "entropy-fall"} & set(found) and {"length", "cut-off"} & set(found), found
     assert any(key.startswith("alarm/") for row in rows(run, "hot") for key in row)
+
+
+def test_a_model_far_from_its_reference(run: Run) -> None:
+    found = of(run, "far")
+    assert found["kl"].value > 1.0 and "raise rl.beta" in found["kl"].advice, found
+
+
+def test_many_passes_over_the_same_samples_are_clipped(run: Run) -> None:
+    found = of(run, "stale")
+    assert found["clip-ratio"].value > 0.3 and "rl.num_iterations" in found["clip-ratio"].advice, found
 
 
 def test_they_stand_in_status_and_report(run: Run, midway: Callable[..., object]) -> None:
