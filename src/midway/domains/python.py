@@ -87,7 +87,7 @@ class Python(Domain):
 
 
 def judge_by_file(fields: Mapping[str, Any]) -> Verdict:
-    """Call the user's function. Called in a worker; what it raises is told as `unjudged`."""
+    """Call the user's function. Called in a worker; what it raises becomes `unjudged`."""
     found = load_object(fields["judge"])(of_record(dict(fields["question"])), fields["text"])
     if isinstance(found, Verdict):
         return found

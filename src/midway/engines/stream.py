@@ -32,7 +32,7 @@ from midway.engines.base import Engine, EngineError
 from midway.records import Completion, Finish, Request
 
 QUIET = 10.0
-"""Seconds without a completion after which progress is told all the same."""
+"""Seconds without a completion after which progress is reported anyway."""
 WINDOW = 20_000
 """Requests that are held and sorted at a time."""
 

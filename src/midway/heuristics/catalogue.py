@@ -1,7 +1,7 @@
 """Load heuristics from TOML files: the built-in catalogue, then folders of the user's own.
 
 Promises: every file is checked when it is read (keys, four cues or none, exemplars that name their phases in order or not at all, and end
-in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is told
+in the answer form of their domain), so that a prompt is never built from a half-written file. What goes wrong is reported
 as CatalogueError: which file, which key, what to write. Answers of exemplars are not judged here (`verify` lies above
 this room); the tests do that for the built-in ones.
 

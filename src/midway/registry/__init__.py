@@ -77,7 +77,7 @@ def _installed(group: str) -> tuple[dict[str, Part], dict[str, str]]:
         where = f"entry point {entry.name} of {entry.dist.name if entry.dist else '?'} ({entry.value})"
         try:
             found = entry.load()
-        except Exception as error:  # somebody else's module: whatever it raises is told when its part is asked for
+        except Exception as error:  # somebody else's module: whatever it raises is reported when its part is asked for
             broken[entry.name] = f"{where} cannot be loaded: {type(error).__name__}: {error}"
             continue
         for part in found if isinstance(found, tuple) else (found,):

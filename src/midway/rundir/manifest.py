@@ -1,6 +1,6 @@
 """A stage directory and its `stage.json`: what was asked, its digest, state, cost, result.
 
-Promises: a stage that is complete with the same digest can be skipped, an incomplete one goes on, one whose digest changed is told with
+Promises: a stage that is complete with the same digest can be skipped, an incomplete one goes on, one whose digest changed is reported with
 the difference by name. Costs add up over attempts, also over one that was killed.
 """
 

@@ -1,7 +1,7 @@
 """Is a solution sound, not only right? Found by program: false arithmetic, an answer that no computation leads to or that is not worked
 out, loops, two answers.
 
-Promises: pure functions of the text; bounded in time for any text. A fault is told only where it is plain: text that cannot be read as
+Promises: pure functions of the text; bounded in time for any text. A fault is reported only where it is plain: text that cannot be read as
 arithmetic is no fault. It says nothing of whether the reasoning in words is good.
 """
 

@@ -68,7 +68,7 @@ def ask(out: Output, requests: Iterable[Request], answer: Answer, folder: str) -
 
 
 REPORTED = ("asked", "held", "unasked", "done", "rescued", "deaths", "failed", "failures", "tokens_per_second")
-"""What of a StreamReport goes into stage.json: of the last attempt. What is in the table, whoever wrote it when, is told by `account`."""
+"""What of a StreamReport goes into stage.json: of the last attempt. What is in the table, whoever wrote it, is counted by `account`."""
 TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens")
 
 

@@ -68,7 +68,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constants:
-    """What the theory does not know and the learning conditions told (see `forecast.json`)."""
+    """What the theory does not know: fitted on lab conditions, see `forecast.json`."""
 
     pace: float = 3.0
     """Logit time of one step at the reference rate and width."""

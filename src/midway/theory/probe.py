@@ -34,7 +34,7 @@ class Probe:
     ways: tuple[str, ...]
     """The heuristics that were asked for, W of them."""
     labelled: bool
-    """Whether a program told which way each sample used; without it shown, shown_right, followed and followed_right are 0."""
+    """Whether a program says which way each sample used; without it shown, shown_right, followed and followed_right are 0."""
     judged_Q: Array
     """Unguided samples that were judged."""
     right_Q: Array

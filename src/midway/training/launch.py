@@ -124,7 +124,7 @@ def parent_gone() -> bool:
 
 
 LATEST = 50
-"""Lines of metrics.jsonl whose latest numbers are told at once: an alarm and a curve are lines of their own."""
+"""Lines of metrics.jsonl whose latest numbers are reported at once: an alarm and a curve are lines of their own."""
 
 
 def _report(metrics: Path, progress: Progress) -> None:

@@ -71,7 +71,7 @@ def idle_seconds(pid: int, elapsed: float) -> float:
     """Return how much of `elapsed` (wall seconds) process `pid` neither ran nor waited for a processor.
 
     Where the kernel does not tell the waiting time, only a quarter of the time counts as idle. A process that is gone is
-    not idle: its end is told elsewhere.
+    not idle: its end is reported elsewhere.
     """
     try:
         busy = busy_seconds(pid)

@@ -100,7 +100,7 @@ def _longer(text: str) -> Iterator[str]:
 
 
 def _candidates(text: str, bodies: list[str], prompt: str, entry_point: str) -> Iterator[str]:
-    """What may be the program, the most likely first. Of the first one it is told why it does not compile."""
+    """What may be the program, the most likely first. For the first one the reason why it does not compile is given."""
     for body in reversed(bodies):
         if defines(body, entry_point):
             yield body

@@ -57,7 +57,7 @@ def check(section: str, where: str, args: Mapping[str, Any]) -> None:
 
 
 def check_groups(where: str, args: Mapping[str, Any], processes: int = 1) -> None:
-    """Raise ValueError where a step does not divide into groups: TRL's own rule, told before anything is generated; also where k
+    """Raise ValueError where a step does not divide into groups: TRL's own rule, checked before anything is generated; also where k
     does not fit the group, and for RLOO's own fields where nothing names RLOO."""
     group = int(args.get("num_generations", 8))
     try:
