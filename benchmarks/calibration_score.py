@@ -41,7 +41,7 @@ def read(folder: Path, drawn: Sequence[Mapping[str, Any]]) -> list[Measured]:
         results = [json.loads(file.read_text()) for file in files]
         if not results:
             continue
-        stored = {key: results[0]["condition"][key] for key in one if key != "number"}
+        stored = {key: results[0]["condition"][key] for key in one if key not in ("number", "learn")}
         if stored != {key: one[key] for key in stored}:
             raise SystemExit(
                 f"{files[0]} is of another draw: its condition is not number {one['number']} of calibration.json"
