@@ -6,6 +6,7 @@
     python benchmarks/calibration.py all --jobs J --out DIR --minutes M
     python benchmarks/calibration.py run --condition N --out DIR
     python benchmarks/calibration.py score DIR                 fit on the 8, forecast the 16 from their probes, compare with what came out
+    python benchmarks/calibration.py unpack DIR                write our own results (docs/forecast/results.jsonl.gz) into a folder
     python benchmarks/calibration.py score DIR --second        fit on all 24, forecast 16 that were drawn later
 
 Conditions 0 to 23 are the first draw, 24 to 39 the second, which was made when the model of the forecast had been changed; `--from 24` runs
@@ -30,6 +31,7 @@ from typing import Any
 HERE = Path(__file__).parent
 CONDITIONS = HERE / "calibration.json"
 MODELS = HERE / "calibration-models"
+KEPT = HERE.parent / "docs" / "forecast" / "results.jsonl.gz"
 SEEDS = (0, 1)
 BENCHMARK, QUESTIONS, SAMPLES = "single", 200, 2
 
@@ -75,6 +77,7 @@ def main() -> int:
         verb.add_argument("--out", type=Path, required=True, help="where the small JSON results go")
         verb.add_argument("--work", type=Path, help="where the run directories go; /tmp/midway-calibration if left out")
     every.add_argument("--from", dest="first", type=int, default=0, help="the first condition that is run")
+    verbs.add_parser("unpack").add_argument("results", type=Path)
     scored = verbs.add_parser("score")
     scored.add_argument("results", type=Path)
     scored.add_argument("--second", action="store_true", help="learn from the whole first draw, judge by the second")
@@ -85,6 +88,8 @@ def main() -> int:
         return 0
     if args.verb == "models":
         return make_models(args.models, args.names)
+    if args.verb == "unpack":
+        return unpack(args.results)
     if args.verb == "score":
         from calibration_score import score
 
@@ -299,6 +304,18 @@ def run(number: int, seed: int, out: Path, work: Path, models: Path) -> int:
     partial.write_text(json.dumps(found, separators=(",", ":")))
     os.replace(partial, target)
     print(target, f"lead {100 * found['lead']:+.1f} points, {found['cpu_seconds']:.0f} core-seconds", flush=True)
+    return 0
+
+
+def unpack(out: Path) -> int:
+    """Write the results that docs/forecast.md rests on into a folder."""
+    import gzip
+
+    out.mkdir(parents=True, exist_ok=True)
+    with gzip.open(KEPT, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            found = json.loads(line)
+            result_file(out, found["condition"]["number"], found["seed"]).write_text(line, encoding="utf-8")
     return 0
 
 

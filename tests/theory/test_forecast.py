@@ -22,6 +22,7 @@ from midway.theory.forecast import (
     course,
     expected,
     learning_curve,
+    rates_of,
     shown,
     unasked,
     ways_flow,
@@ -133,6 +134,22 @@ def test_ways_that_nobody_asked_for_count_where_they_show() -> None:
     with pytest.raises(ValueError, match="other_right_QV cannot be above other_QV"):
         replace(counted, other_right_QV=shown_QV + 1)
     assert counted.take([0, 0, 3]).other_QV.shape == (3, 3)
+
+
+def test_a_way_that_nobody_asked_for_is_not_taken_to_work_where_it_did_not_show() -> None:
+    asked = made(default=0.1, shown=0.3, asked=0.9, ways=2)
+    none = np.zeros((64, 0))
+    names = ("shown_QW", "shown_right_QW", "asked_QW", "solved_QW", "followed_QW", "followed_right_QW")
+    probe = replace(
+        asked, **dict.fromkeys(names, none), ways=(), others=asked.ways,
+        other_QV=asked.shown_QW, other_right_QV=asked.shown_right_QW,
+    )  # type: ignore[arg-type]  # fmt: skip
+    everywhere, here = (rates_of(probe, Constants(elsewhere=share)) for share in (1.0, 0.0))
+    absent = probe.other_QV == 0
+    assert everywhere[:, 1:][absent].min() > 0.7
+    assert here[:, 1:][absent] == pytest.approx(np.broadcast_to(here[:, :1], (64, 2))[absent])
+    often = probe.other_QV >= 4
+    assert here[:, 1:][often].mean() > 0.6
 
 
 def test_of_the_gain_a_share_comes_about() -> None:

@@ -43,9 +43,8 @@ def _tested(known: Calibration) -> str:
     if not tried:
         return ""
     return (
-        f"On {tried['conditions']:.0f} other lab conditions such forecasts of the lead were off by {100 * tried['error']:.1f} points on "
-        "average; "
-        f"the guided minus the unguided pass rate, scaled, was off by {100 * tried['rival']:.1f}."
+        f"On {tried['conditions']:.0f} lab conditions that were forecast blind such forecasts of the lead were off by "
+        f"{100 * tried['error']:.1f} points on average; the better of two simple guesses was off by {100 * tried['rival']:.1f}."
     )
 
 

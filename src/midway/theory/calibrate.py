@@ -22,7 +22,8 @@ NOISE = 0.05
 WIDTH = 3.0
 STEP = 0.1
 """By how much a logarithm is moved to see what it does."""
-FITTED = ("pace", "unseen", "focus", "forget", "polish", "alone", "added")
+FITTED = ("pace", "unseen", "focus", "forget", "polish", "alone", "added", "elsewhere")
+SHARES = ("forget", "elsewhere")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +43,26 @@ class Condition:
         return self.treated_after - self.plain_after
 
 
-PRIOR = Constants(pace=3.0, luck=0.5, unseen=0.5, strength=1.0, focus=3.0, keep=0.03, forget=0.1, polish=0.001)
+PRIOR = Constants(
+    pace=3.0, luck=0.5, unseen=0.5, strength=1.0, focus=3.0, keep=0.03, forget=0.1, polish=0.001, elsewhere=0.5
+)
 """Where the search begins and what it is drawn to: set by hand so that it is right about the pilot of docs/forecast.md."""
 
 
 def _constants(x: Array) -> Constants:
-    """Return constants from what is searched: logarithms, and for the share `forget` a logit."""
-    found = {name: float(np.exp(value)) for name, value in zip(FITTED, x, strict=True)}
-    logit = x[FITTED.index("forget")]
-    return replace(PRIOR, **{**found, "forget": float(1 / (1 + np.exp(-logit)))})
+    """Return constants from what is searched: logarithms, and logits of shares."""
+    found = zip(FITTED, x, strict=True)
+    return replace(PRIOR, **{n: float(1 / (1 + np.exp(-v)) if n in SHARES else np.exp(v)) for n, v in found})
 
 
 def _start() -> Array:
-    logs = [np.log(getattr(PRIOR, name)) for name in FITTED]
-    logs[FITTED.index("forget")] = np.log(PRIOR.forget / (1 - PRIOR.forget))
-    return np.array(logs)
+    return _searched_of(PRIOR)
+
+
+def _searched_of(constants: Constants) -> Array:
+    """Return what `_constants` takes."""
+    values = [(name, getattr(constants, name)) for name in FITTED]
+    return np.array([np.log(v / (1 - v)) if name in SHARES else np.log(v) for name, v in values])
 
 
 def errors(condition: Condition, constants: Constants) -> Array:
@@ -93,30 +99,39 @@ def _searched(conditions: Sequence[Condition]) -> Array:
 
 
 def fit(conditions: Sequence[Condition], source: str = "") -> Calibration:
-    """Return the calibration: constants of all conditions, and the spread of those left out in turn. Raises ValueError for fewer than 3.
-
-    What the others alone would give is one Gauss-Newton step from the constants of all; the condition's error is then computed in full.
-    """
+    """Return the calibration: constants of all conditions, and the spread of those left out in turn. Raises ValueError for fewer than 3."""
     if len(conditions) < 3:
         raise ValueError("a spread needs at least three conditions")
-    best, start = _searched(conditions), _start()
-    at_CR = np.array([_residuals(best, c) for c in conditions])
-    slope_CRX = np.empty((*at_CR.shape, best.size))
-    for x in range(best.size):
-        moved = best.copy()
-        moved[x] += STEP
-        slope_CRX[..., x] = (np.array([_residuals(moved, c) for c in conditions]) - at_CR) / STEP
-    left_out = []
-    for n, one in enumerate(conditions):
-        rest = [m for m in range(len(conditions)) if m != n]
-        jacobian = np.concatenate([*slope_CRX[rest], np.eye(best.size) / np.log(WIDTH)])
-        off = np.concatenate([*at_CR[rest], (best - start) / np.log(WIDTH)])
-        step = -np.linalg.lstsq(jacobian, off, rcond=None)[0]
-        left_out.append(errors(one, _constants(best + np.clip(step, -1.0, 1.0))))
-    plain, _, treated, lead = np.sqrt((np.array(left_out) ** 2).mean(0))
+    best = _searched(conditions)
+    plain, _, treated, lead = np.sqrt((_left_out(conditions, best) ** 2).mean(0))
     return Calibration(
         constants=_constants(best),
         spread={"plain": float(plain), "treated": float(treated), "lead": float(lead)},
         conditions=len(conditions),
         source=source,
     )
+
+
+def left_out(conditions: Sequence[Condition], constants: Constants) -> Array:
+    """Return `errors` of each condition with constants of the others alone, shape (conditions, 4). `constants`: those that `fit` gave for
+    all of them."""
+    return _left_out(conditions, _searched_of(constants))
+
+
+def _left_out(conditions: Sequence[Condition], best: Array) -> Array:
+    """What the others alone would give is one Gauss-Newton step from the constants of all; then the error is computed in full."""
+    start = _start()
+    at_CR = np.array([_residuals(best, c) for c in conditions])
+    slope_CRX = np.empty((*at_CR.shape, best.size))
+    for x in range(best.size):
+        moved = best.copy()
+        moved[x] += STEP
+        slope_CRX[..., x] = (np.array([_residuals(moved, c) for c in conditions]) - at_CR) / STEP
+    out = []
+    for n, one in enumerate(conditions):
+        rest = [m for m in range(len(conditions)) if m != n]
+        jacobian = np.concatenate([*slope_CRX[rest], np.eye(best.size) / np.log(WIDTH)])
+        off = np.concatenate([*at_CR[rest], (best - start) / np.log(WIDTH)])
+        step = -np.linalg.lstsq(jacobian, off, rcond=None)[0]
+        out.append(errors(one, _constants(best + np.clip(step, -1.0, 1.0))))
+    return np.array(out)

@@ -6,6 +6,8 @@ way succeeds at a fixed rate on the question. RL follows the exact expected step
     d theta_k / d t = w(p, G) pi_k (q_k - p),      t = pace x steps x (learning rate x width of the model / reference)
 
 - Success rates q: guided samples (and unguided ones that show the way), drawn towards the way's mean over the questions (`strength`).
+- Success of a way that nobody asked for, on a question where it did not show: between its mean where it showed (`elsewhere` = 1) and what
+  the default does there (0). A model shows a way where it fits.
 - Before RL alone: the shares of the ways among unguided samples, drawn towards their mean over the questions; a way that was asked for
   and never seen has the share of `unseen` samples among all that were drawn. Ways that nobody asked for count too, where they show unasked.
 - After mid-training on right solutions: ways that were asked for in proportion to their success on the question to the power `focus`, and
@@ -85,6 +87,7 @@ class Constants:
     """Share of what is wrong and has signal that becomes right in one step at the reference rate and width."""
     alone: float = 1.0
     added: float = 1.0
+    elsewhere: float = 1.0
 
     def __post_init__(self) -> None:
         positive = (self.pace, self.unseen, self.strength, self.keep, self.alone, self.added)
@@ -92,8 +95,8 @@ class Constants:
             raise ValueError(
                 "pace, unseen, strength, keep, alone and added must be above 0, polish, focus and luck not below"
             )
-        if not 0 <= self.forget <= 1:
-            raise ValueError("forget is a share")
+        if not (0 <= self.forget <= 1 and 0 <= self.elsewhere <= 1):
+            raise ValueError("forget and elsewhere are shares")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +111,9 @@ class Calibration:
     """How many conditions that rests on; 0: set by hand."""
     source: str = ""
     held_out: Mapping[str, float] = field(default_factory=dict)
-    """How it did on conditions that it was not fitted on: `conditions`, the mean absolute error of the lead (`error`) and that of the
-    better simple rival (`rival`), both in shares, `rank_correlation`, and the `coverage` of the 80 % intervals. Empty: not tried."""
+    """How a calibration did on conditions that it was not fitted on, this one or the last one before it (`source` says which):
+    `conditions`, the mean absolute error of the lead (`error`) and that of the better simple rival (`rival`), both in shares,
+    `rank_correlation`, and the `coverage` of the 80 % intervals. Empty: not tried."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -149,7 +153,9 @@ def rates_of(probe: Probe, constants: Constants) -> Array:
     plain_right = probe.right_Q - probe.shown_right_QW.sum(1) - probe.other_right_QV.sum(1)
     default = _towards(plain_right, plain, constants.strength)
     ways = _towards(probe.shown_right_QW + probe.solved_QW, probe.shown_QW + probe.asked_QW, constants.strength)
-    others = _towards(probe.other_right_QV, probe.other_QV, constants.strength)
+    mean_V = (probe.other_right_QV.sum(0) + 0.5) / (probe.other_QV.sum(0) + 1.0)
+    goal_QV = constants.elsewhere * mean_V + (1 - constants.elsewhere) * default[:, None]
+    others = (probe.other_right_QV + constants.strength * goal_QV) / (probe.other_QV + constants.strength)
     return np.concatenate([default[:, None], ways, others], axis=1)
 
 
