@@ -26,6 +26,10 @@ HEURISTICS = (
 LAB_SET = "{source: lab, options: {families: [single], world: %s}}"
 RATE = 2.0e-4
 """The lab's learning rate, for a model that is probed without a recipe."""
+ASSUMED = (
+    "the forecast takes it that a step of RL moves this model as far as a step of the lab's RL moves the lab's model; "
+    "`midway probe RECIPE` takes the recipe's learning rate and steps"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +210,7 @@ def _probe_model(wish: Wish) -> None:
             record |= {"made_at": now(), "recipe_digest": recipe.digest(), "pre_registered": True, "trained_before": []}
             write_json(runner.run.files.probe_counts(), {"question_ids": list(asked), **counts.as_dict()})
             write_json(runner.run.files.forecast(), record)
+            console.line(ASSUMED)
         questions = run.questions("train")
     _tell(record, frame, questions, wish, runner.run.files.forecast())
 
