@@ -151,6 +151,7 @@ def measure(ways: dict[str, Way], asked: list[Any], rounds: int) -> list[dict[st
                 tokens, count = way(asked)
                 one["rates"].append(tokens / (time.monotonic() - start))
                 one["mean_tokens"] = tokens / count
+                print(f"round {number}: {name}: {one['rates'][-1]:.1f} tokens/s", flush=True)
             except Exception as error:
                 one["failed"] = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
     return list(found.values())

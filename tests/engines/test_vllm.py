@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 for _name, _value in {
@@ -26,8 +27,8 @@ for _name, _value in {
 
 vllm = pytest.importorskip("vllm", reason="vllm is not installed here: run tools/engines-test.sh")
 
-from midway import run  # noqa: E402
-from midway.engines import Engine, EngineError, OpenAIEngine, TransformersEngine, VllmEngine, open_engine  # noqa: E402  # noqa: E402
+from midway import rundir  # noqa: E402
+from midway.engines import Engine, EngineError, OpenAIEngine, TransformersEngine, VllmEngine, open_engine  # noqa: E402
 from midway.engines.serve import serve_command, serving  # noqa: E402
 from midway.engines.stream import complete  # noqa: E402
 from midway.recipe import ModelConfig  # noqa: E402
@@ -77,9 +78,9 @@ def test_samples_are_seeded_and_the_prefix_is_cached(engine: Engine, tmp_path: P
     first = complete(asked(6, 4), engine, tmp_path / "a")
     assert (first.done, first.failed) == (24, 0)
     assert first.prefix_hit_rate > 0.4
-    assert len(set(run.read_table(tmp_path / "a", run.COMPLETIONS)["text"])) == 24
+    assert len(set(rundir.read_table(tmp_path / "a", rundir.COMPLETIONS)["text"])) == 24
     one = next(iter(engine.generate(asked(6, 4)[7:8])))
-    stored = run.read_table(tmp_path / "a", run.COMPLETIONS).filter(run.pl.col("id") == one.id)
+    stored = rundir.read_table(tmp_path / "a", rundir.COMPLETIONS).filter(pl.col("id") == one.id)
     assert stored["text"].item() == one.text  # alone or in a batch: the seed decides
     more = complete(asked(6, 8), engine, tmp_path / "a")
     assert (more.held, more.done) == (24, 24)
@@ -92,21 +93,29 @@ def test_n_samples_in_one_vllm_request(engine: Engine, tmp_path: Path) -> None:
     finally:
         engine.seeded = True  # type: ignore[attr-defined]
     assert (report.done, report.failed) == (15, 0)
-    assert len(set(run.read_table(tmp_path / "n", run.COMPLETIONS)["text"])) == 15
+    assert len(set(rundir.read_table(tmp_path / "n", rundir.COMPLETIONS)["text"])) == 15
+
+
+PARTS = """
+import json, sys; sys.path.insert(0, sys.argv[3]); from test_vllm import *
+said = []
+args = {**ARGS, "max_num_batched_tokens": 32, "enable_chunked_prefill": True}
+engine = open_engine(VllmEngine(kind="vllm", args=args), ModelConfig(path=sys.argv[1]), log=said.append)
+report = complete(asked(4, 3, tag="parts"), engine, Path(sys.argv[2]))
+print("found", json.dumps([report.done, report.failed, engine.seeded, said]))
+engine.close()
+"""
 
 
 def test_prompts_read_in_parts_go_on_without_seeds(model: Path, tmp_path: Path) -> None:
-    """A prompt longer than max_num_batched_tokens is read in parts; a CPU cannot rewind the generator of a seed then."""
-    said: list[str] = []
-    args = {**ARGS, "max_num_batched_tokens": 32, "enable_chunked_prefill": True}
-    engine = open_engine(VllmEngine(kind="vllm", args=args), ModelConfig(path=str(model)), log=said.append)
-    try:
-        report = complete(asked(4, 3, tag="parts"), engine, tmp_path / "parts")
-        assert (report.done, report.failed) == (12, 0)
-        assert engine.seeded or any("going on as with engine.seeded: false" in line for line in said)  # type: ignore[attr-defined]
-        assert not any("memory" in line for line in said)
-    finally:
-        engine.close()
+    """A prompt longer than max_num_batched_tokens is read in parts; a CPU cannot rewind the generator of a seed then. In a process of its
+    own: closing a second engine in this one would take the first one's groups away."""
+    args = [sys.executable, "-c", PARTS, str(model), str(tmp_path / "parts"), str(Path(__file__).parent)]
+    out = subprocess.run(args, capture_output=True, text=True, check=True).stdout
+    done, failed, seeded, said = json.loads(out.split("found ")[-1].splitlines()[0])
+    assert (done, failed) == (12, 0)
+    assert seeded or any("going on as with engine.seeded: false" in line for line in said)
+    assert not any("memory" in line for line in said)
 
 
 def test_limits_and_stops(engine: Engine) -> None:
@@ -140,7 +149,7 @@ def test_running_out_of_memory_ends_with_what_to_lower(engine: Engine, tmp_path:
     ):
         complete(asked(60, 4), engine, tmp_path / "c")
     monkeypatch.undo()
-    held = len(run.stored_ids(tmp_path / "c"))
+    held = len(rundir.stored_ids(tmp_path / "c"))
     assert 0 < held < 240
     report = complete(asked(60, 4), engine, tmp_path / "c")
     assert (report.held, report.done) == (held, 240 - held)
@@ -155,16 +164,16 @@ def test_kill_9_and_go_on(engine: Engine, model: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(model), str(tmp_path / "c"), str(Path(__file__).parent)]
     )
-    while len(run.stored_ids(tmp_path / "c")) < 20:
+    while len(rundir.stored_ids(tmp_path / "c")) < 20:
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    held = len(run.stored_ids(tmp_path / "c"))
+    held = len(rundir.stored_ids(tmp_path / "c"))
     assert 20 <= held < 240
     report = complete(asked(60, 4), engine, tmp_path / "c")
     assert (report.held, report.done) == (held, 240 - held)
-    assert run.stored_ids(tmp_path / "c") == {r.id for r in asked(60, 4)}
+    assert rundir.stored_ids(tmp_path / "c") == {r.id for r in asked(60, 4)}
 
 
 def test_ctrl_c_that_vllms_own_process_gets_as_well(model: Path, tmp_path: Path) -> None:
@@ -184,12 +193,12 @@ def test_ctrl_c_that_vllms_own_process_gets_as_well(model: Path, tmp_path: Path)
         text=True,
         start_new_session=True,
     )
-    while len(run.stored_ids(tmp_path / "c")) < 20:
+    while len(rundir.stored_ids(tmp_path / "c")) < 20:
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=120)
-    held = len(run.stored_ids(tmp_path / "c"))
+    held = len(rundir.stored_ids(tmp_path / "c"))
     assert process.returncode == 0 and f"stopped by SIGINT {held}" in said
     assert 20 <= held < 1600 and not list((tmp_path / "c").glob("*.jsonl"))
 
@@ -259,16 +268,16 @@ def test_as_a_server_killed_and_started_again(model: Path, tmp_path: Path) -> No
         assert (first.done, first.failed) == (40, 0) and first.prefix_hit_rate > 0.4
 
         def until() -> bool:
-            if len(run.stored_ids(tmp_path / "c")) >= 80:
+            if len(rundir.stored_ids(tmp_path / "c")) >= 80:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
             return False
 
         with pytest.raises(EngineError, match="no server answers any more"):
             complete(asked(100, 4), engine, tmp_path / "c", stop=until)
-    held = len(run.stored_ids(tmp_path / "c"))
+    held = len(rundir.stored_ids(tmp_path / "c"))
     assert 80 <= held < 400
     with serving(command, url, seconds=300):
         report = complete(asked(100, 4), open_engine(config, settings), tmp_path / "c")
     assert (report.held, report.done, report.failed) == (held, 400 - held, 0)
-    assert run.stored_ids(tmp_path / "c") == {r.id for r in asked(100, 4)}
+    assert rundir.stored_ids(tmp_path / "c") == {r.id for r in asked(100, 4)}
