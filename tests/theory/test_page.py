@@ -189,3 +189,32 @@ def test_the_page_quotes_the_measured_run() -> None:
         f"The base model has {base['inside']['value'] / polya['inside']['value']:.0f} times the nats within steps",
     ]
     assert [q for q in quoted if q not in text] == []
+
+
+def test_the_page_quotes_the_arms() -> None:
+    """What the hand-written part says of the arms is in docs/theory/run-lab-*.json."""
+    text = " ".join((DOCS / "theory.md").read_text(encoding="utf-8").split())
+
+    def run(name: str) -> tuple[dict[tuple[str, str], Any], dict[str, Any]]:
+        found = json.loads((DOCS / f"theory/run-lab-{name}.json").read_text(encoding="utf-8"))
+        states = {(s["arm"], s["phase"]): s for s in found["found"]["states"]}
+        return states, {one["arm"]: one for one in found["learning"]}
+
+    matched, learned = run("matched-success")
+    one, several = (100 * matched[arm, "before-rl"]["success"]["value"] for arm in ("one-heuristic", "polya-matched"))
+    gains = {arm: 100 * (one["measured_T"][-1] - one["measured_T"][0]) for arm, one in learned.items()}
+    predicted = 100 * (learned["polya-matched"]["predicted_T"][-1] - learned["polya-matched"]["predicted_T"][0])
+    change = learned["polya-matched"]["change"]
+    entropy, _ = run("entropy")
+    first = {arm: entropy[arm, "before-rl"]["entropies"]["first"]["value"] for arm in ("epochs-1", "polya", "smoothed")}
+    inside = entropy["smoothed", "before-rl"]["entropies"]["inside"]["value"]
+    quoted = [
+        f"Equal in success before RL ({one:.1f} and {several:.1f} %)",
+        f"one heuristic gains {gains['one-heuristic']:.1f} [",
+        f"trained less, gain {gains['polya-matched']:.1f} [",
+        f"predicts {predicted:.1f} for the several ways",
+        f"{100 * change['choice']:.1f} of choice and −{-100 * change['skill']:.1f} of skill",
+        f"({first['epochs-1']:.2f} nats at the first token after one epoch, {first['polya']:.2f} after six",
+        f"It leaves {inside:.1f} nats within steps",
+    ]
+    assert [q for q in quoted if q not in text] == []
