@@ -126,10 +126,12 @@ def test_they_stand_in_status_and_report(run: Run, midway: Callable[..., object]
     assert typed == run.results.__class__(**{**fields(run.results), "commands": typed.commands})
     assert typed.alarms == run.alarms
     page, words = paths.html.read_text(encoding="utf-8"), paths.markdown.read_text(encoding="utf-8")
-    assert words.index("## Alarms") < words.index("## Arms") and page.index('id="alarms"') < page.index('id="tables"')
+    first = "Did RL add to it?"
+    assert words.index("**Alarms:**") < words.index(first) and page.index('href="#alarms"') < page.index(first)
+    assert "## Alarms" in words and 'id="alarms"' in page
     for alarm in run.alarms:
         assert alarm.what in shown and alarm.advice in shown
-        assert alarm.what in page and f"{alarm.arm}, seed 0" in words
+        assert alarm.what in page and f"{run.results.titles[alarm.arm]}, seed 0" in words
 
 
 def fields(value: object) -> dict[str, object]:
