@@ -218,3 +218,22 @@ def test_the_page_quotes_the_arms() -> None:
         f"It leaves {inside:.1f} nats within steps",
     ]
     assert [q for q in quoted if q not in text] == []
+
+
+def test_gains_with_intervals_are_those_of_the_stored_reports() -> None:
+    """README, docs/lab.md and docs/theory.md quote `midway report` on the runs of the arms (docs/theory/results-lab-*.json)."""
+
+    def gains(name: str) -> dict[str, str]:
+        found = json.loads((DOCS / f"theory/results-lab-{name}.json").read_text(encoding="utf-8"))["gains"]
+        shown = {g["arm"]: g["gain"] for g in found if g["benchmark"] == "single"}
+        return {
+            arm: f"{100 * g['value']:.1f} [{100 * g['low']:.1f}, {100 * g['high']:.1f}]".replace("-", "−")
+            for arm, g in shown.items()
+        }
+
+    matched, entropy = gains("matched-success"), gains("entropy")
+    page, lab, readme = ((DOCS / name).read_text(encoding="utf-8") for name in ("theory.md", "lab.md", "../README.md"))
+    for text in (page, lab, readme):
+        assert matched["one-heuristic"] in text and matched["polya-matched"] in text
+    assert [arm for arm in entropy if entropy[arm] not in lab] == []
+    assert entropy["smoothed"] in page and entropy["epochs-1"] in page and entropy["polya"] in page
