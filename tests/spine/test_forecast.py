@@ -41,6 +41,7 @@ def test_a_forecast_comes_before_any_training_and_changes_no_digest_of_it(tmp_pa
     for part in ({"arm": "polya"}, {"arm": "rl-only"}, {"until": "rl"}, {"until": "forecast"}):
         assert layout.PROBE in {s.rel for s in asked.chosen(**part)}
     assert layout.PROBE not in {s.rel for s in asked.chosen(until="verify")}
+    assert layout.PROBE in {s.rel for s in asked.chosen(arm="polya", until="forecast")}
     stage = asked.stages[layout.PROBE]
     assert stage.budgets == {"rl-only": Budget(steps=40), "polya": Budget(steps=40, midtrained=True)}
     other = stages(["forecast=true", "arms.polya.rl_args={max_steps: 20}"], tmp_path).stages[layout.PROBE]

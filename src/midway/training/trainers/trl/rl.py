@@ -48,9 +48,14 @@ TABLES = {"wandb", "trackio"}
 
 
 def rl_args(job: Job) -> dict[str, Any]:
-    """Return the GRPOConfig fields of a job. On a CPU the static cache makes generation about twice as fast."""
+    """Return the GRPOConfig fields of a job.
+
+    On a CPU the static cache makes generation about twice as fast. It holds float32 as the weights do, and under `bf16` or `fp16` the keys are
+    not float32; then the cache that grows is taken.
+    """
     defaults = dict(base_args(job))
-    if hardware_args().get("use_cpu") and not job.args.get("use_vllm"):
+    mixed = job.args.get("bf16") or job.args.get("fp16")
+    if hardware_args().get("use_cpu") and not job.args.get("use_vllm") and not mixed:
         defaults["cache_implementation"] = "static"
     if job.overlong == "mask":
         defaults["mask_truncated_completions"] = True
