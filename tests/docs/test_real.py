@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from midway.results import read_results
+from midway.results import Results, read_results
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "real.md").read_text()
@@ -18,6 +18,14 @@ def cells(heading: str, row: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
 
+def agree(results: Results, benchmark: str, arm: str, phase: str, cell: str) -> None:
+    """Assert that a cell (`value [low, high]`, in percent) is pass@1 of a model on a benchmark."""
+    value = next(s for s in results.scores if (s.benchmark, s.arm, s.phase) == (benchmark, arm, phase)).pass_at_1
+    written = [float(number) for number in re.findall(r"[\d.]+", cell)]
+    found = [100 * value.value, 100 * value.low, 100 * value.high][: len(written)]
+    assert [f"{number:.1f}" for number in found] == [f"{number:.1f}" for number in written], (arm, phase, benchmark)
+
+
 def test_pass_at_1_is_that_of_the_committed_results() -> None:
     results = read_results(DOCS / "real-report" / "results.json")
     rows = {
@@ -26,11 +34,15 @@ def test_pass_at_1_is_that_of_the_committed_results() -> None:
         "several ways": ("several", "before-rl"),
     }
     for row, (arm, phase) in rows.items():
-        for benchmark, cell in zip(
-            ("stories", "two-steps", "svamp"), cells("After mid-training, before RL", row), strict=True
-        ):
-            score = next(s for s in results.scores if (s.benchmark, s.arm, s.phase) == (benchmark, arm, phase))
-            value = score.pass_at_1
-            written = [float(number) for number in re.findall(r"[\d.]+", cell)]
-            found = [100 * value.value, 100 * value.low, 100 * value.high][: len(written)]
-            assert [f"{number:.1f}" for number in found] == [f"{number:.1f}" for number in written], (row, benchmark)
+        found = cells("After mid-training, before RL", row)
+        for benchmark, cell in zip(("stories", "two-steps", "svamp"), found, strict=True):
+            agree(results, benchmark, arm, phase, cell)
+
+
+def test_pass_at_1_with_rl_is_that_of_the_committed_results() -> None:
+    results = read_results(DOCS / "real-report" / "cpu" / "results.json")
+    rows = {"RL only": "rl-only", "unguided solutions": "unguided", "several ways": "several"}
+    for row, arm in rows.items():
+        before, after = cells("With RL, on two cores, one seed", row)[:2]
+        agree(results, "stories", "base" if arm == "rl-only" else arm, "base" if arm == "rl-only" else "before-rl", before)
+        agree(results, "stories", arm, "after-rl", after)

@@ -90,7 +90,10 @@ def test_probe_of_a_recipe_is_stored_before_training_and_never_made_anew(here: H
 
     # training begins, and somebody wants another forecast
     stages([SMALL, TWO], run).stages[layout.midtrain("polya", 0)].folder(RunDir(run)).begin({})
+    rows, verdicts = (sorted((run / layout.PROBE / part).glob("*.parquet")) for part in ("completions", "verdicts"))
     here("run", "demo", SMALL, TWO, "--until", "forecast", "--clean", "forecast", "--out", run)
+    assert rows and set(rows) <= set((run / layout.PROBE / "completions").glob("*.parquet")), "samples are kept"
+    assert not set(verdicts) & set((run / layout.PROBE / "verdicts").glob("*.parquet")), "and judged anew"
     late = here("probe", "demo", "--set", SMALL, "--set", TWO, "--out", run)
     record = read_json(file)
     assert not record["pre_registered"] and record["trained_before"] == [layout.midtrain("polya", 0)]

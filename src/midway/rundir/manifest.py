@@ -102,11 +102,16 @@ class StageDir:
             yield
 
     def clean(self, *, keep_rows: bool) -> bool:
-        """Take the stage back; return whether it was there. With `keep_rows` its tables stay, and what they cost is still true."""
+        """Take the stage back; return whether it was there.
+
+        With `keep_rows` its completions stay, and what they cost is still true. Verdicts on them go: they may be another verifier's, and
+        are cheap.
+        """
         manifest = self.manifest
         if not manifest:
             return False
         if keep_rows:
+            shutil.rmtree(self.path / "verdicts", ignore_errors=True)
             kept = {"cost": manifest.get("cost", {}), "stage": manifest.get("stage"), "state": ""}
             write_json(self.path / "stage.json", kept)
         else:

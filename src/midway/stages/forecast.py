@@ -42,6 +42,7 @@ class Forecast(Stage):
     """Sample the base model, count, and store what follows for the treatment and the control."""
 
     kind: ClassVar[str] = "forecast"
+    keeps_rows: ClassVar[bool] = True
 
     config: ForecastConfig
     prompt: PromptConfig
