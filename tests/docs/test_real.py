@@ -44,5 +44,7 @@ def test_pass_at_1_with_rl_is_that_of_the_committed_results() -> None:
     rows = {"RL only": "rl-only", "unguided solutions": "unguided", "several ways": "several"}
     for row, arm in rows.items():
         before, after = cells("With RL, on two cores, one seed", row)[:2]
-        agree(results, "stories", "base" if arm == "rl-only" else arm, "base" if arm == "rl-only" else "before-rl", before)
+        agree(
+            results, "stories", "base" if arm == "rl-only" else arm, "base" if arm == "rl-only" else "before-rl", before
+        )
         agree(results, "stories", arm, "after-rl", after)

@@ -119,6 +119,11 @@ def test_trackers_that_have_tables_get_the_rollouts(run: Run) -> None:
     assert "log_completions" not in rl_args(replace(job, report_to=["tensorboard"]))
 
 
+def test_rl_in_mixed_precision_on_a_cpu_takes_a_cache_that_holds_its_keys(tmp_path: Path) -> None:
+    found = midway.run(lab_recipe({"mixed": []}, rl={"max_steps": 1, "bf16": True}), out=tmp_path / "run")
+    assert [line["step"] for line in logged(found.files.stage(layout.rl("mixed", 0)) / "metrics.jsonl")] == [1]
+
+
 def test_completions_that_are_cut_off(tmp_path: Path, run: Run) -> None:
     """soft: 8 of 8 tokens cost 1, the last fifth of so short a limit. mask: TRL's own switch. Both change the digest of RL."""
     recipe = lab_recipe({"plain": []}, rl={"max_steps": 3, "max_completion_length": 8}, training={"overlong": "soft"})

@@ -50,8 +50,8 @@ TABLES = {"wandb", "trackio"}
 def rl_args(job: Job) -> dict[str, Any]:
     """Return the GRPOConfig fields of a job.
 
-    On a CPU the static cache makes generation about twice as fast. It holds float32 as the weights do, and under `bf16` or `fp16` the keys are
-    not float32; then the cache that grows is taken.
+    On a CPU the static cache makes generation about twice as fast. It holds float32, as the weights do; under `bf16` or `fp16` the keys are
+    not float32, and the cache that grows is taken.
     """
     defaults = dict(base_args(job))
     mixed = job.args.get("bf16") or job.args.get("fp16")
