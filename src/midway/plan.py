@@ -53,18 +53,18 @@ class Plan:
 
     def chosen(self, arm: str | None = None, seed: int | None = None, until: str | None = None) -> list[Stage]:
         """Return the stages that an arm (`base`: the base model's evaluations), a seed and a kind of stage ask for, with what they need;
-        all of them if nothing is given. Pools belong to each arm that is trained on them. Raises PlanError for what is not there."""
+        all of them if nothing is given. An arm has the pools that it is trained on. Raises PlanError for what is not there."""
         self._refuse(arm, seed, until)
-        part = self._with_needs([s for s in self.stages.values() if self._asked(s, arm, seed)])
+        part = self._in_order([s for s in self.stages.values() if self._asked(s, arm, seed)])
         if until is None:
             return part
         wanted = [s for s in part if s.kind == until]
         if not wanted:
             kinds = ", ".join(dict.fromkeys(s.kind for s in part))
-            raise PlanError(f"--until {until}: what is asked for has no such stage; it has {kinds}")
-        return self._with_needs(wanted)
+            raise PlanError(f"--until {until}: what --arm and --seed choose has no such stage; it has {kinds}")
+        return self._in_order(wanted)
 
-    def _with_needs(self, wanted: Sequence[Stage]) -> list[Stage]:
+    def _in_order(self, wanted: Sequence[Stage]) -> list[Stage]:
         """Return stages and what they need, in the plan's order. A forecast comes before any training, whichever part is asked for."""
         needed = list(with_needs(wanted))
         paths = {s.rel for s in needed}

@@ -25,5 +25,7 @@ def test_an_arm_until_a_kind_has_the_pools_that_the_arm_is_trained_on(tmp_path: 
 
 
 def test_a_kind_that_an_arm_does_not_have_is_an_error_that_names_those_it_has(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="--until midtrain: what is asked for has no such stage; it has evaluate, rl"):
+    with pytest.raises(
+        PlanError, match="--until midtrain: what --arm and --seed choose has no such stage; it has evaluate, rl"
+    ):
         demo(tmp_path).chosen("rl-only", until="midtrain")

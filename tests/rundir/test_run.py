@@ -245,6 +245,18 @@ def test_clean_takes_back_results_but_keeps_completions(tmp_path: Path) -> None:
     assert not selected.clean(keep_rows=False)
 
 
+def test_clean_drops_verdicts_on_the_completions_it_keeps(tmp_path: Path) -> None:
+    """They may be those of another verifier: base model's evaluation, difficulty filter, forecast."""
+    evaluated = RunDir(tmp_path).stage("arms/base/seed-0/evaluations/b/base", "evaluate", {}, {})
+    evaluated.begin({})
+    for part in ("completions", "verdicts"):
+        with ShardWriter(evaluated.path / part, VERDICTS) as writer:
+            writer.write([row("a")])
+    evaluated.end(COMPLETE, {})
+    assert evaluated.clean(keep_rows=True)
+    assert stored_ids(evaluated.path / "completions") == {"a"} and not stored_ids(evaluated.path / "verdicts")
+
+
 def test_reading_while_others_write_loses_no_row_for_a_moment(tmp_path: Path) -> None:
     """Journals turn into shards under the reader's eyes."""
     writers = 3

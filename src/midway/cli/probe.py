@@ -27,8 +27,8 @@ LAB_SET = "{source: lab, options: {families: [single], world: %s}}"
 RATE = 2.0e-4
 """The lab's learning rate, for a model that is probed without a recipe."""
 ASSUMED = (
-    "the forecast takes it that a step of RL moves this model as far as a step of the lab's RL moves the lab's model; "
-    "`midway probe RECIPE` takes the recipe's learning rate and steps"
+    "the forecast assumes that an RL step changes this model as much as an RL step changes the lab's model; "
+    "`midway probe RECIPE` uses the recipe's learning rate and steps"
 )
 
 

@@ -110,7 +110,7 @@ class StageDir:
         manifest = self.manifest
         if not manifest:
             return False
-        if keep_rows:
+        if keep_rows:  # before the manifest: a kill between the two must not leave old verdicts to be taken over
             shutil.rmtree(self.path / "verdicts", ignore_errors=True)
             kept = {"cost": manifest.get("cost", {}), "stage": manifest.get("stage"), "state": ""}
             write_json(self.path / "stage.json", kept)
