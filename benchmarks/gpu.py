@@ -1,9 +1,13 @@
 """Real sizes on a real card: a random-weights checkpoint in bf16, generation, SFT and GRPO for a few steps.
 
-    python benchmarks/gpu.py [--size 0.5b|1.5b|tiny] [--parts generate sft grpo] [--peak-tflops 989]
+    python benchmarks/gpu.py [--sizes 135m 0.5b 1.5b | tiny | DIRECTORY ...] [--parts generate sft grpo side-by-side]
+                             [--minutes 5] [--json FILE]
 
 - generate: midway's transformers engine (and vLLM's, where installed) beside batched `model.generate`, same requests.
 - sft, grpo: midway's trainings (`midway.training`) beside TRL's trainers alone, same checkpoint, same rows, same arguments.
+- side-by-side: as many arms as `--arms` says do GRPO in processes of their own on the one card, beside one alone; they begin together.
+
+Needs no network. `--minutes` begins no further measurement when they are over. `--json` has all figures, after each measurement.
 
 Prints tokens/s and the share of the card's bf16 peak (2 N FLOP per token forward, 6 N per token trained, N the weights without the
 input embedding; attention is left out), and the peak memory. Weights are random, so texts mean nothing and rewards are noise; speed does
@@ -15,7 +19,9 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,8 +38,16 @@ from midway.records import Prompt, Request, Sampling
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "engines"))
 
-# Qwen2.5's published configurations
+# SmolLM2's and Qwen2.5's published configurations
 SIZES: dict[str, dict[str, int]] = {
+    "135m": {
+        "hidden_size": 576,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "vocab_size": 49_152,
+    },
     "0.5b": {
         "hidden_size": 896,
         "num_hidden_layers": 24,
@@ -65,17 +79,27 @@ CUDA = torch.cuda.is_available()
 
 
 def make(size: str, folder: Path) -> Path:
-    from tiny import tiny_checkpoint
+    from tiny import Family, tiny_checkpoint
 
     vocabulary = (
         {} if size == "tiny" else {"vocab_size": 151_936, "tie_word_embeddings": True, "initializer_range": 0.02}
     )
-    tiny_checkpoint(folder, "qwen2", context=4096, dtype="bfloat16", **SIZES[size], **vocabulary)
+    family: Family = "llama" if size == "135m" else "qwen2"
+    tiny_checkpoint(folder, family, context=4096, dtype="bfloat16", **{**vocabulary, **SIZES[size]})
     return folder
+
+
+FOUND: list[dict[str, Any]] = []
+"""What was measured."""
 
 
 def say(name: str, tokens: float, seconds: float, flop: float, peak: float | None) -> float:
     speed = tokens / seconds
+    FOUND.append({"name": name, "tokens": tokens, "seconds": seconds, "tokens_per_s": speed})
+    if peak:
+        FOUND[-1]["share_of_peak"] = speed * flop / (peak * 1e12)
+    if CUDA:
+        FOUND[-1]["gib_at_most"] = torch.cuda.max_memory_allocated() / 2**30
     share = f", {100 * speed * flop / (peak * 1e12):.1f} % of the peak" if peak else ""
     memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB at most" if CUDA else ""
     print(f"{name}: {speed:,.0f} tokens/s ({tokens:,.0f} in {seconds:.1f} s){share}{memory}", flush=True)
@@ -177,7 +201,9 @@ def sft(path: Path, weights: int, peak: float | None, steps: int, batch: int, le
     beside("sft", bare, ours, lambda: tokens, 6 * weights, peak)
 
 
-def grpo(path: Path, weights: int, peak: float | None, steps: int, batch: int, new: int) -> None:
+def grpo(
+    path: Path, weights: int, peak: float | None, steps: int, batch: int, new: int, together: Together | None = None
+) -> None:
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -217,7 +243,35 @@ def grpo(path: Path, weights: int, peak: float | None, steps: int, batch: int, n
         means[:] = [row[LENGTH] for row in map(json.loads, lines) if LENGTH in row]
 
     name = "grpo (generated tokens; their generation and training)"
-    beside(name, bare, ours, lambda: sum(means[WARM:]) * batch, 8 * weights, peak)
+    written = lambda: sum(means[WARM:]) * batch  # noqa: E731
+    if together is None:
+        beside(name, bare, ours, written, 8 * weights, peak)
+        return
+    clock = _Clock(together)
+    with tempfile.TemporaryDirectory() as out:
+        ours(Path(out), clock)
+    say("grpo, one of those side by side", written(), clock.seconds, 8 * weights, peak)
+
+
+def side_by_side(path: Path, arms: int, steps: int, weights: int, peak: float | None) -> None:
+    """GRPO in `arms` processes at once, and in one alone; the sum of their speeds, each over its own steps."""
+    alone = 0.0
+    for count in (1, arms):
+        with tempfile.TemporaryDirectory() as out:
+            command = [sys.executable, __file__, "--sizes", str(path), "--parts", "grpo", "--steps", str(steps)]
+            command += ["--together", str(Path(out) / "ready"), "--arms", str(count)]
+            started = [
+                subprocess.Popen([*command, "--json", f"{out}/{k}.json"], stdout=subprocess.DEVNULL)
+                for k in range(count)
+            ]
+            codes = [process.wait() for process in started]
+            if any(codes):
+                raise SystemExit("a process of those side by side failed; its error stands above")
+            told = [json.loads(Path(out, f"{k}.json").read_text())["measured"][0] for k in range(count)]
+        sizes, longest = sum(one["tokens"] for one in told), max(one["seconds"] for one in told)
+        speed = say(f"grpo, {count} side by side", sizes, longest, 8 * weights, peak)
+        alone = alone or speed
+    print(f"  ratio {arms} side by side to one alone: {speed / alone:.2f}")
 
 
 LENGTH = "completions/mean_length"
@@ -257,15 +311,36 @@ def beside(name: str, bare: Work, ours: Work, tokens: Callable[[], float], flop:
     print(f"  ratio midway to bare TRL: {speeds[1] / speeds[0]:.2f}")
 
 
+class Together:
+    """Processes that wait for each other: each puts a file into one folder and goes on when there are `count`."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder, self.count = folder, count
+
+    def wait(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / str(os.getpid())).touch()
+        until = time.monotonic() + 120
+        while len(list(self.folder.iterdir())) < self.count:
+            if time.monotonic() > until:
+                raise SystemExit("the others did not come within two minutes")
+            time.sleep(0.01)
+
+
 class _Clock:
     """Seconds from the end of step WARM to the end of the last."""
 
     start = end = 0.0
 
+    def __init__(self, together: Together | None = None) -> None:
+        self.together = together
+
     def tick(self, step: int, total: int = 0, logs: Any = None) -> None:
         self.end = sync()
         if step == WARM:
-            self.start = self.end
+            if self.together:
+                self.together.wait()
+            self.start = self.end = sync()
 
     def callback(self) -> Any:
         from transformers import TrainerCallback
@@ -288,34 +363,70 @@ Work = Callable[[Path, _Clock], None]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=list(SIZES), default="0.5b" if CUDA else "tiny")
-    parser.add_argument("--parts", nargs="+", choices=["generate", "sft", "grpo"], default=["generate", "sft", "grpo"])
+    parser.add_argument("--sizes", nargs="+", default=["135m", "1.5b"] if CUDA else ["tiny"], metavar="SIZE")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument(
         "--peak-tflops", type=float, default=None, help="bf16 peak of the card, if midway does not know it"
     )
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=None, help="of generate; 512, or 32 for tiny")
+    parser.add_argument("--new", type=int, default=None, help="tokens of a completion; 256, or 24 for tiny")
+    parser.add_argument("--arms", type=int, default=6, help="processes side by side")
+    parser.add_argument("--minutes", type=float, default=None, help="begin no measurement after so long")
+    parser.add_argument("--json", type=Path, default=None, help="write all figures here")
+    parser.add_argument("--together", type=Path, default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    name = torch.cuda.get_device_name() if CUDA else "CPU"
-    peak = args.peak_tflops or next((v for k, v in PEAK_TFLOPS.items() if k in name), None)
-    folder = make(args.size, Path(tempfile.mkdtemp(prefix="midway-gpu-")))
-    try:
-        from transformers import AutoModelForCausalLM
+    card = torch.cuda.get_device_name() if CUDA else "CPU"
+    peak = args.peak_tflops or next((v for k, v in PEAK_TFLOPS.items() if k in card), None)
+    began = time.monotonic()
+    for size in args.sizes:
+        given = Path(size).is_dir()
+        folder = Path(size) if given else make(size, Path(tempfile.mkdtemp(prefix="midway-gpu-")))
+        try:
+            weights = counted(folder)
+            print(f"{card}, {Path(size).name}: {weights / 1e6:,.0f} M weights, torch {torch.__version__}", flush=True)
+            for part in args.parts:
+                if args.minutes and time.monotonic() - began > 60 * args.minutes:
+                    print(f"{part}: left out, {args.minutes:g} minutes are over")
+                    continue
+                before = len(FOUND)
+                measure(part, folder, weights, peak, args, big=size != "tiny")
+                for one in FOUND[before:]:
+                    one |= {"size": Path(size).name, "part": part}
+                if args.json:
+                    told = {"card": card, "torch": torch.__version__, "peak_tflops": peak, "measured": FOUND}
+                    args.json.write_text(json.dumps(told, indent=1) + "\n")
+        finally:
+            if not given:
+                shutil.rmtree(folder)
 
-        model = AutoModelForCausalLM.from_pretrained(folder)
-        weights = sum(p.numel() for p in model.parameters())
-        if not model.config.tie_word_embeddings:
-            weights -= model.get_input_embeddings().weight.numel()
-        del model
-        print(f"{name}: {weights / 1e6:,.0f} M weights, torch {torch.__version__}", flush=True)
-        big = args.size != "tiny"
-        if "generate" in args.parts:
-            generate(folder, weights, peak, *(512, 256, 128) if big else (32, 32, 16))
-        if "sft" in args.parts:
-            sft(folder, weights, peak, args.steps, *(16, 1024) if big else (4, 128))
-        if "grpo" in args.parts:
-            grpo(folder, weights, peak, args.steps, *(32, 256) if big else (4, 24))
-    finally:
-        shutil.rmtree(folder)
+
+PARTS = ("generate", "sft", "grpo", "side-by-side")
+
+
+def counted(folder: Path) -> int:
+    """Return the weights of a checkpoint without the input embedding, where that is not the head too."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    weights = sum(p.numel() for p in model.parameters())
+    if not model.config.tie_word_embeddings:
+        weights -= model.get_input_embeddings().weight.numel()
+    return weights
+
+
+def measure(part: str, folder: Path, weights: int, peak: float | None, args: argparse.Namespace, *, big: bool) -> None:
+    """Do one part and print its lines."""
+    new = args.new or (256 if big else 24)
+    if part == "generate":
+        generate(folder, weights, peak, args.requests or (512 if big else 32), new, 128 if big else 16)
+    elif part == "sft":
+        sft(folder, weights, peak, args.steps, *(16, 1024) if big else (4, 128))
+    elif part == "grpo":
+        together = Together(args.together, args.arms) if args.together else None
+        grpo(folder, weights, peak, args.steps, 32 if big else 4, new, together)
+    else:
+        side_by_side(folder, args.arms, args.steps, weights, peak)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import torch
 import yaml
 from rl_runs import RL, lab_recipe, logged
+from trl import GRPOTrainer
 
 import midway
 from midway.results import Run
@@ -20,6 +24,7 @@ from midway.results.frames import SEEDED_ROLLOUTS
 from midway.rundir import ROLLOUTS, RunError, layout, read_json, read_table
 from midway.training.jobs import Job, reward_identity
 from midway.training.rollouts import Batch, Rollouts, kept_of_a_step
+from midway.training.trainers.trl.grpo import Recording
 from midway.training.trainers.trl.rl import rl_args
 
 TARGET = 8
@@ -122,6 +127,28 @@ def test_trackers_that_have_tables_get_the_rollouts(run: Run) -> None:
 def test_rl_in_mixed_precision_on_a_cpu_takes_a_cache_that_holds_its_keys(tmp_path: Path) -> None:
     found = midway.run(lab_recipe({"mixed": []}, rl={"max_steps": 1, "bf16": True}), out=tmp_path / "run")
     assert [line["step"] for line in logged(found.files.stage(layout.rl("mixed", 0)) / "metrics.jsonl")] == [1]
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_copies_of_the_weights_are_made_once_for_all_tokens(
+    bf16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mixed precision is around all tokens of a generation, where copies are kept; the texts are those without that."""
+    made: list[bool] = []
+    generate = GRPOTrainer._generate
+
+    def watched(self: Any, prompts: Any) -> Any:
+        made.append(torch.is_autocast_enabled("cpu"))
+        return generate(self, prompts)
+
+    monkeypatch.setattr(GRPOTrainer, "_generate", watched)
+    recipe = lab_recipe({"arm": []}, rl={"max_steps": 2, "bf16": bf16})
+    kept = midway.run(recipe, out=tmp_path / "kept").rollouts("arm")
+    assert made == [bf16, bf16]
+    monkeypatch.setattr(Recording, "_copies_kept", lambda self: nullcontext())
+    anew = midway.run(recipe, out=tmp_path / "anew").rollouts("arm")
+    assert made == [bf16, bf16, False, False]
+    assert kept["text"].to_list() == anew["text"].to_list() and kept["reward"].to_list() == anew["reward"].to_list()
 
 
 def test_completions_that_are_cut_off(tmp_path: Path, run: Run) -> None:

@@ -266,12 +266,15 @@ def backward_activations(shape: Shape, setting: Setting) -> float:
 def generation(shape: Shape, setting: Setting) -> float:
     """Return bytes of sampling with transformers: keys and values of all sequences, and some copies of one step's logits in float32.
 
-    Under autocast the rotated keys are float32 and the values bf16; growing a layer's cache copies it (transformers' DynamicCache).
+    Under autocast the rotated keys are float32 and the values bf16; growing a layer's cache copies it (transformers' DynamicCache). The
+    bf16 copies of all matrices that are trained are held too, unless weights are in shards (`Recording._copies_kept`).
     """
     width = (FLOAT + HALF) / 2 if computes_in_half_above_float(setting) else setting.width
     layer = 2 * shape.kv_heads * shape.head_dim * width * setting.sampled * setting.tokens
     logits = 4 * setting.sampled * shape.vocab * FLOAT
-    return layer * (shape.layers + 1) + logits
+    kept = computes_in_half_above_float(setting) and not setting.adapter and not setting.sharded
+    copies = HALF * (shape.matrices + shape.embedding) if kept else 0
+    return layer * (shape.layers + 1) + logits + copies
 
 
 def vllm_needs(shape: Shape, tokens: int) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from midway.training.advantages import of_groups
 from midway.training.rewards import answer_in, text_of
 from midway.training.rollouts import Batch, Rollouts
+from midway.training.trainers.trl.whole import sharded
 
 COLUMNS = ("question_id", "judgement", "extracted", "reason", "tokens", "cut_off")
 """What is put into TRL's table of completions: the verdict's by the reward, the rest here."""
@@ -55,9 +57,16 @@ class Recording(Trls):  # type: ignore[misc]
         super().__init__(**given)
 
     def _generate(self, prompts: Any) -> Any:
-        made = super()._generate(prompts)
+        with self._copies_kept():
+            made = super()._generate(prompts)
         self._prompt_ids = made[0]
         return made
+
+    def _copies_kept(self) -> AbstractContextManager[Any]:
+        """Mixed precision around all tokens of a generation, so that the half-precision copies of the weights are made once and not for
+        each token. Not where another program writes, and not with shards, whose whole weights would be held at once."""
+        others = self.use_vllm or self.use_transformers_continuous_batching
+        return nullcontext() if others or sharded(self.model) else self.accelerator.autocast()
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         ended = {*self.eos_token_ids, self._tokenizer.pad_token_id}
