@@ -22,7 +22,7 @@ from typing import Any
 
 from midway import registry
 from midway.rundir import RunError, Stopped, write_json
-from midway.rundir.ending import end_descendants
+from midway.rundir.ending import end_descendants, ended
 from midway.training.jobs import Job, Progress, Stop
 
 STOP = "stop-requested"
@@ -114,13 +114,7 @@ def environment(command: Sequence[str]) -> dict[str, str]:
 def parent_gone() -> bool:
     """Whether the midway process that launched this one has died; then nobody waits for the result, and the run may be started again."""
     host, _, pid = os.environ.get("MIDWAY_PARENT", "").partition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    return False
+    return host == socket.gethostname() and ended(int(pid))
 
 
 LATEST = 50
