@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from midway.domains import Verifier
@@ -19,9 +21,10 @@ PAGE = (DOCS / "real.md").read_text()
 RL = "With RL, on two cores, one seed"
 
 
-def cells(heading: str, row: str) -> list[str]:
-    """Return the cells of a row of the table under a heading."""
+def cells(heading: str, row: str, table: str = "") -> list[str]:
+    """Return the cells of a row of the first table under a heading, or of the one whose head begins with `table`."""
     part = PAGE.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    part = part.split(f"\n| {table} |", 1)[1] if table else part
     line = next(line for line in part.splitlines() if line.startswith(f"| {row} |"))
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
@@ -34,21 +37,72 @@ def agree(results: Results, benchmark: str, arm: str, phase: str, cell: str) -> 
     assert [f"{number:.1f}" for number in found] == [f"{number:.1f}" for number in written], (arm, phase, benchmark)
 
 
-def test_pass_at_1_is_that_of_the_committed_results() -> None:
+CARD = "Before and after RL"
+ROWS = {"RL only": "rl-only", "unguided solutions": "unguided", "one heuristic": "one-way", "several ways": "several"}
+
+
+def phases(arm: str) -> list[tuple[str, str]]:
+    """Return arm and phase of the model before RL, and of the one after it."""
+    return [("base", "base") if arm == "rl-only" else (arm, "before-rl"), (arm, "after-rl")]
+
+
+def test_the_runs_on_the_card_are_the_committed_results() -> None:
     results = read_results(DOCS / "real-report" / "results.json")
-    rows = {
-        "base": ("base", "base"),
-        "unguided solutions": ("unguided", "before-rl"),
-        "several ways": ("several", "before-rl"),
+    assert len(results.seeds) == 3
+    for row, arm in ROWS.items():
+        before, after = cells(CARD, row, "stories")[:2]
+        agree(results, "stories", *phases(arm)[0], before)
+        if arm == "one-way":
+            assert after == "not run" and not [s for s in results.scores if (s.arm, s.phase) == (arm, "after-rl")]
+            continue
+        agree(results, "stories", *phases(arm)[1], after)
+        for benchmark, cell in zip(("two-steps", "svamp"), cells(CARD, row, "other questions, after RL"), strict=True):
+            agree(results, benchmark, *phases(arm)[1], cell)
+        for (one, phase), cell in zip(phases(arm), cells(CARD, row, "stories, pass@16"), strict=True):
+            at_16 = next(
+                p for p in results.pass_at_k if (p.benchmark, p.arm, p.phase, p.k) == ("stories", one, phase, 16)
+            )
+            assert cell == interval(asdict(at_16.estimate)), (one, phase)
+    for benchmark, cell in zip(("two-steps", "svamp"), cells(CARD, "base", "other questions, after RL"), strict=True):
+        agree(results, benchmark, "base", "base", cell)
+    for benchmark, name in OUTSIDE.items():
+        agree(results, benchmark, "base", "base", re.findall(rf"{name} ([\d.]+ \[[\d., ]+\])", PAGE)[0])
+
+
+OUTSIDE = {
+    "gsm8k": "GSM8K",
+    "math500": "MATH-500",
+    "humaneval": "HumanEval",
+    "musr-murder-mystery": "MuSR murder mysteries",
+    "musr-object-placements": "object placements",
+}
+
+
+def test_gains_and_differences_on_the_card_are_the_committed_results() -> None:
+    found = json.loads((DOCS / "real-report" / "results.json").read_text())
+    gains = {gain["arm"]: gain for gain in found["gains"] if gain["benchmark"] == "stories"}
+    differences = {(d["benchmark"], d["against"]): interval(d["difference"]) for d in found["differences"]}
+    for row, arm in ROWS.items():
+        if arm != "one-way":
+            assert cells(CARD, row, "stories")[2] == interval(gains[arm]["gain"])
+    for arm, row in {"rl-only": "several − RL only, paired", "unguided": "several − unguided, paired"}.items():
+        _, after, learned = cells(CARD, row, "stories")
+        assert after.strip("*") == differences["stories", arm]
+        assert learned == interval(gains[arm]["treatment_minus_this"])
+    others = cells(CARD, "several − RL only, paired", "other questions, after RL")
+    assert others == [differences[benchmark, "rl-only"] for benchmark in ("two-steps", "svamp")]
+    whole = {arm: found["forecast"]["arms"][arm] for arm in ("rl-only", "several")} | {
+        "lead": found["forecast"]["lead"]
     }
-    for row, (arm, phase) in rows.items():
-        found = cells("After mid-training, before RL", row)
-        for benchmark, cell in zip(("stories", "two-steps", "svamp"), found, strict=True):
-            agree(results, benchmark, arm, phase, cell)
+    table = (DOCS / "forecast.md").read_text().split("| one H200, three seeds,", 1)[1]
+    for name, (arm, value) in zip(("RL only", "several ways, then RL", "lead"), whole.items(), strict=True):
+        best, low, high = (math.floor(100 * value[part] + 0.5) for part in ("value", "low", "high"))
+        said = f"{best} [{low}, {high}]".replace("-", "−")
+        assert f"| {name} | {said} |" in table, arm
 
 
 def interval(value: Mapping[str, float]) -> str:
-    return f"{100 * value['value']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    return f"{100 * value['value']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]".replace("-", "−")
 
 
 def test_gains_differences_and_forecast_are_those_of_the_committed_results() -> None:
