@@ -58,7 +58,7 @@ class RecordedEngine(EngineSettings):
     path: str
     """JSONL or Parquet with completions somebody else generated."""
     columns: dict[str, str] = {}
-    """Where things are: question (its text) or question_name, completion, heuristic."""
+    """Where things are: question (its text) or question_name, completion, heuristic, finish (`length`: cut off)."""
 
 
 def _transformers(config: Any, model: ModelConfig, *, model_path: str | None, log: Log | None) -> Engine:

@@ -1,8 +1,9 @@
 """The recorded engine: completions that somebody else generated, from a JSONL, Parquet or CSV file.
 
 Promises: a request is matched by its question's text or name (`Request.meta["question"]`, `meta["question_name"]`, else the prompt's
-own text) and, where the file has such a column, its heuristic; sample `index` is the n-th row of that question in the file. What is not
-in the file comes back as an ERROR completion, "not recorded". `recorded_requests` asks for exactly what is there.
+own text) and, where the file has such a column, its heuristic; sample `index` is the n-th row of that question in the file. A column
+`finish` says which were cut off (`length`, as OpenAI's finish_reason); without one, none was. What is not in the file comes back as an
+ERROR completion, "not recorded". `recorded_requests` asks for exactly what is there.
 
 When things go wrong: a file that is missing, damaged or lacks a column is an EngineError that names the columns it has.
 """
@@ -21,12 +22,13 @@ from midway.engines.base import EngineError
 from midway.engines.parts import RecordedEngine as RecordedConfig
 from midway.records import UNGUIDED, Completion, Finish, Prompt, Question, Request, Sampling, completion_id
 
-QUESTION, NAME, COMPLETION, HEURISTIC = "question", "question_name", "completion", "heuristic"
+QUESTION, NAME, COMPLETION, HEURISTIC, FINISH = "question", "question_name", "completion", "heuristic", "finish"
 GUESSES: dict[str, tuple[str, ...]] = {
     QUESTION: ("question", "problem", "prompt", "query", "instruction"),
     NAME: ("question_name", "question_id", "task_id", "name"),
     COMPLETION: ("completion", "response", "output", "solution", "generation", "text", "answer"),
     HEURISTIC: ("heuristic", "strategy"),
+    FINISH: ("finish", "finish_reason"),
 }
 
 
@@ -44,32 +46,34 @@ class Recorded:
         if not rows:
             raise EngineError(f"{path} holds no rows")
         self.columns = _columns(path, list(rows[0]), config.columns)
-        self._texts: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self._answers: dict[tuple[str, str], list[tuple[str, Finish]]] = defaultdict(list)
         for number, row in enumerate(rows, 1):
             text = row.get(self.columns[COMPLETION])
             if not isinstance(text, str):
                 raise EngineError(f"{path}, row {number}: {self.columns[COMPLETION]!r} is {text!r}, not a text")
             heuristic = str(row.get(self.columns[HEURISTIC]) or UNGUIDED) if HEURISTIC in self.columns else ""
+            cut = FINISH in self.columns and row.get(self.columns[FINISH]) == Finish.LENGTH
             for key in (QUESTION, NAME):
                 if key in self.columns and row.get(self.columns[key]) is not None:
-                    self._texts[f"{key}:{_normal(str(row[self.columns[key]]))}", heuristic].append(text)
+                    place = f"{key}:{_normal(str(row[self.columns[key]]))}", heuristic
+                    self._answers[place].append((text, Finish.LENGTH if cut else Finish.STOP))
         self._given = 0
 
-    def _rows(self, heuristic: str, question: str, name: str) -> list[str]:
+    def _rows(self, heuristic: str, question: str, name: str) -> list[tuple[str, Finish]]:
         if HEURISTIC not in self.columns:
             heuristic = ""
         for key, value in ((NAME, name), (QUESTION, question)):
-            if value and (found := self._texts.get((f"{key}:{_normal(value)}", heuristic))):
+            if value and (found := self._answers.get((f"{key}:{_normal(value)}", heuristic))):
                 return found
         return []
 
     def heuristics(self) -> list[str]:
         """Return the heuristics that the file names; empty if it has no such column."""
-        return sorted({heuristic for _, heuristic in self._texts} - {""})
+        return sorted({heuristic for _, heuristic in self._answers} - {""})
 
     def recorded(self, question: Question, heuristic: str = UNGUIDED) -> list[str]:
         """Return the recorded completions of a question under a heuristic, in file order."""
-        return self._rows(heuristic, question.text, question.name)
+        return [text for text, _ in self._rows(heuristic, question.text, question.name)]
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
@@ -82,7 +86,9 @@ class Recorded:
             rows = self._rows(request.heuristic, asked, str(meta.get(NAME) or ""))
             self._given += 1
             if request.index < len(rows):
-                yield Completion(request.id, request.question_id, request.heuristic, request.index, rows[request.index])
+                yield Completion(
+                    request.id, request.question_id, request.heuristic, request.index, *rows[request.index]
+                )
             else:
                 yield Completion(
                     request.id,
@@ -103,7 +109,7 @@ class Recorded:
         return {"prompt_tokens": 0.0, "completion_tokens": 0.0, "cached_tokens": 0.0, "seconds": 0.0}
 
     def close(self) -> None:
-        self._texts.clear()
+        self._answers.clear()
 
 
 def recorded_requests(
@@ -167,6 +173,6 @@ def _columns(path: Path, there: list[str], given: dict[str, str]) -> dict[str, s
     if COMPLETION not in found or not {QUESTION, NAME} & set(found):
         raise EngineError(
             f"{path} has the columns {', '.join(there)}\n"
-            "  say which is which: `columns: {question: ..., completion: ...}` (question_name instead of question, heuristic optional)"
+            "  say which is which: `columns: {question: ..., completion: ...}` (or question_name; heuristic, finish)"
         )
     return found
