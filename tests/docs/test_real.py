@@ -41,6 +41,9 @@ CARD = "Before and after RL"
 ROWS = {"RL only": "rl-only", "unguided solutions": "unguided", "one heuristic": "one-way", "several ways": "several"}
 
 
+PAIRS = {"rl-only": "several − RL only, paired", "unguided": "several − unguided, paired"}
+
+
 def phases(arm: str) -> list[tuple[str, str]]:
     """Return arm and phase of the model before RL, and of the one after it."""
     return [("base", "base") if arm == "rl-only" else (arm, "before-rl"), (arm, "after-rl")]
@@ -85,7 +88,7 @@ def test_gains_and_differences_on_the_card_are_the_committed_results() -> None:
     for row, arm in ROWS.items():
         if arm != "one-way":
             assert cells(CARD, row, "stories")[2] == interval(gains[arm]["gain"])
-    for arm, row in {"rl-only": "several − RL only, paired", "unguided": "several − unguided, paired"}.items():
+    for arm, row in PAIRS.items():
         _, after, learned = cells(CARD, row, "stories")
         assert after.strip("*") == differences["stories", arm]
         assert learned == interval(gains[arm]["treatment_minus_this"])
@@ -107,12 +110,13 @@ def interval(value: Mapping[str, float]) -> str:
 
 def test_gains_differences_and_forecast_are_those_of_the_committed_results() -> None:
     found = json.loads((DOCS / "real-report" / "cpu" / "results.json").read_text())
-    gains = {gain["arm"]: gain for gain in found["gains"]}
-    rows = {"rl-only": "RL only", "unguided": "unguided solutions", "several": "several ways"}
-    for arm, row in rows.items():
+    gains = {gain["arm"]: gain for gain in found["gains"] if gain["benchmark"] == "stories"}
+    for row, arm in ROWS.items():
         assert cells(RL, row)[2] == interval(gains[arm]["gain"])
-    for arm, row in {"rl-only": "several − RL only, paired", "unguided": "several − unguided, paired"}.items():
-        difference = next(d["difference"] for d in found["differences"] if d["against"] == arm)
+    for arm, row in {**PAIRS, "one-way": "several − one heuristic, paired"}.items():
+        difference = next(
+            d["difference"] for d in found["differences"] if (d["against"], d["benchmark"]) == (arm, "stories")
+        )
         _, after, learned = cells(RL, row)
         assert after.strip("*") == interval(difference)
         assert learned == interval(gains[arm]["treatment_minus_this"])
@@ -142,10 +146,11 @@ def test_the_pools_are_those_that_are_recorded() -> None:
 
 def test_pass_at_1_with_rl_is_that_of_the_committed_results() -> None:
     results = read_results(DOCS / "real-report" / "cpu" / "results.json")
-    rows = {"RL only": "rl-only", "unguided solutions": "unguided", "several ways": "several"}
-    for row, arm in rows.items():
-        before, after = cells(RL, row)[:2]
-        agree(
-            results, "stories", "base" if arm == "rl-only" else arm, "base" if arm == "rl-only" else "before-rl", before
-        )
-        agree(results, "stories", arm, "after-rl", after)
+    for row, arm in ROWS.items():
+        for (one, phase), cell in zip(phases(arm), cells(RL, row)[:2], strict=True):
+            agree(results, "stories", one, phase, cell)
+    ends = re.findall(
+        r"RL only ends at ([\d.]+), unguided at ([\d.]+), one heuristic at ([\d.]+), several ways at ([\d.]+) %", PAGE
+    )
+    for arm, cell in zip(ROWS.values(), ends[0], strict=True):
+        agree(results, "two-steps", arm, "after-rl", cell)

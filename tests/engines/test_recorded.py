@@ -62,11 +62,12 @@ def test_asks_for_exactly_what_is_there(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("column", ["finish", "finish_reason", "why"])
 def test_a_file_may_say_which_were_cut_off(tmp_path: Path, column: str) -> None:
     whys = ["length", "stop", None]
-    path = jsonl(tmp_path / "r.jsonl", [{"question": "What is 2 + 3?", "completion": "5", column: why} for why in whys])
+    rows: list[dict[str, object]] = [{"question": "What is 2 + 3?", "completion": "5", column: why} for why in whys]
+    path = jsonl(tmp_path / "r.jsonl", rows)
     engine = opened(path, **({"finish": column} if column == "why" else {}))
     found = [c.finish for c in engine.generate(recorded_requests(engine, [TWO]))]
     assert found == [Finish.LENGTH, Finish.STOP, Finish.STOP]
-    assert opened(jsonl(tmp_path / "s.jsonl", ROWS)).recorded(TWO, "analogy") == ["2 + 3 = 5", "five"]
+    assert opened(jsonl(tmp_path / "s.jsonl", ROWS)).recorded(TWO, "analogy") == ["2 + 3 = 5", "five"]  # type: ignore[arg-type]
 
 
 def test_what_is_not_recorded_is_an_error_completion(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 The probe draws a few completions of the recipe's own prompts (how long they are, how many are cut off), times the recipe's engine on as
 many rows as it would run at once, and has the trainer time one small step. Opt-in (`--time`): it loads the model.
 
-What is assumed: every model of the run writes as long as the base model does; arms without `max_steps` train on as many examples as the
-selection may keep. Stages that are not priced (labels, a judge) are named. When things go wrong: what the engine or the trainer raises.
+What is assumed: every model of the run writes as long as the base model does; arms without `max_steps` train on as many solutions as would
+be right if the share among those drawn were that of the pool (the selection keeps fewer). Stages that are not priced (labels, a judge) are
+named. When things go wrong: what the engine or the trainer raises.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from midway.checks.pools import requests
 from midway.engines import Engine
 from midway.plan import make_plan
 from midway.recipe import ArmConfig, SamplingConfig, merge
-from midway.records import Completion, Finish, Heuristic, Prompt, Question, Request
+from midway.records import Completion, Finish, Heuristic, Judgement, Prompt, Question, Request
 from midway.stages.base import Stage
 from midway.training.jobs import Pace, PaceAsked
 from midway.workbench import RL, TRAIN
@@ -59,6 +60,8 @@ class Writing:
     prompt_tokens: float
     cut: float
     """Share that was cut off."""
+    right: float
+    """Share that was right; where none was, as if one had been."""
     read: float
     """Seconds to read one prompt (what is shared is read once)."""
     token: float
@@ -114,7 +117,7 @@ class Prices:
         self.subject, self.recipe, self.bench = subject, subject.recipe, subject.bench
         self.plan = make_plan(self.recipe, self.bench)
         self.unpriced: list[str] = []
-        self.plain, self.guided = Writing((1,), 1, 0, 0, 0), Writing((1,), 1, 0, 0, 0)
+        self.plain = self.guided = Writing((1,), 1, 0, 1, 0, 0)
         self.opening = self.judging = 0.0
 
     def all(self) -> Iterator[Price]:
@@ -164,7 +167,7 @@ class Prices:
         draw(rows=2, most=1)  # warm, and what prompts share is read
         guess = _time(lambda: draw(rows=FEW, most=2)) / (2 * FEW)
         drawn = draw(rows=_between(FEW, BUDGET / guess / most, DRAWN), most=most)
-        self._judge(questions, drawn)
+        right = self._judge(questions, drawn)
         rows = _between(2 * FEW, BUDGET / guess / (SHORT + LONG), ROWS)
         short, long = _time(lambda: draw(rows=rows, most=SHORT)), _time(lambda: draw(rows=rows, most=LONG))
         token = max(0.0, long - short) / (LONG - SHORT)
@@ -172,6 +175,7 @@ class Prices:
             lengths=tuple(c.completion_tokens for c in drawn) or (most,),
             prompt_tokens=sum(c.prompt_tokens for c in drawn) / max(1, len(drawn)),
             cut=sum(c.finish is Finish.LENGTH for c in drawn) / max(1, len(drawn)),
+            right=max(1, right) / max(1, len(drawn)),
             read=max(0.0, short - SHORT * token) / rows,
             token=token / rows,
         )
@@ -197,12 +201,17 @@ class Prices:
         ]
         return [c for c in engine.generate(made) if c.finish is not Finish.ERROR]
 
-    def _judge(self, questions: Sequence[Question], drawn: Sequence[Completion]) -> None:
+    def _judge(self, questions: Sequence[Question], drawn: Sequence[Completion]) -> int:
+        """Time the verifier on what was drawn; return how many are right."""
         by_id = {q.id: q for q in questions}
         items = [(by_id[c.question_id], c.text, c.finish is Finish.LENGTH) for c in drawn]
         if items:
             list(self.bench.verifier.verify_batch(items[:1]))  # starts its processes
-            self.judging = _time(lambda: list(self.bench.verifier.verify_batch(items))) / len(items)
+            start = time.perf_counter()
+            verdicts = list(self.bench.verifier.verify_batch(items))
+            self.judging = (time.perf_counter() - start) / len(items)
+            return sum(verdict.judgement is Judgement.CORRECT for verdict in verdicts)
+        return 0
 
     def _pools(self) -> Iterator[Price]:
         for name in self.recipe.used_pools:
@@ -268,15 +277,26 @@ class Prices:
         args = merge(self.recipe.midtrain, arm.midtrain_args)
         steps = int(args.get("max_steps", -1))
         if steps <= 0:
-            kept = len(self.bench.questions.get(TRAIN)) * self.recipe.selection.per_question
-            kept = round(kept / (1 - sum(one.share for one in arm.replay)))
+            kept = round(self._kept(arm) / (1 - sum(one.share for one in arm.replay)))
             steps = max(1, math.ceil(math.ceil(kept / _batch(args)) * float(args.get("num_train_epochs", 3.0))))
         tokens = self.plain.prompt_tokens + self.guided.length(10**9)
         each = _batch(args) * tokens * pace.token + pace.step
         return (
             pace.load + steps * each,
-            f"{'at most ' if 'max_steps' not in args else ''}{steps:,} steps of {each:.1f} s",
+            f"{'about ' if 'max_steps' not in args else ''}{steps:,} steps of {each:.1f} s",
         )
+
+    def _kept(self, arm: ArmConfig) -> float:
+        """Return how many solutions an arm is trained on: those of its pools that should be right, as far as they may be kept."""
+        most = len(self.bench.questions.get(TRAIN)) * self.recipe.selection.per_question
+        if any(one.pool is None for one in arm.midtrain):
+            return most  # reference solutions: all are right
+        right = 0.0
+        for one in arm.midtrain:
+            writing = self.guided if self.recipe.pools[str(one.pool)].heuristics else self.plain
+            share = 1 - writing.right if one.strategy == "wrong-but-diverse" else writing.right
+            right += requests(self.subject, str(one.pool)) * share
+        return min(most, right)
 
     def _rl(self, arm: ArmConfig, pace: Pace) -> tuple[float, str]:
         args = merge(self.recipe.rl, arm.rl_args)
