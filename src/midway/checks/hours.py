@@ -38,7 +38,8 @@ from midway.workbench import RL, TRAIN
 BUDGET = 5.0
 """Seconds that one of the timed batches should take."""
 FEW, ROWS = 8, 128
-"""Rows that an engine is timed with: first a few, then as many as the budget allows, up to what it runs at once on a CPU."""
+"""Rows that an engine is timed with: twice a few, and twice as many again while that takes less than half of the budget, up to what it
+runs at once on a CPU."""
 DRAWN = 32
 """Completions of which the length is measured, at most."""
 SHORT, LONG = 3, 11
@@ -168,8 +169,12 @@ class Prices:
         guess = _time(lambda: draw(rows=FEW, most=2)) / (2 * FEW)
         drawn = draw(rows=_between(FEW, BUDGET / guess / most, DRAWN), most=most)
         right = self._judge(questions, drawn)
-        rows = _between(2 * FEW, BUDGET / guess / (SHORT + LONG), ROWS)
-        short, long = _time(lambda: draw(rows=rows, most=SHORT)), _time(lambda: draw(rows=rows, most=LONG))
+        rows = FEW
+        while True:  # as many rows as there is time for: with few, a token of a row is dear
+            rows *= 2
+            short, long = _time(partial(draw, rows=rows, most=SHORT)), _time(partial(draw, rows=rows, most=LONG))
+            if rows >= ROWS or short + long > BUDGET / 2:
+                break
         token = max(0.0, long - short) / (LONG - SHORT)
         return Writing(
             lengths=tuple(c.completion_tokens for c in drawn) or (most,),
