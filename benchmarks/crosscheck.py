@@ -7,7 +7,7 @@
 - stored: completions that are on disk are judged by both; no model is needed. GSM8K: 5,276 answers of real models with the verdict that
   their publisher gave them (DATA/gsm8k_model_solutions/all.jsonl.gz). HumanEval: the reference programs, and programs that differ from one
   in one place (DATA/humaneval/test.jsonl, DATA/humaneval_plus/test.jsonl.gz).
-- run: a model answers GSM8K and SVAMP (`--limit` questions of each) in midway and in lm-eval: the same prompts, greedy, the same
+- run: a model answers GSM8K and SVAMP (`--limit` questions of each, as they come along) in midway and in lm-eval: same prompts, greedy, same
   checkpoint, float32, batch 1. Texts are compared to the letter, verdicts one by one.
 
 Prints two-by-two tables with Cohen's kappa, and every disagreement with what each side read. `--json FILE` keeps them.
@@ -175,8 +175,10 @@ def run(model: str, python: str, limit: int, tokens: int) -> dict[str, Any]:
     engine: Any = open_engine(TransformersEngine(batch_size=1), config, model_path=path)
     chat = bool(engine.tokenizer.chat_template)
     tables, apart = [], []
-    for source, split in (("gsm8k", "test"), ("svamp", "test")):
-        questions = list(load(SourceConfig(source=source, split=split, limit=limit)))
+    sets = {
+        name: list(load(SourceConfig(source=name, split="test", limit=limit))) for name in ("gsm8k", "svamp_embedded")
+    }
+    for source, questions in sets.items():
         prompts = [build_prompt(q, None, chat=chat) for q in questions]
         shown = [render(prompt, engine.tokenizer, chat)[0] for prompt in prompts]
         sampling = Sampling(temperature=0.0, max_tokens=tokens)
@@ -192,8 +194,8 @@ def run(model: str, python: str, limit: int, tokens: int) -> dict[str, Any]:
         started = time.perf_counter()
         theirs = peer(python, "lm-eval", rows, "--model", path, "--tokens", str(tokens), "--stop", str(end))
         same = sum(ours[q.id].text == theirs[q.id]["text"] for q in questions)
-        print(f"{source}: {same} of {len(questions)} texts are equal to the letter")
-        print(f"{source}: midway {took:.0f} s, lm-eval {time.perf_counter() - started:.0f} s, with loading")
+        print(f"{source}: {same} of {len(questions)} texts are equal to the letter", flush=True)
+        print(f"{source}: midway {took:.0f} s, lm-eval {time.perf_counter() - started:.0f} s, with loading", flush=True)
         pairs = [(verdict.correct, theirs[q.id]["flexible"]) for q, verdict in zip(questions, verdicts, strict=True)]
         tables.append({**table(source, "midway", "lm-eval", pairs), "texts": len(questions), "equal_texts": same})
         for q, verdict in zip(questions, verdicts, strict=True):
