@@ -7,7 +7,7 @@
 - stored: completions that are on disk are judged by both; no model is needed. GSM8K: 5,276 answers of real models with the verdict that
   their publisher gave them (DATA/gsm8k_model_solutions/all.jsonl.gz). HumanEval: the reference programs, and programs that differ from one
   in one place (DATA/humaneval/test.jsonl, DATA/humaneval_plus/test.jsonl.gz).
-- run: a model answers GSM8K and SVAMP (`--limit` questions of each, as they come along) in midway and in lm-eval: same prompts, greedy, same
+- run: a model answers GSM8K and SVAMP (`--limit` questions of each) in midway and in lm-eval: same prompts, greedy, same
   checkpoint, float32, batch 1. Texts are compared to the letter, verdicts one by one.
 
 Prints two-by-two tables with Cohen's kappa, and every disagreement with what each side read. `--json FILE` keeps them.
