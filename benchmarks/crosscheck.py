@@ -168,16 +168,14 @@ def stored_humaneval(data: Path, python: str, mutants: int = MUTANTS) -> dict[st
     return {"tables": [table("HumanEval", "midway", "evalplus", pairs)], "apart": apart}
 
 
-def run(model: str, python: str, limit: int, tokens: int) -> dict[str, Any]:
+def run(model: str, python: str, names: Sequence[str], limit: int, tokens: int) -> dict[str, Any]:
     """The same questions, prompts and checkpoint in both, greedy, float32, one row at a time."""
     path = find_model(model)
     config = ModelConfig(path=path, dtype="float32")
     engine: Any = open_engine(TransformersEngine(batch_size=1), config, model_path=path)
     chat = bool(engine.tokenizer.chat_template)
     tables, apart = [], []
-    sets = {
-        name: list(load(SourceConfig(source=name, split="test", limit=limit))) for name in ("gsm8k", "svamp_embedded")
-    }
+    sets = {name: list(load(SourceConfig(source=name, split="test", limit=limit))) for name in names}
     for source, questions in sets.items():
         prompts = [build_prompt(q, None, chat=chat) for q in questions]
         shown = [render(prompt, engine.tokenizer, chat)[0] for prompt in prompts]
@@ -232,6 +230,9 @@ def main() -> None:
     parser.add_argument(
         "--peers", default=".venv-crosscheck/bin/python", help="Python of the environment with lm-eval and evalplus"
     )
+    parser.add_argument(
+        "--sets", nargs="+", default=["gsm8k", "svamp_embedded"], help="run: of mathematics, by midway's names"
+    )
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--only", choices=["gsm8k", "humaneval"])
@@ -239,7 +240,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.what == "run":
-        found = [run(given.name, given.peers, given.limit, given.tokens)]
+        found = [run(given.name, given.peers, given.sets, given.limit, given.tokens)]
     else:
         jobs = {"gsm8k": stored_gsm8k, "humaneval": partial(stored_humaneval, mutants=given.mutants)}
         found = [job(Path(given.name), given.peers) for name, job in jobs.items() if given.only in (None, name)]
