@@ -81,6 +81,17 @@ OUTSIDE = {
 }
 
 
+def test_the_sets_outside_are_the_committed_results() -> None:
+    results = read_results(DOCS / "real-report" / "outside" / "results.json")
+    for row, arm in {"base": "base", **ROWS}.items():
+        for benchmark, cell in zip(("svamp", *OUTSIDE), cells(RL, row, "after RL | SVAMP"), strict=True):
+            agree(
+                results, benchmark, arm, "base" if arm == "base" else "before-rl", cell
+            )  # the arms are its checkpoints
+    differences = [d.difference for d in results.differences if d.arm == "several"]
+    assert len(differences) == 24 and sum(d.low > 0 or d.high < 0 for d in differences) == 1
+
+
 def test_gains_and_differences_on_the_card_are_the_committed_results() -> None:
     found = json.loads((DOCS / "real-report" / "results.json").read_text())
     gains = {gain["arm"]: gain for gain in found["gains"] if gain["benchmark"] == "stories"}
