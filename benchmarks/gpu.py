@@ -260,8 +260,9 @@ def side_by_side(path: Path, arms: int, steps: int, weights: int, peak: float | 
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, __file__, "--sizes", str(path), "--parts", "grpo", "--steps", str(steps)]
             command += ["--together", str(Path(out) / "ready"), "--arms", str(count)]
+            env = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
             started = [
-                subprocess.Popen([*command, "--json", f"{out}/{k}.json"], stdout=subprocess.DEVNULL)
+                subprocess.Popen([*command, "--json", f"{out}/{k}.json"], stdout=subprocess.DEVNULL, env=env)
                 for k in range(count)
             ]
             codes = [process.wait() for process in started]
