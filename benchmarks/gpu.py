@@ -243,7 +243,10 @@ def grpo(
         means[:] = [row[LENGTH] for row in map(json.loads, lines) if LENGTH in row]
 
     name = "grpo (generated tokens; their generation and training)"
-    written = lambda: sum(means[WARM:]) * batch  # noqa: E731
+
+    def written() -> float:
+        return sum(means[WARM:]) * batch
+
     if together is None:
         beside(name, bare, ours, written, 8 * weights, peak)
         return
@@ -253,13 +256,13 @@ def grpo(
     say("grpo, one of those side by side", written(), clock.seconds, 8 * weights, peak)
 
 
-def side_by_side(path: Path, arms: int, steps: int, weights: int, peak: float | None) -> None:
-    """GRPO in `arms` processes at once, and in one alone; the sum of their speeds, each over its own steps."""
+def side_by_side(path: Path, weights: int, peak: float | None, arms: int, steps: int, new: int) -> None:
+    """GRPO in `arms` processes at once, and in one alone: the tokens of all over the seconds of the slowest."""
     alone = 0.0
     for count in (1, arms):
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, __file__, "--sizes", str(path), "--parts", "grpo", "--steps", str(steps)]
-            command += ["--together", str(Path(out) / "ready"), "--arms", str(count)]
+            command += ["--new", str(new), "--together", str(Path(out) / "ready"), "--arms", str(count)]
             env = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
             started = [
                 subprocess.Popen([*command, "--json", f"{out}/{k}.json"], stdout=subprocess.DEVNULL, env=env)
@@ -427,7 +430,7 @@ def measure(part: str, folder: Path, weights: int, peak: float | None, args: arg
         together = Together(args.together, args.arms) if args.together else None
         grpo(folder, weights, peak, args.steps, 32 if big else 4, new, together)
     else:
-        side_by_side(folder, args.arms, args.steps, weights, peak)
+        side_by_side(folder, weights, peak, args.arms, args.steps, new)
 
 
 if __name__ == "__main__":

@@ -165,3 +165,7 @@ def test_pass_at_1_with_rl_is_that_of_the_committed_results() -> None:
     )
     for arm, cell in zip(ROWS.values(), ends[0], strict=True):
         agree(results, "two-steps", arm, "after-rl", cell)
+    card = read_results(DOCS / "real-report" / "results.json")
+    for found, words in ((results, "several − unguided is"), (card, "three seeds, it is")):
+        of = next(d for d in found.differences if (d.benchmark, d.against) == ("two-steps", "unguided"))
+        assert f"{words} {interval(asdict(of.difference))}" in PAGE
