@@ -22,7 +22,7 @@ from midway.plan import Plan, make_plan
 from midway.recipe import Recipe
 from midway.rundir import RunDir, RunError, Stopped, now, read_json, write_bytes, write_json
 from midway.stages.base import Output, Progress, Stage, recorded, versions
-from midway.workbench import Workbench
+from midway.workbench import Measurable, Workbench, measurable
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def _unwatched(stage: Stage, number: int, count: int, out: Output) -> None:
 
 
 class Runner:
-    """A plan over a run directory."""
+    """A plan over a run directory; `asked` is the recipe of the plan, and with what cannot be measured here."""
 
-    def __init__(self, plan: Plan, run: RunDir, bench: Workbench) -> None:
-        self.plan, self.run, self.bench = plan, run, bench
+    def __init__(self, plan: Plan, run: RunDir, bench: Workbench, asked: Measurable) -> None:
+        self.plan, self.run, self.bench, self.asked = plan, run, bench, asked
         self.folders = {rel: stage.folder(run) for rel, stage in plan.stages.items()}
 
     def pending(self, stages: Sequence[Stage] | None = None) -> list[Stage]:
@@ -169,17 +169,16 @@ class Runner:
 
     def store(self, source: str | None, command: str = "") -> None:
         """Write what was asked (`source`: the recipe as given; `command`: as typed, for the report), what it resolved to,
-        which evaluations are shared; what is there stays."""
-        recipe = self.plan.recipe
-        self.store_recipe(recipe, source, command)
+        which benchmarks are left out and which evaluations are shared; what is there stays."""
+        self.store_recipe(self.asked, source, command)
         for rel, shared in self.plan.shared.items():
             path, value = self.run.files.shared(rel), {"path": shared}
             if read_json(path) != value:
                 write_json(path, value)
 
-    def store_recipe(self, recipe: Recipe, source: str | None, command: str = "") -> None:
+    def store_recipe(self, asked: Measurable, source: str | None, command: str = "") -> None:
         """Write resolved.json (and the recipe as given), unless they say so already."""
-        path = self.run.files.resolved
+        path, recipe = self.run.files.resolved, asked.asked
         value: dict[str, Any] = {
             "name": recipe.name,
             "recipe": {
@@ -190,6 +189,8 @@ class Runner:
             "digest": recipe.digest(),
             "stages": list(self.plan.stages),
         }
+        if asked.absent:
+            value["absent"] = dict(asked.absent)
         old = read_json(path) or {}
         command = command or str(old.get("command", ""))
         if {k: old.get(k) for k in value} != json.loads(json.dumps(value)) or old.get("command", "") != command:
@@ -238,8 +239,9 @@ def opened(
     """Join the run directory of a recipe and yield its runner, with questions loaded and the plan made (`data_only`: see Workbench)."""
     run = RunDir(out or Path("runs") / recipe.name)
     with run.joined():
-        bench = Workbench(recipe, run.files, data=data, executor=executor, data_only=data_only)
+        asked = measurable(recipe, run.files, data=data)
+        bench = Workbench(asked.recipe, run.files, data=data, executor=executor, data_only=data_only)
         try:
-            yield Runner(make_plan(recipe, bench), run, bench)
+            yield Runner(make_plan(asked.recipe, bench), run, bench, asked)
         finally:
             bench.close()

@@ -55,14 +55,15 @@ def check_recipe(recipe: object, data: str | None, without: list[str], gpu_memor
     from midway.checks import Level, Subject, run_checks
     from midway.recipe import Recipe
     from midway.rundir.layout import Layout
-    from midway.workbench import Workbench
+    from midway.workbench import Workbench, measurable
 
     assert isinstance(recipe, Recipe)
     golds, others = 0, []
     with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(recipe, Layout(Path(folder)), data=data)
+        here = measurable(recipe, Layout(Path(folder)), data=data).recipe
+        bench = Workbench(here, Layout(Path(folder)), data=data)
         try:
-            for finding in run_checks(Subject(recipe, bench, gpu_memory), without):
+            for finding in run_checks(Subject(here, bench, gpu_memory), without):
                 typer.echo(f"warning: {finding.text}" if finding.level is Level.WARNING else finding.text)
                 golds += finding.count
                 if finding.level is Level.PROBLEM and not finding.count:

@@ -31,6 +31,9 @@ def summary(run: Path) -> str:
     words = verdict(results)
     lines = ["", wrapped(words.headline), *[wrapped(text, "  ") for text in words.sentences]]
     for benchmark in results.benchmarks:
+        if benchmark.absent:
+            lines += ["", wrapped(f"{benchmark.name}: not measured: {benchmark.absent}")]
+            continue
         rows = [("arm", "before RL", "after RL [95 % interval]", "treatment minus this")]
         rows += [_arm_row(results, benchmark.name, arm.name) for arm in results.arms]
         widths = [max(len(row[n]) for row in rows) for n in range(4)]

@@ -1,10 +1,11 @@
 """Where questions and benchmarks come from: known sets, files and Hub sets of one's own, and the lab.
 
 `load` gives the questions of a recipe's source, `shuffled` mixes the options of a multiple-choice question, `to_frame` and
-`from_frame` store them. Importing this package imports neither torch nor datasets. What cannot be loaded raises QuestionError.
+`from_frame` store them. Importing this package imports neither torch nor datasets. What cannot be loaded raises QuestionError;
+NotHere, which is one, where it merely cannot be had now.
 """
 
-from midway.questions.base import KnownSet, QuestionError
+from midway.questions.base import KnownSet, NotHere, QuestionError
 from midway.questions.known import KNOWN, catalogue, known_set
 from midway.questions.load import Loaded, few_shot_examples, load, read, worked_solution
 from midway.questions.table import from_frame, to_frame
@@ -14,6 +15,7 @@ __all__ = [
     "KNOWN",
     "KnownSet",
     "Loaded",
+    "NotHere",
     "QuestionError",
     "catalogue",
     "few_shot_examples",

@@ -20,6 +20,10 @@ class QuestionError(UserError, ValueError):
     """Questions cannot be loaded; the message says what, where and what to write instead."""
 
 
+class NotHere(QuestionError):
+    """The questions cannot be had here now: the Hub does not answer and they were never downloaded, or there is no such file."""
+
+
 class RowError(ValueError):
     """One row cannot become a question. `columns` is set when columns are missing: any one of them would have done."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from midway.questions import shipped
-from midway.questions.base import Convert, KnownSet, NoGold, Part, QuestionError, RowError
+from midway.questions.base import Convert, KnownSet, NoGold, NotHere, Part, QuestionError, RowError
 from midway.questions.custom import own_convert
 from midway.questions.known import KNOWN, known_set
 from midway.questions.rows import ENDINGS, Placed, is_file_name, read_file, read_hub
@@ -168,11 +168,11 @@ def _rows(
             notes.append(f"{label}: the Hub cannot be reached; the rows are those that come with midway")
         return [placed for file in here for placed in read_file(file)]
     if part.split is None:
-        raise QuestionError(f"{label}: not on the Hub; it comes from a local folder only (--data DIR){missing}")
+        raise NotHere(f"{label}: not on the Hub; it comes from a local folder only (--data DIR){missing}")
     try:
         return read_hub(known.hub, part.config, part.split, revision)
     except QuestionError as error:
-        raise QuestionError(f"{label}: {error}{missing}") from error
+        raise type(error)(f"{label}: {error}{missing}") from error
 
 
 def _file(folder: Path, stem: str) -> Path | None:

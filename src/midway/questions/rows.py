@@ -15,8 +15,8 @@ from typing import Any
 
 import polars as pl
 
-from midway.questions.base import QuestionError, Row
-from midway.questions.hub import offline_if_away
+from midway.questions.base import NotHere, QuestionError, Row
+from midway.questions.hub import hub_answers, offline_if_away
 from midway.registry import install
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv", ".csv.gz")
@@ -33,7 +33,10 @@ def is_file_name(name: str) -> bool:
 
 
 def read_file(path: Path) -> list[Placed]:
-    """Return all rows of a file with their places. Raises QuestionError (missing, a folder, empty, malformed: with the line)."""
+    """Return all rows of a file with their places.
+
+    Raises NotHere where it is missing, QuestionError (a folder, empty, malformed: with the line).
+    """
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if is_file_name(p.name))
         raise QuestionError(
@@ -42,7 +45,7 @@ def read_file(path: Path) -> list[Placed]:
     if not path.is_file():
         there = sorted(p.name for p in path.parent.iterdir() if is_file_name(p.name)) if path.parent.is_dir() else []
         hint = f"there: {', '.join(there[:12])}" if there else f"the folder {path.parent} has no data files"
-        raise QuestionError(f"{path}: no such file ({hint if path.parent.is_dir() else 'nor such a folder'})")
+        raise NotHere(f"{path}: no such file ({hint if path.parent.is_dir() else 'nor such a folder'})")
     name = path.name.lower()
     if not is_file_name(name):
         packed = next((tool for ending, tool in _PACKED.items() if name.endswith(ending)), "")
@@ -163,7 +166,8 @@ def _parquet(path: Path) -> list[Placed]:
 
 
 def read_hub(hub: str, config: str | None, split: str, revision: str | None) -> list[Placed]:
-    """Return all rows of a split on the Hub. Raises QuestionError, with what the Hub said and what to do offline."""
+    """Return all rows of a split on the Hub. Raises QuestionError, with what the Hub said and what to do offline; NotHere where the Hub
+    does not answer and the split was never downloaded."""
     where = f"{hub}{f' ({config})' if config else ''} split {split}"
     try:
         import datasets
@@ -177,7 +181,8 @@ def read_hub(hub: str, config: str | None, split: str, revision: str | None) -> 
         rows = list(datasets.load_dataset(hub, config, split=split, revision=revision))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         text = " ".join(str(error).split())
-        raise QuestionError(
+        kind = QuestionError if hub_answers() else NotHere
+        raise kind(
             f"{where}: cannot be loaded from the Hub: {type(error).__name__}: {_short(text, 400)}\n"
             "  check the name, the split and the network; or give a local folder with --data DIR"
         ) from error

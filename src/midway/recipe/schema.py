@@ -7,7 +7,7 @@ parts; a recipe dumps to JSON and back unchanged; references between sections (a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -343,6 +343,8 @@ class BenchmarkConfig(SourceConfig):
     few_shot: int = Field(0, ge=0, le=3)
     """Plain worked examples (midway's own, of no heuristic and no benchmark) before the question."""
     shuffle_choices: bool = True
+    optional: bool = Field(False, exclude_if=lambda value: not value)
+    """Leave it out where its questions cannot be had (no Hub, no such file); the report says `not measured`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -358,6 +360,9 @@ class BenchmarkConfig(SourceConfig):
     @classmethod
     def _safe(cls, value: str) -> str:
         return _safe_name("benchmark", value)
+
+    def identity(self, *, exclude: Sequence[str] = ()) -> dict[str, Any]:
+        return super().identity(exclude=("optional", *exclude))
 
 
 class CurveConfig(Section):
@@ -580,5 +585,7 @@ class Recipe(Section):
         return self.control or ("rl-only" if "rl-only" in self.arms else None)
 
     def digest(self) -> str:
-        """Content hash of the resolved recipe."""
-        return content_id("recipe", self.model_dump(mode="json"))
+        """Content hash of the resolved recipe, without optional benchmarks: it is the same wherever they can be had."""
+        out = self.model_dump(mode="json")
+        out["benchmarks"] = [b for b in out["benchmarks"] if not b.get("optional")]
+        return content_id("recipe", out)

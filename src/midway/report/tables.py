@@ -27,7 +27,7 @@ class Table:
 
 PHASE = {BASE: "base", BEFORE_RL: "before RL", AFTER_RL: "after RL"}
 """A phase in words."""
-NO_SAMPLES = "no samples"
+NO_SAMPLES, NOT_MEASURED = "no samples", "not measured"
 ONE_SEED = " With one seed an interval is over questions only: no variation between training runs is in it."
 
 
@@ -38,7 +38,9 @@ def score_tables(results: Results) -> list[Table]:
     for bench in results.benchmarks:
         rows: list[list[str]] = []
         strong: list[int] = []
-        for arm in results.arms:
+        if bench.absent:
+            rows.append(["every arm", "n/a", NOT_MEASURED, *["n/a"] * (8 + steps)])
+        for arm in () if bench.absent else results.arms:
             scores = [s for s in results.scores if s.arm == arm.name and s.benchmark == bench.name]
             scores.sort(key=lambda s: list(PHASE).index(s.phase))
             if not any(s.final for s in scores):
@@ -82,6 +84,8 @@ def score_tables(results: Results) -> list[Table]:
 
 def _set_title(results: Results, bench: Benchmark) -> str:
     """Return what a set is, with chance beside it, and whether it is at floor."""
+    if bench.absent:
+        return f"{bench.name}: not measured, its questions could not be had ({bench.absent})"
     title = f"{bench.name}: {plural(bench.questions, 'question')}, {plural(bench.samples, 'sample')} each"
     if bench.chance is not None:
         title += f"; chance {percent(bench.chance)}"

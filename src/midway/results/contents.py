@@ -107,6 +107,8 @@ class Contents:
     """(arm, seed) -> number of different texts among the kept solutions."""
     chance: Mapping[str, float] = field(default_factory=dict)
     """Benchmark -> pass@1 of guessing among the options, where there are options."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Optional benchmark whose questions could not be had -> why."""
     forecast: Forecast | None = None
     title: str = ""
     """What the run is about, in the recipe's words."""
@@ -151,6 +153,12 @@ def joined(runs: Sequence[Contents]) -> Contents:
         alarms=[replace(a, arm=_named(run, a.arm)) for run in runs for a in run.alarms],
         distinct={(_named(run, arm), seed): n for run in runs for (arm, seed), n in run.distinct.items()},
         chance={b: run.chance[b] for b in benchmarks for run in reversed(runs) if b in run.chance},
+        absent={
+            b: why
+            for run in runs
+            for b, why in run.absent.items()
+            if all(b in other.absent for other in runs if b in other.benchmarks)
+        },
     )
 
 

@@ -86,6 +86,7 @@ def read_contents(path: Path) -> Contents:
         title=str(recipe.get("title") or ""),
         distinct=distinct,
         chance={b: share for b in benchmarks.names if (share := chance_of(files, b)) is not None},
+        absent={b: str(why) for b, why in as_dict(resolved.get("absent")).items() if b in benchmarks.names},
         forecast=forecast_of(read_dict(files.forecast()), resolved.get("digest")),
     )
     return replace(contents, problems=(*problems, *_missing(contents)))
@@ -236,8 +237,9 @@ def _missing(run: Contents) -> Iterator[Problem]:
     """Say what should be there and is not: seeds, phases, benchmarks."""
     empty = [b for b in run.benchmarks if not any(key[0] == b for key in run.evaluations)]
     for benchmark in empty:
-        effect = "Nothing can be said about it."
-        yield Problem(f"benchmark {benchmark}", "has no samples from any arm", effect)
+        why = run.absent.get(benchmark)
+        what = f"was not measured, its questions could not be had: {why}" if why else "has no samples from any arm"
+        yield Problem(f"benchmark {benchmark}", what, "Nothing can be said about it.")
     for arm in run.arms.values():
         lacking: dict[str, list[int]] = {}
         for benchmark in run.benchmarks:

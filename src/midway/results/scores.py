@@ -57,7 +57,8 @@ def compute(run: Contents) -> Results:
         seeds=run.seeds,
         arms=tuple(_summary(run, name) for name in run.arms),
         benchmarks=tuple(
-            Benchmark(b, len(run.questions[b]), run.expected.get(b, 0), run.chance.get(b)) for b in run.benchmarks
+            Benchmark(b, len(run.questions[b]), run.expected.get(b, 0), run.chance.get(b), run.absent.get(b))
+            for b in run.benchmarks
         ),
         scores=tuple(_score(run, ev) for ev in run.evaluations.values()),
         greedy=tuple(_greedy(run, ev, ev.greedy) for ev in run.evaluations.values() if ev.greedy),

@@ -83,6 +83,8 @@ class Benchmark:
     """Samples of each question that were asked for."""
     chance: float | None = field(default=None, metadata=OMITTED)
     """pass@1 of guessing among a question's options, mean over the questions; None where there are no options to guess among."""
+    absent: str | None = field(default=None, metadata=OMITTED)
+    """Why nothing was measured: the recipe calls it optional, and its questions could not be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from midway.workbench.bench import Judge, Workbench
 from midway.workbench.engines import Answer, Engines, Lease, Leases
 from midway.workbench.models import Models, Weights, find_model
+from midway.workbench.optional import Measurable, measurable
 from midway.workbench.prompts import Prompts
 from midway.workbench.questions import RL, TRAIN, QuestionSets, labelled_by
 
@@ -14,6 +15,7 @@ __all__ = [
     "Judge",
     "Lease",
     "Leases",
+    "Measurable",
     "Models",
     "Prompts",
     "QuestionSets",
@@ -21,4 +23,5 @@ __all__ = [
     "Workbench",
     "find_model",
     "labelled_by",
+    "measurable",
 ]
