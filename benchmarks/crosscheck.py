@@ -3,12 +3,15 @@
     python -m venv .venv-crosscheck && .venv-crosscheck/bin/pip install 'lm-eval[hf]' evalplus
     python benchmarks/crosscheck.py stored DATA --peers .venv-crosscheck/bin/python
     python benchmarks/crosscheck.py run smollm2 --peers .venv-crosscheck/bin/python [--limit 200] [--tokens 200]
+    python benchmarks/crosscheck.py programs smollm2 --tests DATA/humaneval_plus/test.jsonl.gz --peers ... [--samples 4] [--tokens 320]
 
 - stored: completions that are on disk are judged by both; no model is needed. GSM8K: 5,276 answers of real models with the verdict that
   their publisher gave them (DATA/gsm8k_model_solutions/all.jsonl.gz). HumanEval: the reference programs, and programs that differ from one
   in one place (DATA/humaneval/test.jsonl, DATA/humaneval_plus/test.jsonl.gz).
 - run: a model answers GSM8K and SVAMP (`--limit` questions of each) in midway and in lm-eval: same prompts, greedy, same
   checkpoint, float32, batch 1. Texts are compared to the letter, verdicts one by one.
+- programs: a model answers HumanEval in midway, greedily and `--samples` times at temperature 0.8. Both judge the same texts: midway finds
+  the program in its own way and runs the published tests; evalplus finds it in another and compares results with its reference program.
 
 Prints two-by-two tables with Cohen's kappa, and every disagreement with what each side read. `--json FILE` keeps them.
 """
@@ -223,10 +226,51 @@ def run(model: str, python: str, names: Sequence[str], limit: int, tokens: int) 
     return {"tables": tables, "apart": apart}
 
 
+def programs(model: str, python: str, tests: Path, limit: int, tokens: int, samples: int) -> dict[str, Any]:
+    """Answers of a model to HumanEval, judged by midway and by evalplus, each reading the program in its own way."""
+    path = find_model(model)
+    engine: Any = open_engine(TransformersEngine(batch_size=64), ModelConfig(path=path), model_path=path)
+    questions = list(load(SourceConfig(source="humaneval", split="test", limit=limit)))
+    made = []
+    for q in questions:
+        prompt = build_prompt(q, None, chat=bool(engine.tokenizer.chat_template))
+        for k in range(1 + samples):
+            sampling = Sampling(temperature=0.8 if k else 0.0, max_tokens=tokens)
+            made.append(Request(f"{q.id}-{k}", prompt, sampling, q.id, "", k))
+    found = {(c.question_id, c.index): c for c in engine.generate(made)}
+    engine.close()
+    by_id = {q.id: q for q in questions}
+    rows, items = [], []
+    for (question_id, k), one in found.items():
+        q = by_id[question_id]
+        rows.append({"id": f"{q.name}-{k}", "task_id": q.name, "text": one.text})
+        items.append((q, one.text, one.completion_tokens >= tokens))
+    with Verifier(2) as verifier:
+        ours = list(verifier.verify_batch(items))
+    theirs = peer(python, "evalplus", rows, "--tests", str(tests))
+    pairs = [(verdict.correct, theirs[row["id"]]["correct"]) for verdict, row in zip(ours, rows, strict=True)]
+    print(f"HumanEval, {len(rows):,} answers of {model}: {len(questions)} tasks, greedy and {samples} samples each")
+    apart = [
+        {
+            "id": row["id"],
+            "midway": a,
+            "reason": verdict.reason,
+            "evalplus": b,
+            "status": theirs[row["id"]]["status"],
+            "cut_off": cut,
+            "text": row["text"],
+            "program": theirs[row["id"]]["program"],
+        }
+        for (a, b), verdict, row, (_, _, cut) in zip(pairs, ours, rows, items, strict=True)
+        if a != b
+    ]
+    return {"tables": [table("HumanEval, answered", "midway", "evalplus", pairs)], "apart": apart}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["stored", "run"])
-    parser.add_argument("name", help="stored: the folder DATA; run: the model")
+    parser.add_argument("what", choices=["stored", "run", "programs"])
+    parser.add_argument("name", help="stored: the folder DATA; run, programs: the model")
     parser.add_argument(
         "--peers", default=".venv-crosscheck/bin/python", help="Python of the environment with lm-eval and evalplus"
     )
@@ -237,10 +281,18 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--only", choices=["gsm8k", "humaneval"])
     parser.add_argument("--mutants", type=int, default=MUTANTS)
+    parser.add_argument("--tests", type=Path, help="programs: HumanEvalPlus' file")
+    parser.add_argument(
+        "--samples", type=int, default=4, help="programs: samples of each task besides the greedy answer"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.what == "run":
         found = [run(given.name, given.peers, given.sets, given.limit, given.tokens)]
+    elif given.what == "programs":
+        if given.tests is None or not given.tests.is_file():
+            parser.error("programs: give HumanEvalPlus' file of tests, --tests DATA/humaneval_plus/test.jsonl.gz")
+        found = [programs(given.name, given.peers, given.tests, given.limit, given.tokens, given.samples)]
     else:
         jobs = {"gsm8k": stored_gsm8k, "humaneval": partial(stored_humaneval, mutants=given.mutants)}
         found = [job(Path(given.name), given.peers) for name, job in jobs.items() if given.only in (None, name)]

@@ -4,8 +4,9 @@
     python crosscheck_peers.py evalplus IN.jsonl OUT.jsonl --tests HumanEvalPlus.jsonl.gz
 
 lm-eval: rows of {id, prompt, answer}; each has `text` (a stored completion), unless --model writes them: greedy, float32, batch 1. They are
-judged as lm-eval's own GSM8K task does it: `flexible` takes the last number, `strict` what follows `####`. evalplus: rows of {id, task_id,
-program}, judged on the base inputs of HumanEval by the results of the reference program.
+judged as lm-eval's own GSM8K task does it: `flexible` takes the last number, `strict` what follows `####`. evalplus: rows of {id, task_id}
+with a `program`, or with a `text` in which evalplus finds one (`sanitize`), judged on the base inputs of HumanEval by the results of the
+reference program.
 """
 
 from __future__ import annotations
@@ -104,9 +105,10 @@ def lm_eval(rows: list[dict[str, Any]], model: str | None, tokens: int, stop: li
 
 
 def evalplus(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return evalplus' verdict on each program."""
+    """Return evalplus' verdict on each program, and the program."""
     from evalplus.evaluate import check_correctness
     from evalplus.gen.util import trusted_exec
+    from evalplus.sanitize import sanitize
 
     tasks = {one["task_id"]: one for one in tests}
     expected: dict[str, dict[str, Any]] = {}
@@ -117,10 +119,12 @@ def evalplus(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             whole = task["prompt"] + task["canonical_solution"]
             results, seconds = trusted_exec(whole, task["base_input"], task["entry_point"], record_time=True)
             expected[row["task_id"]] = {"base": results, "base_time": seconds, "plus": [], "plus_time": []}
+        program = row["program"] if "program" in row else sanitize(row["text"], task["entry_point"])
         found = check_correctness(
-            "humaneval", 0, task, row["program"], expected[row["task_id"]], base_only=True, min_time_limit=WAIT
+            "humaneval", 0, task, program, expected[row["task_id"]], base_only=True, min_time_limit=WAIT
         )
-        out.append({"id": row["id"], "correct": found["base"][0] == "pass", "status": str(found["base"][0])})
+        status = str(found["base"][0])
+        out.append({"id": row["id"], "correct": status == "pass", "status": status, "program": program})
     return out
 
 
