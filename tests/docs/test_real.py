@@ -11,10 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from midway.domains import Verifier
+from midway.forecast.features import features
 from midway.questions import load
 from midway.recipe import load_recipe
 from midway.records import Judgement
 from midway.results import Results, read_results
+from midway.theory.probe import Probe
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "real.md").read_text()
@@ -169,3 +171,16 @@ def test_pass_at_1_with_rl_is_that_of_the_committed_results() -> None:
     for found, words in ((results, "several − unguided is"), (card, "three seeds, it is")):
         of = next(d for d in found.differences if (d.benchmark, d.against) == ("two-steps", "unguided"))
         assert f"{words} {interval(asdict(of.difference))}" in PAGE
+
+
+def test_what_the_probe_said_before_training_is_in_its_counts() -> None:
+    counts = Probe.from_dict(json.loads((DOCS / "real-report" / "probe.json").read_text()))
+    found = features(counts, 8)
+    hidden, net = found.hidden_reach, found.net_reach
+    interval = f"{100 * hidden.value:.0f} % [{100 * hidden.low:.0f}, {100 * hidden.high:.0f}]"
+    assert found.reach_k == 8 and f"hidden reach is {interval} with 8\nsamples" in PAGE
+    both = f"{100 * net.value:.0f} [{100 * net.low:.0f}, {100 * net.high:.0f}]".replace("-", "−")
+    missed = f"{100 * (hidden.value - net.value):.0f} %"
+    assert f"That is {missed}, so net reach" in PAGE and f"is {both} points" in PAGE
+    guide = (DOCS / "guide-model.md").read_text()
+    assert f"guided samples miss {missed} that unguided ones solve, so net reach is {both} points" in guide

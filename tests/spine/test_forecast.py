@@ -142,6 +142,7 @@ def test_features_are_what_the_counts_say() -> None:
     assert (found.pass_at_1.value, found.pass_at_k.value, found.samples) == (6 / 16, 0.5, 4)
     assert found.guided.value == 0.5 and (found.reach_k, found.guided_samples) == (4, 4)
     assert found.hidden_reach.value == 0.25, "the first question: guided samples solve it, unguided ones never"
+    assert found.net_reach.value == 0 and found.net_reach.low < 0 < found.net_reach.high, "and they miss the third"
     assert found.signal.value == 0.25, "the last question: all subsets of 4 are mixed"
     assert found.ways_unasked is not None and found.ways_unasked.value == pytest.approx(
         np.exp(-2 / 3 * np.log(2 / 3) - 1 / 3 * np.log(1 / 3))
@@ -160,6 +161,26 @@ def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     with pytest.raises(ValueError, match="two arms"):
         forecast_record(blind, {"alone": Budget(steps=5)})
+
+
+@pytest.mark.parametrize(
+    ("right_Q", "solved_QW", "told"),
+    [
+        ([4, 3, 4, 0], np.zeros((4, 2)), "miss 75 % that those solve: more unguided samples reach more questions"),
+        ([0, 0, 0, 4], np.full((4, 2), 2.0), "miss 0 % that those solve: these ways reach more questions than more"),
+        ([0, 0, 2, 1], counts().solved_QW, "miss 25 % that those solve; which reaches more is not told apart"),
+    ],
+)
+def test_which_reaches_more_is_said(right_Q: list[int], solved_QW: np.ndarray, told: str) -> None:
+    budgets = {"alone": Budget(steps=5), "both": Budget(steps=5, midtrained=True)}
+    none = np.zeros((4, 2))
+    seen = {"shown_QW": none, "shown_right_QW": none, "followed_right_QW": none}
+    probe = counts(right_Q=right_Q, solved_QW=solved_QW, **seen).take(np.arange(20) % 4)
+    record = forecast_record(probe, budgets)
+    assert told in record["text"]
+    net = [line for line in lines(record) if line.startswith("net reach")]
+    del record["features"]["net_reach"]
+    assert len(net) == 1 and not any(line.startswith("net reach") for line in lines(record)), "older records are read"
 
 
 @pytest.mark.parametrize(("n", "c", "group"), [(8, 0, 16), (8, 3, 16), (4, 4, 8)])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
-from midway.evidence import effective_number, mean, pass_at_k
+from midway.evidence import Estimate, difference, effective_number, mean, pass_at_k
 from midway.evidence.signal import no_signal_of_counts
 from midway.theory.probe import Probe
 
@@ -46,6 +46,8 @@ class Features:
     """Share of guided samples that are right, all heuristics together."""
     hidden_reach: Number
     """Share of questions that k guided samples solve and k unguided ones do not, k = `reach_k` of each."""
+    net_reach: Number
+    """Share of questions that k guided samples solve, less the share that k unguided ones do: hidden reach less what they miss."""
     reach_k: int
     signal: Number
     """Share of groups of `group` samples that are neither all right nor all wrong."""
@@ -77,6 +79,7 @@ def features(probe: Probe, group: int) -> Features:
         pass_at_k=_mean(np.asarray(pass_at_k(judged, right, k))),
         guided=_mean(_share(solved, asked)),
         hidden_reach=_mean(guided_at * (1 - plain_at)),
+        net_reach=_difference(guided_at, plain_at),
         reach_k=both,
         signal=_mean(np.clip(groups_with_signal(judged, right, group), 0, 1)),
         group=group,
@@ -108,7 +111,18 @@ def _share(part: Array, whole: Array) -> Array:
 def _mean(value_Q: Array) -> Number:
     if not np.isfinite(value_Q).any():
         return Number(float("nan"), float("nan"), float("nan"))
-    found = mean(np.clip(value_Q, 0, 1)[None, :])
+    return _number(mean(np.clip(value_Q, 0, 1)[None, :]))
+
+
+def _difference(first_Q: Array, second_Q: Array) -> Number:
+    """Return the paired difference of two shares over the questions that have both."""
+    both = np.isfinite(first_Q) & np.isfinite(second_Q)
+    if not both.any():
+        return Number(float("nan"), float("nan"), float("nan"))
+    return _number(difference(first_Q[None, both], second_Q[None, both]))
+
+
+def _number(found: Estimate) -> Number:
     return Number(found.value, found.low, found.high)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from midway.forecast.features import Features
+from midway.forecast.features import Features, Number
 from midway.theory.forecast import Budget, Calibration, Expected, Range
 
 SMALL = 0.10
@@ -22,7 +22,8 @@ def paragraph(
     lead = told.lead
     sentences = [
         f"The base model is right in {_percent(told.base)} of its unguided samples and in {_percent(found.guided.value)} of guided ones; "
-        f"{found.reach_k} guided samples solve {_percent(found.hidden_reach.value)} of the questions that as many unguided ones do not."
+        f"{found.reach_k} guided samples solve {_percent(found.hidden_reach.value)} of the questions that as many unguided ones do not, "
+        f"and miss {_percent(found.hidden_reach.value - found.net_reach.value)} that those solve{_reach(found.net_reach)}."
     ]
     sentences.append(_shown(found, lead, plain.steps))
     sentences.append(
@@ -33,6 +34,17 @@ def paragraph(
     sentences.append(_catch_up(lead, plain, catch_up))
     sentences.append(_tested(known))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _reach(net: Number) -> str:
+    """Which of the two reaches more questions, as the end of a sentence; nothing where there are no guided samples."""
+    if not net.low <= net.high:
+        return ""
+    if net.high < 0:
+        return ": more unguided samples reach more questions than these ways"
+    if net.low > 0:
+        return ": these ways reach more questions than more unguided samples"
+    return "; which reaches more is not told apart"
 
 
 def _tested(known: Calibration) -> str:
@@ -57,6 +69,8 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
         f"hidden reach: {_span(found['hidden_reach'])} % of the questions are solved by {reach_k} guided samples "
         f"and not by {reach_k} unguided ones"
     )
+    if net := found.get("net_reach"):  # records made before midway counted it have none
+        yield f"net reach: {_span(net)} points, which is less what {reach_k} guided samples miss and {reach_k} unguided ones solve"
     if found["shown_unasked"] is None:
         yield "ways: cannot be told, no program labels the ways of these questions"
     else:
