@@ -1,7 +1,6 @@
-"""What the run would take on this machine, in hours and on disk: a probe of generation and of one training step, then arithmetic.
+"""What the run would take on this machine, in hours and on disk: measurements of the engine and of one training step, then arithmetic.
 
-The probe draws a few completions of the recipe's own prompts (how long they are, how many are cut off), times the recipe's engine on as
-many rows as it would run at once, and has the trainer time one small step. Opt-in (`--time`): it loads the model.
+Opt-in (`--time`): it loads the model (`checks.measured`) and has the trainer time one small step.
 
 What is assumed: every model of the run writes as long as the base model does; arms without `max_steps` train on as many solutions as would
 be right if the share among those drawn were that of the pool (the selection keeps fewer). Stages that are not priced (labels, a judge) are
@@ -10,7 +9,6 @@ named. When things go wrong: what the engine or the trainer raises.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
@@ -18,62 +16,30 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from midway import registry
 from midway.checks.base import Check, Finding, Level, Subject
+from midway.checks.measured import Measured, Writing
 from midway.checks.pools import requests
-from midway.engines import Engine
 from midway.plan import make_plan
-from midway.recipe import ArmConfig, SamplingConfig, merge
-from midway.records import Completion, Finish, Heuristic, Judgement, Prompt, Question, Request
+from midway.recipe import ArmConfig, merge
+from midway.rundir import layout
 from midway.stages.base import Stage
+from midway.stages.filter import FilterQuestions
+from midway.stages.forecast import Forecast
+from midway.stages.rl import ReinforcementLearning
+from midway.stages.score import SAMPLE
 from midway.training.jobs import Pace, PaceAsked
 from midway.workbench import RL, TRAIN
-
-BUDGET = 5.0
-"""Seconds that one of the timed batches should take."""
-FEW, ROWS = 8, 128
-"""Rows that an engine is timed with: twice a few, and twice as many again while that takes less than half of the budget, up to what it
-runs at once on a CPU."""
-DRAWN = 32
-"""Completions of which the length is measured, at most."""
-SHORT, LONG = 3, 11
-"""New tokens of the two timed batches: their difference is the time of a token, what is left that of the prompts."""
-
 
 FREE = 0.7
 """Share of its processors that a process has on a machine that is free."""
 KEPT = 2
 """Checkpoints that are kept while a model trains: weights and Adam's two moments in float32."""
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How a model writes for one kind of prompt, and how fast the engine is at it."""
-
-    lengths: tuple[int, ...]
-    """Tokens of the completions that were drawn; one that was cut off has max_tokens."""
-    prompt_tokens: float
-    cut: float
-    """Share that was cut off."""
-    right: float
-    """Share that was right; where none was, as if one had been."""
-    read: float
-    """Seconds to read one prompt (what is shared is read once)."""
-    token: float
-    """Seconds of one token of one row."""
-
-    def length(self, most: int) -> float:
-        """Return the expected tokens of a completion of at most `most`."""
-        return sum(min(n, most) for n in self.lengths) / len(self.lengths)
-
-    def seconds(self, completions: int, most: int) -> float:
-        return completions * (self.read + self.length(most) * self.token)
 
 
 @dataclass
@@ -118,14 +84,17 @@ class Prices:
         self.subject, self.recipe, self.bench = subject, subject.recipe, subject.bench
         self.plan = make_plan(self.recipe, self.bench)
         self.unpriced: list[str] = []
-        self.plain = self.guided = Writing((1,), 1, 0, 1, 0, 0)
-        self.opening = self.judging = 0.0
+        self.measured = Measured(self.recipe, self.bench)
+        self.spent: dict[str, float] = {}
+        """Seconds of the stages before RL, by path: what an arm with as much compute has to match."""
 
     def all(self) -> Iterator[Price]:
         """Measure, and yield the price of each group of stages."""
-        self._measure()
+        self.measured.measure(self._of("score"))
         kinds = Counter(stage.kind for stage in self.plan.stages.values())
         yield from self._pools()
+        yield from self._scores()
+        yield from self._samples_of_rl()
         if kinds["evaluate"]:
             yield self._evaluations(kinds["evaluate"])
         trainer = registry.find("trainers", self.recipe.training.trainer)
@@ -133,101 +102,52 @@ class Prices:
             self.unpriced += [kind for kind in ("midtrain", "rl") if kinds[kind]]
         else:
             yield from self._training(trainer)
-        self.unpriced += [kind for kind in ("score", "filter", "labeller", "label") if kinds[kind]]
+        self.unpriced += [kind for kind in ("labeller", "label") if kinds[kind]]
 
     # Generation -------------------------------------------------------------------------------------------------------
-
-    def _measure(self) -> None:
-        bench = self.bench
-        bench.engines.open(bench.leases.base())  # the first time imports what it needs
-        bench.engines.close()
-        start = time.perf_counter()
-        engine = bench.engines.open(bench.leases.base())
-        self.opening = time.perf_counter() - start
-        self.plain = self._writing(engine, None, self._most())
-        guides = [h for name in self.recipe.used_pools for h in bench.prompts.heuristics(name) if h]
-        most = [
-            p.sampling.max_tokens for n, p in self.recipe.pools.items() if p.heuristics and n in self.recipe.used_pools
-        ]
-        self.guided = self._writing(engine, guides[0], max(most)) if guides else self.plain
-        bench.engines.close()
-
-    def _most(self) -> int:
-        """The largest limit of tokens of plain prompts."""
-        limits = [b.sampling.max_tokens for b in self.recipe.benchmarks]
-        limits += [p.sampling.max_tokens for p in self.recipe.pools.values() if not p.heuristics]
-        if any(arm.rl for arm in self.recipe.arms.values()):
-            limits.append(int(self.recipe.rl.get("max_completion_length", 256)))
-        return max(limits, default=256)
-
-    def _writing(self, engine: Engine, heuristic: Heuristic | None, most: int) -> Writing:
-        questions = self.bench.questions.get(TRAIN)
-        pool = next((p for p in self.recipe.pools.values() if bool(p.heuristics) == (heuristic is not None)), None)
-        config = pool.sampling if pool else SamplingConfig()
-        draw = partial(self._draw, engine, questions, heuristic, config)
-        draw(rows=2, most=1)  # warm, and what prompts share is read
-        guess = _time(lambda: draw(rows=FEW, most=2)) / (2 * FEW)
-        drawn = draw(rows=_between(FEW, BUDGET / guess / most, DRAWN), most=most)
-        right = self._judge(questions, drawn)
-        rows = FEW
-        while True:  # as many rows as there is time for: with few, a token of a row is dear
-            rows *= 2
-            short, long = _time(partial(draw, rows=rows, most=SHORT)), _time(partial(draw, rows=rows, most=LONG))
-            if rows >= ROWS or short + long > BUDGET / 2:
-                break
-        token = max(0.0, long - short) / (LONG - SHORT)
-        return Writing(
-            lengths=tuple(c.completion_tokens for c in drawn) or (most,),
-            prompt_tokens=sum(c.prompt_tokens for c in drawn) / max(1, len(drawn)),
-            cut=sum(c.finish is Finish.LENGTH for c in drawn) / max(1, len(drawn)),
-            right=max(1, right) / max(1, len(drawn)),
-            read=max(0.0, short - SHORT * token) / rows,
-            token=token / rows,
-        )
-
-    def _draw(
-        self,
-        engine: Engine,
-        questions: Sequence[Question],
-        heuristic: Heuristic | None,
-        config: SamplingConfig,
-        *,
-        rows: int,
-        most: int,
-    ) -> list[Completion]:
-        sampling = self.bench.prompts.sampling(config.model_copy(update={"max_tokens": most}))
-        asked: list[tuple[Question, Prompt]] = [
-            (q, self.bench.prompts.build(q, heuristic)) for q in questions[: min(rows, len(questions))]
-        ]
-        slug = heuristic.slug if heuristic else ""
-        made = [
-            Request(f"probe-{slug}-{most}-{n}", prompt, sampling, question.id, slug, n)
-            for n, (question, prompt) in zip(range(rows), itertools.cycle(asked), strict=False)
-        ]
-        return [c for c in engine.generate(made) if c.finish is not Finish.ERROR]
-
-    def _judge(self, questions: Sequence[Question], drawn: Sequence[Completion]) -> int:
-        """Time the verifier on what was drawn; return how many are right."""
-        by_id = {q.id: q for q in questions}
-        items = [(by_id[c.question_id], c.text, c.finish is Finish.LENGTH) for c in drawn]
-        if items:
-            list(self.bench.verifier.verify_batch(items[:1]))  # starts its processes
-            start = time.perf_counter()
-            verdicts = list(self.bench.verifier.verify_batch(items))
-            self.judging = (time.perf_counter() - start) / len(items)
-            return sum(verdict.judgement is Judgement.CORRECT for verdict in verdicts)
-        return 0
 
     def _pools(self) -> Iterator[Price]:
         for name in self.recipe.used_pools:
             pool, count = self.recipe.pools[name], requests(self.subject, name)
             if self.bench.leases.pool(name).part.recorded:
                 continue
-            writing, most = self.guided if pool.heuristics else self.plain, pool.sampling.max_tokens
-            seconds = self.opening + writing.seconds(count, most) + count * self.judging
+            writing, most = self.measured.guided if pool.heuristics else self.measured.plain, pool.sampling.max_tokens
+            seconds = self.measured.opening + writing.seconds(count, most) + count * self.measured.judging
+            self.spent[layout.completions(name)] = seconds
             yield Price(
                 f"pool {name}", seconds, _written(writing, count, most) + (", before `until`" if pool.until else "")
             )
+
+    def _scores(self) -> Iterator[Price]:
+        for stage in self._of("score"):
+            name = layout.place(stage.rel).pool
+            if not self.measured.reads_itself(stage) or self.bench.leases.pool(name).part.recorded:
+                self.unpriced.append(f"score of {name}")
+                continue
+            right = round(requests(self.subject, name) * self.measured.guided.right)
+            tested = min(SAMPLE, right)
+            seconds = self.measured.opening + (right + tested) * self.measured.scoring
+            self.spent[stage.rel] = seconds
+            how = f"about {right:,} right ones, {1000 * self.measured.scoring:.0f} ms each; {tested} once more, to test the scorer"
+            yield Price(f"score {name}", seconds, how)
+
+    def _samples_of_rl(self) -> Iterator[Price]:
+        """Price what is sampled of the RL questions: the forecast, and the choice of questions by difficulty."""
+        asked = len(self.bench.questions.get(RL))
+        for stage in self.plan.stages.values():
+            if isinstance(stage, Forecast):
+                config, questions = stage.config, min(stage.config.questions, asked)
+                plain, guided = questions * config.unguided, questions * config.guided * len(stage.heuristics)
+                seconds = self.measured.plain.seconds(plain, stage.plain.max_tokens)
+                seconds += self.measured.guided.seconds(guided, stage.guided.max_tokens)
+                how = f"{plain:,} unguided and {guided:,} guided completions of {questions} questions"
+                yield Price("forecast", self.measured.opening + seconds + (plain + guided) * self.measured.judging, how)
+            elif isinstance(stage, FilterQuestions) and stage.pool is None:
+                count, most = asked * stage.config.samples, stage.sampling.max_tokens
+                seconds = (
+                    self.measured.opening + self.measured.plain.seconds(count, most) + count * self.measured.judging
+                )
+                yield Price("filter of RL questions", seconds, _written(self.measured.plain, count, most))
 
     def _evaluations(self, stages: int) -> Price:
         seconds, count = 0.0, 0
@@ -235,13 +155,15 @@ class Prices:
             if stage.kind == "evaluate":
                 benchmark = next(b for b in self.recipe.benchmarks if f"/evaluations/{b.name}/" in stage.rel)
                 asked = len(self.bench.questions.benchmark(benchmark.name)) * (benchmark.samples + benchmark.greedy)
-                seconds += self.plain.seconds(asked, benchmark.sampling.max_tokens) + asked * self.judging
+                seconds += (
+                    self.measured.plain.seconds(asked, benchmark.sampling.max_tokens) + asked * self.measured.judging
+                )
                 count += asked
         models = len(
             {stage.rel.rpartition("/evaluations/")[0] + stage.rel.rpartition("/")[2] for stage in self._of("evaluate")}
         )
-        seconds += models * self.opening
-        return Price(f"{stages} evaluations", seconds, _written(self.plain, count, self._most()))
+        seconds += models * self.measured.opening
+        return Price(f"{stages} evaluations", seconds, _written(self.measured.plain, count, self.measured.most()))
 
     def _of(self, kind: str) -> list[Stage]:
         return [stage for stage in self.plan.stages.values() if stage.kind == kind]
@@ -264,8 +186,8 @@ class Prices:
                 trust_remote_code=model.trust_remote_code,
                 lora=self.recipe.lora,
                 rows=rows,
-                prompt_tokens=max(1, round(self.plain.prompt_tokens)),
-                new_tokens=max(1, round(self.plain.length(longest if rl else 10**9))),
+                prompt_tokens=max(1, round(self.measured.plain.prompt_tokens)),
+                new_tokens=max(1, round(self.measured.plain.length(longest if rl else 10**9))),
                 generates=bool(rl),
             )
         )
@@ -274,17 +196,19 @@ class Prices:
             for stage in stages:
                 groups.setdefault(stage.arm, []).append(stage)
             for arm, mine in groups.items():
-                seconds, how = price(self.recipe.arms[arm], pace)
+                seconds, how = price(mine[0], pace)
+                self.spent |= {stage.rel: seconds for stage in mine}
                 how += f", {len(mine)} seeds" if len(mine) > 1 else ""
                 yield Price(f"{mine[0].kind} {arm}", len(mine) * seconds, how, len(mine))
 
-    def _midtrain(self, arm: ArmConfig, pace: Pace) -> tuple[float, str]:
+    def _midtrain(self, stage: Stage, pace: Pace) -> tuple[float, str]:
+        arm = self.recipe.arms[stage.arm]
         args = merge(self.recipe.midtrain, arm.midtrain_args)
         steps = int(args.get("max_steps", -1))
         if steps <= 0:
             kept = round(self._kept(arm) / (1 - sum(one.share for one in arm.replay)))
             steps = max(1, math.ceil(math.ceil(kept / _batch(args)) * float(args.get("num_train_epochs", 3.0))))
-        tokens = self.plain.prompt_tokens + self.guided.length(10**9)
+        tokens = self.measured.plain.prompt_tokens + self.measured.guided.length(10**9)
         each = _batch(args) * tokens * pace.token + pace.step
         return (
             pace.load + steps * each,
@@ -298,30 +222,33 @@ class Prices:
             return most  # reference solutions: all are right
         right = 0.0
         for one in arm.midtrain:
-            writing = self.guided if self.recipe.pools[str(one.pool)].heuristics else self.plain
+            writing = self.measured.guided if self.recipe.pools[str(one.pool)].heuristics else self.measured.plain
             share = 1 - writing.right if one.strategy == "wrong-but-diverse" else writing.right
             right += requests(self.subject, str(one.pool)) * share
         return min(most, right)
 
-    def _rl(self, arm: ArmConfig, pace: Pace) -> tuple[float, str]:
+    def _rl(self, stage: Stage, pace: Pace) -> tuple[float, str]:
+        arm = self.recipe.arms[stage.arm]
         args = merge(self.recipe.rl, arm.rl_args)
         most, batch = int(args.get("max_completion_length", 256)), _batch(args)
         steps = int(args.get("max_steps", -1))
         if steps <= 0:
             asked = len(self.bench.questions.get(RL)) * int(args.get("num_generations", 8))
             steps = max(1, math.ceil(asked / batch * float(args.get("num_train_epochs", 3.0))))
-        cut = sum(n >= most for n in self.plain.lengths) / len(self.plain.lengths)
-        longest = most if cut * batch >= 1 else min(most, max(self.plain.lengths))
+        cut = sum(n >= most for n in self.measured.plain.lengths) / len(self.measured.plain.lengths)
+        longest = most if cut * batch >= 1 else min(most, max(self.measured.plain.lengths))
         writes = pace.prompts + longest * pace.written
-        learns = batch * (self.plain.prompt_tokens + longest) * pace.token + pace.step
-        each = writes + learns + batch * self.judging
+        learns = batch * (self.measured.plain.prompt_tokens + longest) * pace.token + pace.step
+        each = writes + learns + batch * self.measured.judging
+        if arm.compute_matched and isinstance(stage, ReinforcementLearning) and stage.matched_to:
+            steps += math.ceil(sum(self.spent.get(one.rel, 0.0) for one in stage.matched_to.before) / each)
         curve = self.recipe.curve
         more = (
             (steps // curve.every + 1) * curve.questions * curve.samples * len(self.recipe.benchmarks)
             if curve.every
             else 0
         )
-        watched = self.plain.seconds(more, self._most())
+        watched = self.measured.plain.seconds(more, self.measured.most())
         return (
             pace.load + steps * each + watched,
             f"{steps:,} steps of {each:.1f} s ({writes:.1f} s writing, {learns:.1f} s learning)",
@@ -338,7 +265,7 @@ def disk(subject: Subject, prices: Prices) -> Finding:
     trained = sum(stage.kind in ("midtrain", "rl") for stage in stages)
     rows = sum(requests(subject, name) for name in recipe.used_pools)
     rows += sum(len(subject.bench.questions.benchmark(b.name)) * b.samples for b in recipe.benchmarks) * (1 + trained)
-    text = rows * prices.guided.length(10**9) * 4
+    text = rows * prices.measured.guided.length(10**9) * 4
     held = KEPT * 3 * 4 * _parameters(folder) if trained and recipe.lora is None else 0
     free = shutil.disk_usage(Path.cwd()).free
     words = (
@@ -397,16 +324,6 @@ def _gpu() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
-
-
-def _between(least: int, value: float, most: int) -> int:
-    return int(min(most, max(least, value)))
-
-
-def _time(work: Any) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 CHECK = Check("hours", run, needs="time")
