@@ -47,7 +47,10 @@ def snapshot(run: Path) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma", "gpt2"])
+SELDOM = [pytest.param(family, marks=pytest.mark.slow) for family in ("qwen2", "gemma")]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2", *SELDOM])
 def test_every_architecture_goes_the_whole_way(family: str, lay_out: LayOut, here: Here, tmp_path: Path) -> None:
     recipe = lay_out(family, arms={"rl-only": [], "polya": [{"pool": "guided", "strategy": "wrong-but-diverse"}]})
     done = here("run", recipe, "--out", tmp_path / "run")

@@ -224,7 +224,10 @@ def test_a_library_says_a_thing_once() -> None:
     code = """
 import logging, warnings
 from midway.cli.log import once
+plain = warnings.showwarning
 once(); once()
+warnings.showwarning = plain  # a library puts it back
+once()
 logging.basicConfig(format="%(levelname)s %(message)s")
 library = logging.getLogger("library")
 own = logging.StreamHandler(); own.setFormatter(logging.Formatter("OWN %(message)s")); own.setLevel(logging.ERROR)

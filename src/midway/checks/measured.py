@@ -101,6 +101,7 @@ class Measured:
         guess = _time(lambda: draw(rows=FEW, most=2)) / (2 * FEW)
         drawn = draw(rows=_between(FEW, BUDGET / guess / most, DRAWN), most=most)
         right = self._judge(questions, drawn)
+        draw(rows=2 * FEW, most=SHORT)  # the first batch of a size is slower
         rows = FEW
         while True:  # as many rows as there is time for: with few, a token of a row is dear
             rows *= 2

@@ -18,25 +18,27 @@ _seen: set[tuple[str, str]] = set()
 
 def once() -> None:
     """From now on show each library's message once. Called again it changes nothing."""
-    if getattr(warnings.showwarning, "of_midway", False):
-        return
     made = logging.getLogRecordFactory()
+    if not getattr(made, "of_midway", False):  # twice over, every message would be a repeated one
 
-    def record(name: str, level: int, *given: Any, **named: Any) -> logging.LogRecord:
-        found = made(name, level, *given, **named)
-        if level >= logging.WARNING and not _first(name, found.getMessage()):
-            found.levelno = DROPPED
-        return found
+        def record(name: str, level: int, *given: Any, **named: Any) -> logging.LogRecord:
+            found = made(name, level, *given, **named)
+            if level >= logging.WARNING and not _first(name, found.getMessage()):
+                found.levelno = DROPPED
+            return found
 
-    def show(
-        message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
-    ) -> None:
-        if _first(category.__name__, str(message)):
-            print(f"{category.__name__}: {message}", file=file or sys.stderr, flush=True)
+        record.of_midway = True  # type: ignore[attr-defined]
+        logging.setLogRecordFactory(record)
+    if not getattr(warnings.showwarning, "of_midway", False):
 
-    show.of_midway = True  # type: ignore[attr-defined]
-    logging.setLogRecordFactory(record)
-    warnings.showwarning = show
+        def show(
+            message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+        ) -> None:
+            if _first(category.__name__, str(message)):
+                print(f"{category.__name__}: {message}", file=file or sys.stderr, flush=True)
+
+        show.of_midway = True  # type: ignore[attr-defined]
+        warnings.showwarning = show
 
 
 def _first(who: str, text: str) -> bool:
