@@ -116,6 +116,7 @@ def test_making_one_is_deterministic_and_cached(tmp_path: Path) -> None:
     assert weights(tmp_path / "other") != weights(one)
 
 
+@pytest.mark.slow
 def test_checkpoints_along_a_knob_share_the_early_lessons_and_come_out_as_without(tmp_path: Path) -> None:
     def weights(path: Path) -> bytes:
         return (path / "model.safetensors").read_bytes()

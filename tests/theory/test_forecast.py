@@ -228,6 +228,7 @@ def condition(seed: int, constants: Constants) -> Condition:
     )
 
 
+@pytest.mark.slow
 def test_constants_are_learnt_from_conditions() -> None:
     true = Constants(pace=6.0, unseen=0.4, focus=3.0, keep=0.03, forget=0.2, polish=0.001, alone=0.6, added=0.8)
     learn = [condition(seed, true) for seed in range(6)]
