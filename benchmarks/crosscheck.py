@@ -148,14 +148,21 @@ def stored_humaneval(data: Path, python: str, mutants: int = MUTANTS) -> dict[st
         for k, program in enumerate([whole, *changed]):
             rows.append({"id": f"{task['task_id']}-{k}", "task_id": task["task_id"], "program": program})
             questions.append(Question("code", task["prompt"], tests=tests, meta={"time_limit": 5}))
-    with Verifier(2) as verifier:
-        items = ((q, f"```python\n{row['program']}\n```", False) for q, row in zip(questions, rows, strict=True))
-        ours = list(verifier.verify_batch(items))
-    theirs = peer(python, "evalplus", rows, "--tests", str(file))
-    pairs = [(verdict.correct, theirs[row["id"]]["correct"]) for verdict, row in zip(ours, rows, strict=True)]
+    items = [(q, f"```python\n{row['program']}\n```", False) for q, row in zip(questions, rows, strict=True)]
     print(
         f"HumanEval, {len(rows):,} programs: {len(published)} references, {len(rows) - len(published)} changed in one place"
     )
+    return judged_by_both("HumanEval", rows, items, python, file)
+
+
+def judged_by_both(
+    name: str, rows: Sequence[Mapping[str, Any]], items: Sequence[tuple[Question, str, bool]], python: str, tests: Path
+) -> dict[str, Any]:
+    """Answers to HumanEval, judged by midway (`items`) and by evalplus (`rows`, in the same order): the table, and those apart."""
+    with Verifier(2) as verifier:
+        ours = list(verifier.verify_batch(items))
+    theirs = peer(python, "evalplus", rows, "--tests", str(tests))
+    pairs = [(verdict.correct, theirs[row["id"]]["correct"]) for verdict, row in zip(ours, rows, strict=True)]
     apart = [
         {
             "id": row["id"],
@@ -163,12 +170,14 @@ def stored_humaneval(data: Path, python: str, mutants: int = MUTANTS) -> dict[st
             "reason": verdict.reason,
             "evalplus": b,
             "status": theirs[row["id"]]["status"],
-            "program": row["program"],
+            "cut_off": cut,
+            "text": text,
+            "program": theirs[row["id"]]["program"],
         }
-        for (a, b), verdict, row in zip(pairs, ours, rows, strict=True)
+        for (a, b), verdict, row, (_, text, cut) in zip(pairs, ours, rows, items, strict=True)
         if a != b
     ]
-    return {"tables": [table("HumanEval", "midway", "evalplus", pairs)], "apart": apart}
+    return {"tables": [table(name, "midway", "evalplus", pairs)], "apart": apart}
 
 
 def run(model: str, python: str, names: Sequence[str], limit: int, tokens: int) -> dict[str, Any]:
@@ -237,34 +246,15 @@ def programs(model: str, python: str, tests: Path, limit: int, tokens: int, samp
         for k in range(1 + samples):
             sampling = Sampling(temperature=0.8 if k else 0.0, max_tokens=tokens)
             made.append(Request(f"{q.id}-{k}", prompt, sampling, q.id, "", k))
-    found = {(c.question_id, c.index): c for c in engine.generate(made)}
-    engine.close()
     by_id = {q.id: q for q in questions}
     rows, items = [], []
-    for (question_id, k), one in found.items():
-        q = by_id[question_id]
-        rows.append({"id": f"{q.name}-{k}", "task_id": q.name, "text": one.text})
+    for one in engine.generate(made):
+        q = by_id[one.question_id]
+        rows.append({"id": f"{q.name}-{one.index}", "task_id": q.name, "text": one.text})
         items.append((q, one.text, one.completion_tokens >= tokens))
-    with Verifier(2) as verifier:
-        ours = list(verifier.verify_batch(items))
-    theirs = peer(python, "evalplus", rows, "--tests", str(tests))
-    pairs = [(verdict.correct, theirs[row["id"]]["correct"]) for verdict, row in zip(ours, rows, strict=True)]
+    engine.close()
     print(f"HumanEval, {len(rows):,} answers of {model}: {len(questions)} tasks, greedy and {samples} samples each")
-    apart = [
-        {
-            "id": row["id"],
-            "midway": a,
-            "reason": verdict.reason,
-            "evalplus": b,
-            "status": theirs[row["id"]]["status"],
-            "cut_off": cut,
-            "text": row["text"],
-            "program": theirs[row["id"]]["program"],
-        }
-        for (a, b), verdict, row, (_, _, cut) in zip(pairs, ours, rows, items, strict=True)
-        if a != b
-    ]
-    return {"tables": [table("HumanEval, answered", "midway", "evalplus", pairs)], "apart": apart}
+    return judged_by_both("HumanEval, answered", rows, items, python, tests)
 
 
 def main() -> None:

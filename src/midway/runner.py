@@ -170,15 +170,15 @@ class Runner:
     def store(self, source: str | None, command: str = "") -> None:
         """Write what was asked (`source`: the recipe as given; `command`: as typed, for the report), what it resolved to,
         which benchmarks are left out and which evaluations are shared; what is there stays."""
-        self.store_recipe(self.asked, source, command)
+        self._store_recipe(source, command)
         for rel, shared in self.plan.shared.items():
             path, value = self.run.files.shared(rel), {"path": shared}
             if read_json(path) != value:
                 write_json(path, value)
 
-    def store_recipe(self, asked: Measurable, source: str | None, command: str = "") -> None:
+    def _store_recipe(self, source: str | None, command: str) -> None:
         """Write resolved.json (and the recipe as given), unless they say so already."""
-        path, recipe = self.run.files.resolved, asked.asked
+        path, recipe = self.run.files.resolved, self.asked.asked
         value: dict[str, Any] = {
             "name": recipe.name,
             "recipe": {
@@ -189,15 +189,16 @@ class Runner:
             "digest": recipe.digest(),
             "stages": list(self.plan.stages),
         }
-        if asked.absent:
-            value["absent"] = dict(asked.absent)
+        if self.asked.absent:
+            value["absent"] = dict(self.asked.absent)
+        value = json.loads(json.dumps(value))
         old = read_json(path) or {}
         command = command or str(old.get("command", ""))
-        if {k: old.get(k) for k in value} != json.loads(json.dumps(value)) or old.get("command", "") != command:
-            value |= {"command": command} if command else {}
-            write_json(path, {**value, "versions": versions(), "created": old.get("created") or now()})
+        if {k: old.get(k) for k in value} != value or old.get("command", "") != command:
+            named = {"command": command} if command else {}
+            write_json(path, {**value, **named, "versions": versions(), "created": old.get("created") or now()})
         given = self.run.files.recipe
-        if source is not None and (not given.exists() or old.get("digest") != value["digest"]):
+        if source is not None and (not given.exists() or old.get("recipe") != value["recipe"]):
             write_bytes(given, source.encode())
 
 

@@ -166,9 +166,13 @@ def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("right_Q", "solved_QW", "told"),
     [
-        ([4, 3, 4, 0], np.zeros((4, 2)), "miss 75 % that those solve: more unguided samples reach more questions"),
-        ([0, 0, 0, 4], np.full((4, 2), 2.0), "miss 0 % that those solve: these ways reach more questions than more"),
-        ([0, 0, 2, 1], counts().solved_QW, "miss 25 % that those solve; which reaches more is not told apart"),
+        ([4, 3, 4, 0], np.zeros((4, 2)), "75 % the other way round. So unguided samples reach more questions."),
+        ([0, 0, 0, 4], np.full((4, 2), 2.0), " 0 % the other way round. So guided samples reach more questions."),
+        (
+            [0, 0, 2, 1],
+            counts().solved_QW,
+            "25 % the other way round. Which of the two reaches more questions is not shown.",
+        ),
     ],
 )
 def test_which_reaches_more_is_said(right_Q: list[int], solved_QW: np.ndarray, told: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from midway.questions import NotHere, QuestionError
 from midway.recipe import load_recipe
 from midway.results import open_run
 from midway.results.contents import joined
@@ -69,6 +70,12 @@ def test_what_is_there_but_wrong_is_an_error(here: Here, lay_out: Callable[..., 
     (tmp_path / "away.jsonl").write_text('{"question": "x"}\n')
     found = here("run", recipe, "--out", tmp_path / "run", check=False)
     assert found.returncode and "answer" in found.stderr
+    with pytest.raises(QuestionError, match="split") as wrong:
+        measurable(
+            load_recipe("smollm2/main", ["benchmarks=[{source: math500, split: tset, optional: true}]"]),
+            Layout(tmp_path),
+        )
+    assert not isinstance(wrong.value, NotHere)
 
 
 def test_an_arm_that_is_matched_on_it_is_refused(here: Here, lay_out: Callable[..., Path], tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Writing:
     token: float
     """Seconds of one token of one row."""
     drawn: tuple[Completion, ...] = ()
+    """The completions themselves."""
 
     def length(self, most: int) -> float:
         """Return the expected tokens of a completion of at most `most`."""
@@ -80,7 +81,7 @@ class Measured:
         ]
         self.guided = self._writing(engine, guides[0], max(most)) if guides else self.plain
         scored = [stage for stage in stages if self.reads_itself(stage)]
-        if guides and scored:
+        if scored:
             self.scoring = self._scored(engine, scored)
         bench.engines.close()
 

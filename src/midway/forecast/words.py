@@ -22,8 +22,9 @@ def paragraph(
     lead = told.lead
     sentences = [
         f"The base model is right in {_percent(told.base)} of its unguided samples and in {_percent(found.guided.value)} of guided ones; "
-        f"{found.reach_k} guided samples solve {_percent(found.hidden_reach.value)} of the questions that as many unguided ones do not, "
-        f"and miss {_percent(found.hidden_reach.value - found.net_reach.value)} that those solve{_reach(found.net_reach)}."
+        f"{_percent(found.hidden_reach.value)} of the questions are solved by {found.reach_k} guided samples and not by as many unguided "
+        f"ones, {_percent(found.hidden_reach.value - found.net_reach.value)} the other way round.",
+        _reach(found.net_reach),
     ]
     sentences.append(_shown(found, lead, plain.steps))
     sentences.append(
@@ -37,14 +38,14 @@ def paragraph(
 
 
 def _reach(net: Number) -> str:
-    """Which of the two reaches more questions, as the end of a sentence; nothing where there are no guided samples."""
-    if not net.low <= net.high:
+    """Return which of the two reaches more questions; nothing where there are no guided samples."""
+    if net.value != net.value:
         return ""
     if net.high < 0:
-        return ": more unguided samples reach more questions than these ways"
+        return "So unguided samples reach more questions."
     if net.low > 0:
-        return ": these ways reach more questions than more unguided samples"
-    return "; which reaches more is not told apart"
+        return "So guided samples reach more questions."
+    return "Which of the two reaches more questions is not shown."
 
 
 def _tested(known: Calibration) -> str:
@@ -70,7 +71,7 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
         f"and not by {reach_k} unguided ones"
     )
     if net := found.get("net_reach"):  # records made before midway counted it have none
-        yield f"net reach: {_span(net)} points, which is less what {reach_k} guided samples miss and {reach_k} unguided ones solve"
+        yield f"net reach: {_span(net)} points (solved by {reach_k} guided samples, less solved by {reach_k} unguided ones)"
     if found["shown_unasked"] is None:
         yield "ways: cannot be told, no program labels the ways of these questions"
     else:

@@ -181,8 +181,10 @@ def read_hub(hub: str, config: str | None, split: str, revision: str | None) -> 
         rows = list(datasets.load_dataset(hub, config, split=split, revision=revision))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         text = " ".join(str(error).split())
-        kind = QuestionError if hub_answers() else NotHere
-        raise kind(
+        away = (
+            isinstance(error, OSError) and not hub_answers()
+        )  # a ValueError is about what is there: an unknown split, say
+        raise (NotHere if away else QuestionError)(
             f"{where}: cannot be loaded from the Hub: {type(error).__name__}: {_short(text, 400)}\n"
             "  check the name, the split and the network; or give a local folder with --data DIR"
         ) from error

@@ -1,6 +1,6 @@
 """Benchmarks that a recipe calls `optional`: left out of a run where their questions cannot be had, and told as not measured.
 
-Promises: which ones are left out is settled when the first stage of a run begins, and kept in resolved.json: a run never changes its
+Promises: which ones are left out is settled when the first stage of a run begins, and kept in resolved.json. A run never changes its
 benchmarks under way. What is there but wrong (bad rows, an unknown split) is an error, as with any other benchmark.
 
 When things go wrong: RunError where something else in the recipe needs a benchmark that is left out.
@@ -35,7 +35,7 @@ def measurable(recipe: Recipe, files: Layout, *, data: str | None = None) -> Mea
     """Return a recipe without the optional benchmarks whose questions cannot be had, each with a line in the log; `data` is a folder that
     is looked in before the Hub. Raises RunError and QuestionError."""
     stored = (read_json(files.resolved) or {}).get("absent") or {}
-    begun = bool(stored) and any(True for _ in files.manifests())
+    begun = bool(stored) and any(files.manifests())
     absent: dict[str, str] = {}
     for benchmark in recipe.benchmarks:
         if not benchmark.optional:
